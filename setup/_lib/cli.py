@@ -1,0 +1,108 @@
+"""Command lines of the entry points, and the way from one to its work. Standard library only."""
+
+import argparse
+import importlib
+
+from . import progress
+from .bootstrap import enter_venv
+from .errors import SetupError
+
+
+def call(name, argv):
+    """Run one of COMMANDS inside the venv; return its exit code.
+
+    A SetupError and Ctrl-C are shown in words, without a traceback.
+    """
+    parser, module = COMMANDS[name]
+    options = parser().parse_args(argv)
+    try:
+        cache = enter_venv(options)
+        return importlib.import_module(module, __package__).main(options, cache)
+    except SetupError as error:
+        progress.say("\nERROR: %s" % error)
+        if error.hint:
+            progress.say("What to do: %s" % error.hint)
+        return 2
+    except KeyboardInterrupt:
+        progress.say("\nInterrupted.")
+        return 130
+
+
+def add_options(parser):
+    """Add the options that every entry point understands."""
+    group = parser.add_argument_group("where things are")
+    group.add_argument("--odoo", metavar="FOLDER", help="Odoo 19 source (ODOO_SOURCE)")
+    group.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="where everything is kept (QUEUE_JOB_SUITE_CACHE, XDG_CACHE_HOME)",
+    )
+    group.add_argument(
+        "--pg-host", metavar="HOST", help="PostgreSQL server to use (PGHOST)"
+    )
+    group.add_argument("--pg-port", metavar="PORT", type=int, help="its port (PGPORT)")
+    group.add_argument("--pg-user", metavar="ROLE", help="role on it (PGUSER)")
+    group.add_argument(
+        "--addons-path",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="one more folder of addons; may be repeated",
+    )
+
+
+def test_parser():
+    """Return the parser of ``setup/test``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/test",
+        description="Run the tests. The last line says how many passed and failed.",
+    )
+    parser.add_argument(
+        "addons",
+        nargs="*",
+        metavar="ADDON",
+        help="addons to test, or 'setup' for the tests of setup/ (default: all)",
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this test class; may be repeated",
+    )
+    parser.add_argument(
+        "--test",
+        dest="tests",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this test method; may be repeated",
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="skip tests that want a browser"
+    )
+    parser.add_argument(
+        "--keep-db", action="store_true", help="leave the database for a look"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show Odoo's log")
+    add_options(parser)
+    return parser
+
+
+def provision_parser():
+    """Return the parser of ``setup/provision``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/provision",
+        description="Make what is missing, then run a command with the suite's Odoo, Python "
+        "and PostgreSQL in its environment (default: print that environment).",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+    add_options(parser)
+    return parser
+
+
+COMMANDS = {
+    "provision": (provision_parser, ".provisioning"),
+    "test": (test_parser, ".testing"),
+}

@@ -1,0 +1,82 @@
+"""Start Odoo's command line; with tests, record their results and keep browsers away if asked.
+
+A script: ``launch_odoo.py ARGUMENTS``, with Odoo on PYTHONPATH. Odoo's own result object knows
+exactly which tests ran; its log would have to be guessed from.
+"""
+
+import importlib.util
+import os
+import sys
+import unittest
+from pathlib import Path
+
+NO_BROWSER_VARIABLE = "QUEUE_JOB_SUITE_NO_BROWSER"
+NO_BROWSER = "browser tests are off (--no-browser)"
+
+
+def load_results():
+    """Load ``results.py`` beside this file without putting the folder on the import path."""
+    spec = importlib.util.spec_from_file_location(
+        "queue_job_suite_results", Path(__file__).with_name("results.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def record_results(path):
+    """Make Odoo's test result write its events to a file, besides what it does."""
+    from odoo.tests.result import OdooTestResult
+
+    results = load_results()
+    recorder = results.Recorder(path)
+
+    def extend(name, before):
+        original = getattr(OdooTestResult, name)
+
+        def method(self, test, *args):
+            before(self, test, *args)
+            return original(self, test, *args)
+
+        setattr(OdooTestResult, name, method)
+
+    def failed(result, test, error):
+        # Odoo repeats a test that is allowed to fail softly: that is no result yet.
+        if not result._soft_fail:
+            recorder.note_error(test, error)
+
+    extend("startTest", lambda _result, test: recorder.note(results.STARTED, test))
+    extend("stopTest", lambda _result, test: recorder.note(results.PASSED, test))
+    extend("addSkip", lambda _result, *args: recorder.note(results.SKIPPED, *args))
+    extend("addFailure", failed)
+    extend("addError", failed)
+
+
+def refuse_browsers():
+    """Skip each test that wants a browser."""
+    from odoo.tests.common import ChromeBrowser
+
+    def executable(_browser):
+        raise unittest.SkipTest(NO_BROWSER)
+
+    ChromeBrowser.executable = property(executable)
+
+
+def main():
+    """Prepare what the environment asks for and hand over to Odoo."""
+    # The folder of this script holds modules with common names.
+    sys.path.pop(0)
+    import odoo.cli
+
+    results = os.environ.pop("QUEUE_JOB_SUITE_RESULTS", None)
+    if results:
+        import odoo.tests.common  # noqa: F401
+
+        record_results(results)
+        if os.environ.get(NO_BROWSER_VARIABLE):
+            refuse_browsers()
+    odoo.cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""``setup/test``: run the tests of the addons and of setup itself, and say how it went."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from . import progress
+from .bootstrap import REPO
+from .databases import fresh_name
+from .launch_odoo import NO_BROWSER_VARIABLE
+from .postgres import HOST, free_port
+from .process import Guarded, tail
+from .results import RESULTS_VARIABLE, Tally
+from .suite import Suite, choose_addons, find_addons
+
+# The name that selects the tests of setup/ itself.
+OWN = "setup"
+OWN_TESTS = REPO / "setup" / "tests"
+BROWSERS = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
+RULE = "=" * 70
+# Odoo's own default, to which queue_job is added where it is there.
+SERVER_WIDE = ["base", "rpc", "web"]
+
+
+def test_tags(addons, classes=(), tests=()):
+    """Return Odoo's --test-tags for addons, narrowed to classes and test methods."""
+    return ",".join(
+        "/%s%s%s" % (addon, name and ":" + name, test and "." + test)
+        for addon in addons
+        for name in classes or ("",)
+        for test in tests or ("",)
+    )
+
+
+def main(options, cache):
+    """Run the tests; return the exit code."""
+    tally = Tally()
+    started = time.monotonic()
+    odoo_wanted = set(options.addons) != {OWN}
+    own_wanted = OWN in options.addons or not (
+        options.addons or options.classes or options.tests
+    )
+    if own_wanted and OWN_TESTS.is_dir():
+        _run_own(cache, tally, options)
+    if odoo_wanted:
+        suite = Suite.provision(cache, options)
+        folders = [REPO, *suite.odoo.addons_paths[1:]]
+        wanted = [name for name in options.addons if name != OWN]
+        available = find_addons(folders)
+        addons = choose_addons(available, wanted)
+        if addons:
+            server_wide = SERVER_WIDE + ["queue_job"] * ("queue_job" in available)
+            OdooRun(suite, addons, server_wide, options).run(tally)
+    return report(tally, time.monotonic() - started)
+
+
+def _run_own(cache, tally, options):
+    """Run the tests below setup/tests: plain unittest, in a process of its own."""
+    results = cache.log("own-%d.results" % os.getpid())
+    results.unlink(missing_ok=True)
+    environment = {**os.environ, RESULTS_VARIABLE: str(results)}
+    progress.say("==> Tests of setup/")
+    runner = REPO / "setup" / "_lib" / "run_unittests.py"
+    out = None if options.verbose else subprocess.PIPE
+    with Guarded(
+        [sys.executable, runner, OWN_TESTS],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=out and subprocess.STDOUT,
+        env=environment,
+        text=True,
+    ) as guarded:
+        output = guarded.popen.communicate()[0]
+        code = guarded.wait()
+    _collect(tally, results, code, output or "", OWN)
+
+
+def _collect(tally, results, code, output, name):
+    """Count the results of one process, and its crash where they do not explain its exit."""
+    before = len(tally.failed)
+    if results.exists():
+        tally.read(results.read_text().splitlines())
+        results.unlink()
+    for test in tally.unfinished:
+        tally.fail(test, "The process ended while this test ran.")
+    if code and len(tally.failed) == before:
+        tally.fail(name, "The process ended with exit code %s.\n%s" % (code, output))
+
+
+class OdooRun:
+    """One Odoo process that installs the addons in a fresh database and runs their tests."""
+
+    def __init__(self, suite, addons, server_wide, options):
+        self.suite = suite
+        self.addons = addons
+        self.server_wide = server_wide
+        self.options = options
+        self.database = fresh_name("test")
+        self.log = suite.cache.log(self.database)
+        self.results = suite.cache.log(self.database + ".results")
+
+    def run(self, tally):
+        """Run, count into ``tally``, and leave no database unless asked to."""
+        mark = self.suite.claim(self.database)
+        try:
+            self.suite.databases.clone(self.suite.template, self.database)
+            code = self._odoo()
+            self._judge(tally, code)
+        finally:
+            if self.options.keep_db:
+                self.suite.keep(self.database)
+                progress.say("The database %s is kept." % self.database)
+            else:
+                self.suite.discard(self.database)
+            mark.release()
+        if tally.failures:
+            progress.say("Odoo's log: %s" % self.log)
+        else:
+            self.log.unlink(missing_ok=True)
+
+    def _odoo(self):
+        command = self.suite.odoo.command(
+            "-d",
+            self.database,
+            "-i",
+            ",".join(self.addons),
+            "--test-enable",
+            "--test-tags="
+            + test_tags(self.addons, self.options.classes, self.options.tests),
+            "--load=" + ",".join(self.server_wide),
+            "--stop-after-init",
+            "--http-interface=" + HOST,
+            "--http-port=%d" % free_port(),
+            "--max-cron-threads=0",
+        )
+        progress.say("==> Tests of %s" % ", ".join(self.addons))
+        with open(self.log, "w") as log:
+            with Guarded(
+                command,
+                grace=15,
+                stdin=subprocess.DEVNULL,
+                stdout=None if self.options.verbose else log,
+                stderr=None if self.options.verbose else subprocess.STDOUT,
+                env=self._environment(),
+            ) as odoo:
+                return self._watch(odoo)
+
+    def _environment(self):
+        extra = {
+            RESULTS_VARIABLE: str(self.results),
+            # The runner stays off: tests run their jobs themselves.
+            "ODOO_QUEUE_JOB_CHANNELS": "root:0",
+        }
+        if self.options.no_browser:
+            extra[NO_BROWSER_VARIABLE] = "1"
+        return self.suite.odoo.environment(**extra)
+
+    def _watch(self, odoo):
+        """Wait for the end, showing how many tests are done."""
+        shown, said = 0, time.monotonic()
+        while True:
+            try:
+                return odoo.wait(0.5)
+            except subprocess.TimeoutExpired:
+                pass
+            if time.monotonic() - said >= progress.HEARTBEAT and self.results.exists():
+                tally = Tally().read(self.results.read_text().splitlines())
+                if len(tally.started) != shown:
+                    shown, said = len(tally.started), time.monotonic()
+                    progress.say("    ... %d tests so far" % shown)
+
+    def _judge(self, tally, code):
+        _collect(tally, self.results, code, "", "odoo")
+        missing = set(self.addons) - self.suite.databases.installed(
+            self.database, self.addons
+        )
+        if missing or (code and "odoo" in tally.failed):
+            tally.fail(
+                "installation of %s" % ", ".join(sorted(missing or self.addons)),
+                "End of Odoo's log:\n%s" % tail(self.log, 60),
+            )
+
+
+def report(tally, seconds):
+    """Print failures and the closing line; return the exit code."""
+    for test, text in tally.failures:
+        print("%s\nFAILED: %s\n%s" % (RULE, test, text.rstrip()))
+    if tally.failures:
+        print(RULE)
+    for reason, count in tally.reasons():
+        print("skipped %d: %s" % (count, reason))
+    if not any(map(shutil.which, BROWSERS)):
+        print(
+            "%s\nNO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
+            " Install one (Debian: chromium).\n%s" % ("!" * 70, "!" * 70)
+        )
+    passed, failed = len(tally.passed), len(tally.failed)
+    if not passed and not failed:
+        print("No test ran: nothing was tested.")
+    print("Ended after %.0f s." % seconds)
+    print("%d passed, %d failed" % (passed, failed), flush=True)
+    return 1 if failed or not passed else 0

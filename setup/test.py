@@ -1,0 +1,11 @@
+"""Run the suite's tests: see ``setup/test --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(call("test", sys.argv[1:]))
