@@ -304,6 +304,21 @@ _TUPLE_ENCODER = JobEncoder(keep_tuples=True)
 _BASE_TYPES = (dict, list, tuple, models.BaseModel)
 
 
+def encode_arguments(holder, value, keep_tuples=True):
+    """Return the JSON text of ``value``; an error names the place below ``holder``."""
+    try:
+        return (_TUPLE_ENCODER if keep_tuples else _ENCODER).encode(value)
+    except NotStorableError as error:
+        error.holder = holder
+        raise
+
+
+def check_storable(args, kwargs):
+    """Raise :class:`NotStorableError` when a job with these arguments cannot be stored."""
+    encode_arguments("args", args)
+    encode_arguments("kwargs", kwargs)
+
+
 class JobSerialized(fields.Json):
     """A value with records, dates and the other types of :class:`JobEncoder`.
 
@@ -336,11 +351,7 @@ class JobSerialized(fields.Json):
         return {} if self._base_type is dict else []
 
     def _encode(self, value):
-        try:
-            return (_TUPLE_ENCODER if self.keep_tuples else _ENCODER).encode(value)
-        except NotStorableError as error:
-            error.holder = self.name
-            raise
+        return encode_arguments(self.name, value, self.keep_tuples)
 
     def convert_to_column_insert(self, value, record, values=None, validate=True):
         # At creation the ORM asks for the column and then for the cache: the

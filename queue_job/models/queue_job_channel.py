@@ -1,0 +1,248 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import api, exceptions, fields, models
+
+from .install import create_or_reuse
+
+
+class OptionalInteger(fields.Integer):
+    """A whole number that may be left empty; empty is read as False, 0 as 0."""
+
+    def convert_to_column(self, value, record, values=None, validate=True):
+        return self.convert_to_cache(value, record)
+
+    def convert_to_cache(self, value, record, validate=True):
+        return None if value is None or value is False or value == "" else int(value)
+
+    def convert_to_record(self, value, record):
+        return False if value is None else value
+
+
+class QueueJobChannel(models.Model):
+    """A channel: how many of its jobs run at once, and how.
+
+    What the configuration (file or environment) states for a channel wins over
+    the record; what it does not state comes from the record. A channel that
+    either of them pauses is paused. A change reaches the runner at once,
+    through the trigger of this table.
+    """
+
+    _name = "queue.job.channel"
+    _description = "Job Channels"
+    _rec_name = "complete_name"
+    _order = "complete_name, id"
+
+    name = fields.Char()
+    complete_name = fields.Char(
+        compute="_compute_complete_name",
+        recursive=True,
+        store=True,
+        readonly=True,
+    )
+    parent_id = fields.Many2one(
+        comodel_name="queue.job.channel",
+        string="Parent Channel",
+        ondelete="restrict",
+    )
+    job_function_ids = fields.One2many(
+        comodel_name="queue.job.function",
+        inverse_name="channel_id",
+        string="Job Functions",
+    )
+    removal_interval = fields.Integer(
+        string="Keep Jobs For (days)",
+        required=True,
+        default=lambda self: self.env["queue.job"]._removal_interval,
+        help="Days after which done and cancelled jobs are deleted.",
+    )
+    removal_interval_failed = fields.Integer(
+        string="Keep Failed Jobs For (days)",
+        help="Days after which failed jobs are deleted. 0 keeps them until somebody "
+        "has dealt with them.",
+    )
+    capacity = OptionalInteger(
+        aggregator=None,
+        help="How many jobs of this channel and its sub-channels run at the same time. "
+        "Empty: 1 for the root channel, no limit of its own for the others. "
+        "0: no limit of its own.",
+    )
+    limit_capacity = fields.Selection(
+        selection=[
+            ("default", "Not set here"),
+            ("unlimited", "No limit of its own"),
+            ("limited", "At most"),
+        ],
+        string="Jobs at the Same Time",
+        compute="_compute_limit_capacity",
+        inverse="_inverse_limit_capacity",
+        help="The capacity as a choice, for it can be empty.",
+    )
+    sequential = fields.Boolean(
+        help="One job after the other, in their order; a failed job holds up the channel until "
+        "it is dealt with. The capacity must be 1.",
+    )
+    throttle = fields.Float(
+        string="Throttle (seconds)",
+        aggregator=None,
+        help="Shortest time between the starts of two jobs. 0: no wait.",
+    )
+    paused = fields.Boolean(
+        help="No job of this channel and its sub-channels starts. Running jobs end normally.",
+    )
+    is_root = fields.Boolean(compute="_compute_is_root")
+    configuration_note = fields.Char(
+        string="Set by the Configuration",
+        compute="_compute_configuration_note",
+        help="What the server's configuration states for this channel. It wins over what is "
+        "set here.",
+    )
+
+    _name_uniq = models.Constraint(
+        "UNIQUE(complete_name)",
+        "A channel of this name exists already under the same parent.",
+    )
+
+    @api.depends("name", "parent_id.complete_name")
+    def _compute_complete_name(self):
+        for record in self:
+            names = [record.parent_id.complete_name, record.name]
+            record.complete_name = ".".join(filter(None, names)) if record.name else ""
+
+    @api.depends("capacity")
+    def _compute_limit_capacity(self):
+        for record in self:
+            if record.capacity is False:
+                record.limit_capacity = "default"
+            else:
+                record.limit_capacity = "limited" if record.capacity else "unlimited"
+
+    def _inverse_limit_capacity(self):
+        for record in self:
+            if record.limit_capacity == "limited":
+                record.capacity = record.capacity or 1
+            else:
+                record.capacity = 0 if record.limit_capacity == "unlimited" else False
+
+    @api.depends("name", "parent_id")
+    def _compute_is_root(self):
+        for record in self:
+            record.is_root = record._is_root()
+
+    @api.depends("complete_name")
+    def _compute_configuration_note(self):
+        fixed = self._settings_of_configuration()
+        for record in self:
+            settings = fixed.get(record.complete_name) or {}
+            record.configuration_note = ", ".join(
+                f"{option} = {value}" for option, value in settings.items() if option != "name"
+            )
+
+    @api.model
+    def _settings_of_configuration(self):
+        """Return what the configuration states, by complete name of channel."""
+        from ..jobrunner.channel_config import fixed_settings
+
+        return fixed_settings()
+
+    @api.constrains("parent_id", "name")
+    def parent_required(self):
+        for record in self:
+            if record.name and record.name != "root" and not record.parent_id:
+                raise exceptions.ValidationError(
+                    self.env._("The channel '%s' needs a parent channel.", record.name)
+                )
+
+    @api.constrains("parent_id")
+    def _check_parent_loop(self):
+        if self._has_cycle():
+            raise exceptions.ValidationError(
+                self.env._("A channel cannot be below one of its own sub-channels.")
+            )
+
+    @api.constrains("capacity", "sequential")
+    def _check_capacity(self):
+        for record in self:
+            if record.sequential and record.capacity != 1:
+                raise exceptions.ValidationError(
+                    self.env._(
+                        "The sequential channel '%s' runs one job after the other: "
+                        "its capacity must be 1.",
+                        record.complete_name,
+                    )
+                )
+            if record.capacity is not False and record.capacity < 0:
+                raise exceptions.ValidationError(
+                    self.env._("The capacity of '%s' cannot be negative.", record.complete_name)
+                )
+            if record._is_root() and record.capacity is not False and not record.capacity:
+                raise exceptions.ValidationError(
+                    self.env._(
+                        "The root channel needs a capacity of at least 1. To stop all jobs, "
+                        "pause it."
+                    )
+                )
+
+    @api.constrains("throttle", "removal_interval", "removal_interval_failed")
+    def _check_not_negative(self):
+        names = ("throttle", "removal_interval", "removal_interval_failed")
+        for record in self:
+            for name in names:
+                if record[name] < 0:
+                    raise exceptions.ValidationError(
+                        self.env._(
+                            "'%(field)s' of the channel '%(channel)s' cannot be negative.",
+                            field=record._fields[name].get_description(self.env)["string"],
+                            channel=record.complete_name,
+                        )
+                    )
+
+    @api.onchange("sequential")
+    def _onchange_sequential(self):
+        if self.sequential:
+            self.capacity = 1
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        if self.env.context.get("install_mode"):
+            return create_or_reuse(super().create, vals_list, self._find_declared)
+        return super().create(vals_list)
+
+    def write(self, vals):
+        if not self.env.context.get("install_mode") and {"name", "parent_id"} & vals.keys():
+            self._refuse_move_of_root()
+        result = super().write(vals)
+        if {"name", "parent_id"} & vals.keys():
+            # The settings of job functions hold the complete name.
+            self.env.flush_all()
+            self.env.registry.clear_cache()
+        return result
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_root(self):
+        if any(record._is_root() for record in self):
+            raise exceptions.UserError(self.env._("The root channel cannot be deleted."))
+
+    def action_pause(self):
+        """Stop starting jobs of these channels and of what is below them."""
+        return self.write({"paused": True})
+
+    def action_resume(self):
+        """Start jobs of these channels again."""
+        return self.write({"paused": False})
+
+    def _is_root(self):
+        return self.name == "root" and not self.parent_id
+
+    def _refuse_move_of_root(self):
+        if any(record._is_root() for record in self):
+            raise exceptions.UserError(
+                self.env._("The root channel cannot be renamed or moved.")
+            )
+
+    def _find_declared(self, vals):
+        """Return the channel that ``vals`` of an XML record declare again."""
+        if not vals.get("name"):
+            return self.browse()
+        return self.search(
+            [("name", "=", vals["name"]), ("parent_id", "=", vals.get("parent_id", False))],
+            limit=1,
+        )
