@@ -5,12 +5,24 @@ exactly which tests ran; its log would have to be guessed from.
 """
 
 import importlib.util
+import inspect
 import os
+import re
 import sys
 import unittest
 from pathlib import Path
 
 NO_BROWSER_VARIABLE = "QUEUE_JOB_SUITE_NO_BROWSER"
+# The bundles that a browser test of the web client loads. Odoo prepares thirty bundles
+# before any HTTP test, half a minute of work; the others are made when they are asked for.
+BUNDLES = {
+    "web.assets_web",
+    "web.assets_tests",
+    "web.assets_frontend",
+    "web.assets_frontend_lazy",
+    "web.assets_frontend_minimal",
+}
+USES_BROWSER = re.compile(r"\b(browser_js|start_tour)\b")
 NO_BROWSER = "browser tests are off (--no-browser)"
 
 
@@ -62,6 +74,31 @@ def refuse_browsers():
     ChromeBrowser.executable = property(executable)
 
 
+def prepare_less():
+    """Prepare bundles before the tests only for tests that start a browser, and only theirs."""
+    from odoo.tests.suite import OdooSuite
+
+    original = OdooSuite.has_http_case
+
+    def has_http_case(suite):
+        # Not importable before Odoo has set up the addons path.
+        from odoo.addons.base.models.ir_qweb import IrQweb
+
+        every = IrQweb._get_bundles_to_pregenarate
+        if every.__name__ != "some":
+
+            def some(records):
+                return tuple(bundles & BUNDLES for bundles in every(records))
+
+            IrQweb._get_bundles_to_pregenarate = some
+        files = {inspect.getsourcefile(type(test)) for test in suite}
+        return original(suite) and any(
+            USES_BROWSER.search(Path(name).read_text()) for name in files
+        )
+
+    OdooSuite.has_http_case = has_http_case
+
+
 def main():
     """Prepare what the environment asks for and hand over to Odoo."""
     # The folder of this script holds modules with common names.
@@ -73,6 +110,7 @@ def main():
         import odoo.tests.common  # noqa: F401
 
         record_results(results)
+        prepare_less()
         if os.environ.get(NO_BROWSER_VARIABLE):
             refuse_browsers()
     odoo.cli.main()
