@@ -218,13 +218,11 @@ class JobEncoder(json.JSONEncoder):
 
         Only for the unhappy path: it encodes again, from the top down.
         """
+        if isinstance(error, RecursionError) and path:
+            return NotStorableError(path, value, "nested too deeply, or inside itself")
         for step, child in self._children(value):
-            # Deeper than this is a loop, or as good as one.
-            child_error = len(path) < 50 and self._failure(child)
-            if child_error:
+            if child_error := self._failure(child):
                 return self._locate(child, child_error, (*path, step))
-        if isinstance(error, RecursionError):
-            error = "nested too deeply, or inside itself"
         return NotStorableError(path, value, str(error))
 
     def _children(self, value):
@@ -377,6 +375,10 @@ class JobSerialized(fields.Json):
     def convert_to_read(self, value, record, use_display_name=True):
         """Return the document, for clients know no other types than those of JSON."""
         return json.loads(_ENCODER.encode(value))
+
+    def convert_to_write(self, value, record):
+        # Not what clients read: written again, its tags would be plain dicts.
+        return self.convert_to_record(self.convert_to_cache(value, record), record)
 
     def convert_to_export(self, value, record):
         return self._encode(value) if value else ""
