@@ -3,3 +3,9 @@ from . import ir_model_fields
 from . import queue_job_channel
 from . import queue_job_function
 from . import queue_job_lock
+from . import base
+from . import queue_job
+from . import queue_job_graph
+from . import queue_job_store
+from . import queue_job_dependency
+from . import queue_job_key

@@ -1,4 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from datetime import timedelta
+
 from odoo import api, exceptions, fields, models
 
 from .install import create_or_reuse
@@ -228,6 +230,18 @@ class QueueJobChannel(models.Model):
     def action_resume(self):
         """Start jobs of these channels again."""
         return self.write({"paused": False})
+
+    @api.model
+    def _removal_deadlines(self, now, field="removal_interval"):
+        """Return, by complete name, the date before which jobs that ended are deleted.
+
+        :param field: ``removal_interval``, or ``removal_interval_failed``: a
+            channel where this one is 0 keeps its failed jobs, and is left out
+        """
+        channels = self.search([(field, ">", 0)] if field != "removal_interval" else [])
+        return {
+            channel.complete_name: now - timedelta(days=channel[field]) for channel in channels
+        }
 
     def _is_root(self):
         return self.name == "root" and not self.parent_id

@@ -1,0 +1,193 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The routes by which the runner asks a worker, and the test jobs.
+
+How a job is performed is in :mod:`..executor`; its names are found here too.
+"""
+
+import hmac
+import random
+
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
+
+from odoo import SUPERUSER_ID, http
+from odoo.tools import config, str2bool
+
+from .. import run
+from ..delay import chain, group
+from ..executor import (
+    DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE,
+    PG_RETRY,
+    JobExecutor,
+    _prevent_commit,
+)
+from ..job import Job
+
+__all__ = [
+    "DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE",
+    "PG_RETRY",
+    "RunJobController",
+    "_prevent_commit",
+]
+
+# More would hold a worker and fill the table at one request.
+MAX_TEST_JOBS = 10_000
+MAX_TEST_SECONDS = 3600
+LONGEST_UUID = 64
+
+
+class RunJobController(http.Controller, JobExecutor):
+    TEST_GRAPH_MAX_PER_GROUP = 5
+
+    # Performing -------------------------------------------------------------
+
+    @http.route(
+        "/queue_job/runjob", type="http", auth="none", save_session=False, readonly=False
+    )
+    def runjob(self, job_uuid, **kw):
+        """Perform a job, or a run of jobs, that the runner has enqueued.
+
+        Who accepts JSON gets the report of the run; else the answer is empty,
+        and 500 for a job that failed. Whatever cannot be run is answered alike.
+        """
+        http.request.update_env(user=SUPERUSER_ID)
+        env = http.request.env
+        uuids = [job_uuid, *filter(None, kw.get("run", "").split(","))]
+        if not self._is_allowed(env, uuids):
+            return self._report_nothing(uuids)
+        if run.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
+            report = type(self).run(env, uuids, stop_at_failure=str2bool(kw.get("sequential"), False))
+            return self._answer(report)
+        job = self._acquire_job(env, job_uuid)
+        if job:
+            self._runjob(env, job)
+        return ""
+
+    @http.route(
+        run.REPORT_DEAD_PATH, type="http", auth="none", save_session=False, readonly=False
+    )
+    def report_dead(self, job_uuid, **_kw):
+        """Announce the failure of a job that the runner found dead."""
+        http.request.update_env(user=SUPERUSER_ID)
+        env = http.request.env
+        if self._is_allowed(env, [job_uuid]):
+            self._report_dead(env, job_uuid)
+        return ""
+
+    def _is_allowed(self, env, uuids):
+        """Return whether these can be uuids, and the signature is right if one is wanted."""
+        if any(len(uuid) > LONGEST_UUID or "\x00" in uuid for uuid in uuids):
+            return False
+        parameters = env["ir.config_parameter"].sudo()
+        if not str2bool(parameters.get_param("queue_job.require_signature"), False):
+            return True
+        expected = run.signature(parameters.get_param("database.secret"), env.cr.dbname, uuids)
+        given = http.request.httprequest.headers.get(run.SIGNATURE_HEADER, "")
+        return hmac.compare_digest(expected.encode(), given.encode())
+
+    def _report_nothing(self, uuids):
+        if run.REPORT_TYPE not in http.request.httprequest.headers.get("Accept", ""):
+            return ""
+        report = run.Report()
+        for uuid in uuids:
+            report.add(uuid, run.REFUSED)
+        return self._answer(report)
+
+    @staticmethod
+    def _answer(report):
+        return http.request.make_response(report.dumps(), [("Content-Type", run.REPORT_TYPE)])
+
+    # Test jobs --------------------------------------------------------------
+
+    @http.route("/queue_job/create_test_job", type="http", auth="user")
+    def create_test_job(
+        self,
+        priority=None,
+        max_retries=None,
+        channel=None,
+        description="Test job",
+        size=1,
+        failure_rate=0,
+        job_duration=0,
+        commit_within_job=False,
+        failure_retry_seconds=0,
+    ):
+        """Create test jobs: one, or a random graph of ``size`` jobs."""
+        self._check_test_jobs_allowed()
+        failure_rate = _number(float, failure_rate, 0)
+        if not 0 <= failure_rate <= 1:
+            raise BadRequest("failure_rate must be between 0 and 1")
+        size = _number(int, size, 1)
+        if size > MAX_TEST_JOBS:
+            raise BadRequest(f"size must not be above {MAX_TEST_JOBS}")
+        job_duration = _number(float, job_duration, 0)
+        if not 0 <= job_duration <= MAX_TEST_SECONDS:
+            raise BadRequest(f"job_duration must be between 0 and {MAX_TEST_SECONDS} seconds")
+        options = {
+            "priority": _number(int, priority, None),
+            "max_retries": _number(int, max_retries, None),
+            "channel": channel,
+            "description": description,
+            "failure_rate": failure_rate,
+            "job_duration": job_duration,
+            "commit_within_job": commit_within_job,
+            "failure_retry_seconds": _number(int, failure_retry_seconds, 0),
+        }
+        if size <= 0:
+            return ""
+        if size == 1:
+            return self._create_single_test_job(**options)
+        return self._create_graph_test_jobs(size, **options)
+
+    def _check_test_jobs_allowed(self):
+        env = http.request.env
+        if not env.user.has_group("base.group_erp_manager"):
+            raise Forbidden(env._("Access Denied"))
+        switch = env["ir.config_parameter"].sudo().get_param("queue_job.test_jobs")
+        if not (config["test_enable"] or config["dev_mode"] or str2bool(switch, False)):
+            raise NotFound()
+
+    def _create_single_test_job(self, **options):
+        delayed = http.request.env["queue.job"].with_delay(**_properties(options))
+        job = delayed._test_job(**_arguments(options))
+        return f"job uuid: {job.uuid}"
+
+    def _create_graph_test_jobs(self, size, **options):
+        """Delay a random graph: chains and groups, each behind an earlier one."""
+        model = http.request.env["queue.job"]
+        numbers = iter(range(size))
+        batches = []
+        first = None
+        while batch := [
+            number for number, _ in zip(numbers, range(random.randint(1, self.TEST_GRAPH_MAX_PER_GROUP)))
+        ]:
+            jobs = []
+            for number in batch:
+                properties = _properties(options)
+                properties["description"] = f"{options['description']} #{number}"
+                delayable = model.delayable(**properties)
+                jobs.append(delayable._test_job(**_arguments(options)))
+            first = first or jobs[0]
+            graph = random.choice((chain, group))(*jobs)
+            if batches:
+                random.choice(batches).on_done(graph)
+            batches.append(graph)
+        batches[0].delay()
+        record = Job.db_records_from_uuids(http.request.env, [first._generated_job.uuid])
+        return f"graph uuid: {record.graph_uuid}"
+
+
+def _number(convert, value, default):
+    """Return a parameter of a request as a number, ``default`` when it is none."""
+    try:
+        return convert(value)
+    except (TypeError, ValueError):
+        return default
+
+
+def _properties(options):
+    return {name: options[name] for name in ("priority", "max_retries", "channel", "description")}
+
+
+def _arguments(options):
+    names = ("failure_rate", "job_duration", "commit_within_job", "failure_retry_seconds")
+    return {name: options[name] for name in names}

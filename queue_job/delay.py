@@ -1,0 +1,409 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The delay API: delayables, chains, groups and the graphs they make.
+
+``Graph`` lives in :mod:`.graph` and is found here too.
+"""
+
+import itertools
+import logging
+import uuid
+
+from odoo.tools import OrderedSet
+
+from .graph import Graph, Joint
+from .job import Job, description_of, link_through, store_jobs
+from .utils import must_run_without_delay
+
+_logger = logging.getLogger(__name__)
+
+
+def group(*delayables):
+    """Return a group: its elements run side by side."""
+    return DelayableGroup(*delayables)
+
+
+def chain(*delayables):
+    """Return a chain: its elements run one after another."""
+    return DelayableChain(*delayables)
+
+
+class DelayableGraph(Graph):
+    """What a delayable, a chain or a group knows of "after done".
+
+    Vertices are delayables, chains and groups. The jobs and their order come
+    from the *plan*: a graph over delayables and joints only, reached from
+    here through everything that is linked.
+    """
+
+    def delay(self):
+        """Store the jobs of everything reachable, or run them at once.
+
+        Nothing is stored when every job that has an identity key has a twin:
+        the delayables then hold the twins' jobs. The caller commits.
+
+        :raise ValueError: for jobs that wait for each other
+        """
+        plan = self._plan()
+        self._check_no_cycle(plan)
+        vertices = [v for v in plan.topological_sort() if isinstance(v, Delayable)]
+        if not vertices:
+            return
+        jobs = [vertex._build_job() for vertex in vertices]
+        self._ensure_same_graph_uuid(jobs)
+        if self._has_to_execute_directly(vertices):
+            self._execute_graph_direct(plan)
+            return
+        self._link_jobs(plan)
+        twins = store_jobs(jobs)
+        for vertex in vertices:
+            vertex._generated_job = twins.get(vertex._generated_job, vertex._generated_job)
+
+    @staticmethod
+    def _check_no_cycle(plan):
+        cycle = [vertex for vertex in plan.find_cycle() if isinstance(vertex, Delayable)]
+        if cycle:
+            names = " → ".join(map(repr, [*cycle, cycle[0]]))
+            raise ValueError(f"These jobs wait for each other and could never start: {names}")
+
+    @staticmethod
+    def _ensure_same_graph_uuid(jobs):
+        """Give several jobs one graph uuid; a job alone has none.
+
+        :raise ValueError: without jobs, for a single job that is in a graph
+            already, or for jobs of different graphs
+        """
+        if not jobs:
+            raise ValueError("Expecting jobs: there is nothing to delay")
+        known = {job.graph_uuid for job in jobs if job.graph_uuid}
+        if len(jobs) == 1:
+            if known:
+                raise ValueError(f"Job {jobs[0].uuid} is part of a graph already")
+            return
+        if len(known) > 1:
+            raise ValueError(f"The jobs belong to different graphs: {', '.join(sorted(known))}")
+        graph_uuid = known.pop() if known else str(uuid.uuid4())
+        for job in jobs:
+            job.graph_uuid = graph_uuid
+
+    def _has_to_execute_directly(self, vertices):
+        """Return whether the environment of any vertex asks for no delay."""
+        return any(must_run_without_delay(vertex.recordset.env) for vertex in vertices)
+
+    def _execute_graph_direct(self, graph):
+        for vertex in graph.topological_sort():
+            if isinstance(vertex, Delayable):
+                vertex._execute_direct()
+
+    @staticmethod
+    def _link_jobs(plan):
+        joints = {}
+        for parent, child in plan.edges():
+            if isinstance(parent, Joint) or isinstance(child, Joint):
+                joint = parent if isinstance(parent, Joint) else child
+                joints[joint] = None
+            else:
+                child._generated_job.add_depends({parent._generated_job})
+        for joint in joints:
+            link_through(
+                Joint(
+                    [vertex._generated_job for vertex in joint.parents],
+                    [vertex._generated_job for vertex in joint.children],
+                )
+            )
+
+    def _plan(self):
+        """Return the graph of delayables and joints reachable from here."""
+        plan = Graph()
+        seen = set()
+        to_visit = [self]
+        for graph in to_visit:
+            if id(graph) in seen:
+                continue
+            seen.add(id(graph))
+            for vertex in graph._graph:
+                if isinstance(vertex, Delayable):
+                    plan.add_vertex(vertex)
+                to_visit.append(vertex._graph)
+            for parent, child in graph.edges():
+                self._plan_edge(plan, parent._tail(), child._head())
+        return plan
+
+    @staticmethod
+    def _plan_edge(plan, parents, children):
+        if Joint.pays(parents, children):
+            joint = Joint(parents, children)
+            for parent in parents:
+                plan.add_edge(parent, joint)
+            for child in children:
+                plan.add_edge(joint, child)
+            return
+        for parent, child in itertools.product(parents, children):
+            plan.add_edge(parent, child)
+
+    def _merge_graph(self, graph):
+        for vertex in graph._graph:
+            self.add_vertex(vertex)
+        for parent, child in graph.edges():
+            self.add_edge(parent, child)
+
+    def _connect_graphs(self):
+        """Return the flat graph of the delayables alone, joints written out."""
+        flat = DelayableGraph()
+        plan = self._plan()
+        for vertex in plan._graph:
+            if isinstance(vertex, Joint):
+                for parent, child in itertools.product(vertex.parents, vertex.children):
+                    flat.add_edge(parent, child)
+            else:
+                flat.add_vertex(vertex)
+        for parent, child in plan.edges():
+            if not isinstance(parent, Joint) and not isinstance(child, Joint):
+                flat.add_edge(parent, child)
+        return flat
+
+
+class _DelayableNode:
+    """What chains and groups share: links from and to their ends."""
+
+    def __init__(self, *delayables):
+        self._graph = DelayableGraph()
+        self._members = tuple(delayables)
+        for delayable in delayables:
+            self._graph.add_vertex(delayable)
+
+    def on_done(self, *delayables):
+        """Let each argument wait for the end of this; return self."""
+        for delayable in delayables:
+            self._graph.add_edge(self, delayable)
+        return self
+
+    def delay(self):
+        """Store the whole graph below this, see :meth:`DelayableGraph.delay`."""
+        self._graph.delay()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(map(repr, self._members))})"
+
+
+class DelayableChain(_DelayableNode):
+    """Elements that run one after another; an empty chain does nothing."""
+
+    def __init__(self, *delayables):
+        super().__init__(*delayables)
+        self._links = tuple(member for member in delayables if member._head())
+        for parent, child in itertools.pairwise(self._links):
+            self._graph.add_edge(parent, child)
+
+    def _head(self):
+        return self._links[0]._head() if self._links else ()
+
+    def _tail(self):
+        return self._links[-1]._tail() if self._links else ()
+
+
+class DelayableGroup(_DelayableNode):
+    """Elements that run side by side; an empty group does nothing."""
+
+    def __init__(self, *delayables):
+        super().__init__(*delayables)
+        self._delayables = OrderedSet(delayables)
+
+    def _head(self):
+        return tuple(OrderedSet(vertex for member in self._members for vertex in member._head()))
+
+    def _tail(self):
+        return tuple(OrderedSet(vertex for member in self._members for vertex in member._tail()))
+
+
+class Delayable:
+    """One method call to perform later, not stored yet.
+
+    Any attribute that is not of the builder is taken for the method: calling
+    it keeps the arguments and returns the delayable.
+    """
+
+    _properties = ("priority", "eta", "max_retries", "description", "channel", "identity_key")
+    __slots__ = (
+        *_properties,
+        "recordset",
+        "_graph",
+        "_job_method",
+        "_job_method_name",
+        "_job_args",
+        "_job_kwargs",
+        "_generated_job",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        recordset,
+        priority=None,
+        eta=None,
+        max_retries=None,
+        description=None,
+        channel=None,
+        identity_key=None,
+    ):
+        self._graph = DelayableGraph()
+        self._graph.add_vertex(self)
+        self.recordset = recordset
+        self.priority = priority
+        self.eta = eta
+        self.max_retries = max_retries
+        self.description = description
+        self.channel = channel
+        self.identity_key = identity_key
+        self._job_method = None
+        self._job_method_name = None
+        self._job_args = ()
+        self._job_kwargs = {}
+        self._generated_job = None
+
+    def _head(self):
+        return (self,)
+
+    def _tail(self):
+        return (self,)
+
+    def __del__(self):
+        if not self._generated_job:
+            _logger.warning("Delayable %s was prepared but never delayed", self)
+
+    def __repr__(self):
+        name = getattr(self._job_method, "__name__", "")
+        return f"Delayable({self.recordset}.{name}({self._job_args}, {self._job_kwargs}))"
+
+    def set(self, *args, **kwargs):
+        """Set properties, from a dict, keywords or both; return self.
+
+        :raise ValueError: for a name that is not a property of a job
+        """
+        if len(args) > 1:
+            raise TypeError(f"set() takes one dict of properties at most, {len(args)} were given")
+        for key, value in {**(args[0] if args else {}), **kwargs}.items():
+            if key not in self._properties:
+                known = ", ".join(self._properties)
+                raise ValueError(f"No property {key}: a job has {known}")
+            setattr(self, key, value)
+        return self
+
+    def on_done(self, *delayables):
+        """Let each argument wait until this one is done; return self."""
+        for delayable in delayables:
+            self._graph.add_edge(self, delayable)
+        return self
+
+    def delay(self):
+        """Store the whole graph below this, see :meth:`DelayableGraph.delay`."""
+        self._graph.delay()
+
+    def split(self, size, chain=False):
+        """Return a group, or a chain, of delayables over ``size`` records each.
+
+        This delayable is used up. A fixed identity key is made distinct for
+        each part; an empty recordset gives an empty group.
+
+        :raise ValueError: before a method was chosen, or for a size below 1
+        """
+        if not self._job_method:
+            raise ValueError("Choose the method before split(): delayable.method(...).split(size)")
+        if size < 1:
+            raise ValueError(f"split() needs a size of at least 1, not {size!r}")
+        self._generated_job = True
+        starts = range(0, len(self.recordset), size)
+        parts = [
+            self._part(self.recordset[start : start + size], number, len(starts))
+            for number, start in enumerate(starts, 1)
+        ]
+        return DelayableChain(*parts) if chain else DelayableGroup(*parts)
+
+    def _part(self, recordset, number, total):
+        part = Delayable(recordset, **{name: getattr(self, name) for name in self._properties})
+        part._choose_method(self._job_method_name or self._job_method.__name__)
+        part._job_args = self._job_args
+        part._job_kwargs = self._job_kwargs
+        base = self.description or description_of(part._job_method)
+        part.description = f"{base} (split {number}/{total})"
+        if isinstance(self.identity_key, str) and self.identity_key and total > 1:
+            part.identity_key = f"{self.identity_key} (split {number}/{total})"
+        return part
+
+    def __getattr__(self, name):
+        if name in type(self).__slots__:
+            raise AttributeError(name)
+        if name in self.recordset:
+            raise AttributeError(f"{name} is a field of {self.recordset}: only methods can be delayed")
+        self._choose_method(name)
+        return self._keep_call
+
+    def _choose_method(self, name):
+        self._job_method = getattr(self.recordset, name)
+        self._job_method_name = name
+
+    def _keep_call(self, *args, **kwargs):
+        self._job_args = args
+        self._job_kwargs = kwargs
+        return self
+
+    def _build_job(self):
+        """Return the job of this delayable, made at the first call."""
+        if self._generated_job:
+            return self._generated_job
+        if not self._job_method:
+            raise ValueError(f"{self} has no method to delay: delayable.method(...).delay()")
+        # The order of the keywords shows in the messages of the test kit.
+        self._generated_job = Job(
+            self._job_method,
+            args=self._job_args,
+            kwargs=self._job_kwargs,
+            priority=self.priority,
+            max_retries=self.max_retries,
+            eta=self.eta,
+            description=self.description,
+            channel=self.channel,
+            identity_key=self.identity_key,
+        )
+        # A method may be known under another name than its own.
+        if self._job_method_name not in (None, self._job_method.__name__):
+            self._generated_job.method_name = self._job_method_name
+        return self._generated_job
+
+    def _execute_direct(self):
+        self._generated_job.perform()
+
+
+class DelayableRecordset:
+    """What ``with_delay()`` returns: each method call is stored as a job."""
+
+    __slots__ = ("delayable",)
+
+    def __init__(
+        self,
+        recordset,
+        priority=None,
+        eta=None,
+        max_retries=None,
+        description=None,
+        channel=None,
+        identity_key=None,
+    ):
+        self.delayable = Delayable(
+            recordset, priority, eta, max_retries, description, channel, identity_key
+        )
+
+    @property
+    def recordset(self):
+        return self.delayable.recordset
+
+    def __getattr__(self, name):
+        def delay_call(*args, **kwargs):
+            getattr(self.delayable, name)(*args, **kwargs).delay()
+            return self.delayable._generated_job
+
+        return delay_call
+
+    def __repr__(self):
+        return f"DelayableRecordset({self.recordset._name}{self.recordset._ids!r})"
+
+    __str__ = __repr__

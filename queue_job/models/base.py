@@ -1,0 +1,111 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The delay API on every model."""
+
+import functools
+
+from odoo import api, models
+
+from ..delay import Delayable, DelayableRecordset
+from ..utils import must_run_without_delay
+
+
+class Base(models.AbstractModel):
+    _inherit = "base"
+
+    def with_delay(
+        self,
+        priority=None,
+        eta=None,
+        max_retries=None,
+        description=None,
+        channel=None,
+        identity_key=None,
+    ):
+        """Return a proxy of this recordset whose method calls become jobs.
+
+        The call returns the :class:`~odoo.addons.queue_job.job.Job`, or the job
+        of the twin when one with the same ``identity_key`` still waits. No
+        access right on jobs is needed. The job is stored in the caller's
+        transaction, and can start when that is committed.
+
+        :param int priority: smaller runs first, default 10
+        :param eta: not before: datetime (UTC), timedelta, or seconds from now
+        :param int max_retries: runs in all, 0 for no limit, default 5
+        :param str description: shown to people, default from the method
+        :param str channel: complete name, default from the job function
+        :param identity_key: str or function of the job that returns one
+        """
+        return DelayableRecordset(
+            self,
+            priority=priority,
+            eta=eta,
+            max_retries=max_retries,
+            description=description,
+            channel=channel,
+            identity_key=identity_key,
+        )
+
+    def delayable(
+        self,
+        priority=None,
+        eta=None,
+        max_retries=None,
+        description=None,
+        channel=None,
+        identity_key=None,
+    ):
+        """Return a delayable: a job that is part of a graph, or set up in steps.
+
+        Nothing is stored before ``delay()`` is called at the top of the
+        graph. The parameters are those of :meth:`with_delay`.
+        """
+        return Delayable(
+            self,
+            priority=priority,
+            eta=eta,
+            max_retries=max_retries,
+            description=description,
+            channel=channel,
+            identity_key=identity_key,
+        )
+
+    def _patch_job_auto_delay(self, method_name, context_key=None):
+        """Return a wrapper of a method that delays each call of it.
+
+        To be set on the class in ``_register_hook``. The original is called at
+        once within a job, without delay, and, when ``context_key`` is given,
+        unless that key of the context is true. ``<method>_job_options`` may
+        return the properties of the job.
+        """
+        origin = getattr(type(self), method_name)
+
+        @functools.wraps(origin)
+        def auto_delay(self, *args, **kwargs):
+            context = self.env.context
+            if (
+                "job_uuid" in context
+                or (context_key and not context.get(context_key))
+                or must_run_without_delay(self.env)
+            ):
+                return auto_delay.origin(self, *args, **kwargs)
+            options = getattr(self, f"{method_name}_job_options", None)
+            properties = options(*args, **kwargs) if options else {}
+            return getattr(self.with_delay(**properties), method_name)(*args, **kwargs)
+
+        auto_delay.origin = origin
+        return auto_delay
+
+    @api.model
+    def _job_store_values(self, job):
+        """Return extra values for the row of a job, at each time it is stored."""
+        return {}
+
+    @api.model
+    def _job_prepare_context_before_enqueue_keys(self):
+        """Return the keys of the context that a job keeps."""
+        return ("tz", "lang", "allowed_company_ids", "force_company", "active_test")
+
+    def _job_prepare_context_before_enqueue(self):
+        """Return the part of the context that a job keeps."""
+        keys = self._job_prepare_context_before_enqueue_keys()
+        return {key: value for key, value in self.env.context.items() if key in keys}

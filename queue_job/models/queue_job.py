@@ -1,0 +1,387 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
+import random
+import time
+from datetime import datetime, timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from odoo.addons.base_sparse_field.models.fields import Serialized
+
+from .. import notify
+from ..exception import JobError, RetryableJobError
+from ..fields import JobSerialized
+from ..job import Job
+from ..states import CAN_CANCEL, CAN_REQUEUE, CAN_SET_DONE, CANCELLED, DONE, FAILED, PENDING, STATES
+from .queue_job_key import KEY_FUNCTIONS_DDL
+
+_logger = logging.getLogger(__name__)
+
+
+class QueueJob(models.Model):
+    """The rows of the jobs: what people see and do with them.
+
+    What moves rows for the executor and the runner is in
+    ``queue_job_store.py``, what ties jobs together in ``queue_job_graph.py``.
+    """
+
+    _name = "queue.job"
+    _description = "Queue Job"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _log_access = False
+    _order = "date_created DESC, date_done DESC"
+
+    _removal_interval = 30  # days
+    _default_related_action = "related_action_open_record"
+
+    # Proof that the code of this addon, not a caller, rewrites what a job calls.
+    EDIT_SENTINEL = object()
+    _protected_fields = (
+        "uuid",
+        "name",
+        "date_created",
+        "model_name",
+        "method_name",
+        "func_string",
+        "channel_method_name",
+        "job_function_id",
+        "records",
+        "args",
+        "kwargs",
+    )
+    # What only methods of jobs may move, on behalf of people with access rights.
+    _moved_fields = (
+        "state",
+        "retry",
+        "run_number",
+        "company_id",
+        "graph_uuid",
+        "identity_key",
+        "twin_key",
+        "dependencies",
+        "date_enqueued",
+        "date_started",
+        "date_done",
+        "date_cancelled",
+        "worker_pid",
+        "result",
+        "exc_name",
+        "exc_message",
+        "exc_info",
+        "to_report",
+    )
+
+    uuid = fields.Char(string="UUID", readonly=True, required=True, index=True)
+    graph_uuid = fields.Char(string="Graph UUID", readonly=True, index=True)
+    user_id = fields.Many2one("res.users", string="User ID")
+    company_id = fields.Many2one("res.company", string="Company", index=True)
+    name = fields.Char(string="Description", readonly=True)
+
+    model_name = fields.Char(string="Model", readonly=True)
+    method_name = fields.Char(readonly=True)
+    records = JobSerialized(string="Record(s)", readonly=True, base_type=models.BaseModel)
+    args = JobSerialized(readonly=True, base_type=tuple, keep_tuples=True)
+    kwargs = JobSerialized(readonly=True, base_type=dict, keep_tuples=True)
+    dependencies = Serialized(readonly=True)
+    func_string = fields.Char(string="Task", readonly=True)
+
+    state = fields.Selection(STATES, readonly=True, required=True, index=True)
+    priority = fields.Integer(aggregator=False)
+    exc_name = fields.Char(string="Exception", readonly=True)
+    exc_message = fields.Char(string="Exception Message", readonly=True, tracking=True)
+    exc_info = fields.Text(string="Exception Info", readonly=True)
+    result = fields.Text(readonly=True)
+
+    date_created = fields.Datetime(string="Created Date", readonly=True)
+    date_started = fields.Datetime(string="Start Date", readonly=True)
+    date_enqueued = fields.Datetime(string="Enqueue Time", readonly=True)
+    date_done = fields.Datetime(readonly=True)
+    exec_time = fields.Float(string="Execution Time (avg)", readonly=True, aggregator="avg")
+    date_cancelled = fields.Datetime(readonly=True)
+
+    eta = fields.Datetime(string="Execute only after")
+    retry = fields.Integer(string="Current try")
+    max_retries = fields.Integer(string="Max. retries")
+    channel_method_name = fields.Char(string="Complete Method Name", readonly=True)
+    job_function_id = fields.Many2one("queue.job.function", string="Job Function", readonly=True)
+    channel = fields.Char(index=True)
+    identity_key = fields.Char(readonly=True)
+    worker_pid = fields.Integer(readonly=True)
+
+    run_number = fields.Integer(readonly=True, help="How often a worker has claimed this job.")
+    twin_key = fields.Char(readonly=True, help="Key that a policy reserves for this job.")
+    twin_states = fields.Char(readonly=True, help="States in which the policy blocks a twin.")
+    to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
+
+    # Hash, because a key may be longer than an entry of a btree.
+    _identity_key_state_partial_index = models.Index(
+        "USING hash (identity_key) WHERE state IN ('pending', 'enqueued', 'wait_dependencies') "
+        "AND identity_key IS NOT NULL"
+    )
+    _twin_key_index = models.Index("(twin_key) WHERE twin_key IS NOT NULL")
+    _channel_date_done_date_created_index = models.Index("(channel, date_done, date_created)")
+    # What the runner chooses from: partial, so that the jobs that ended cost nothing.
+    # The expressions are those of the statements in jobrunner/database.py.
+    _candidates_index = models.Index(
+        "(channel, COALESCE(priority, 0), "
+        "COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id) "
+        "WHERE state = 'pending' AND eta IS NULL"
+    )
+    _eta_index = models.Index("(channel, eta, id) WHERE state = 'pending' AND eta IS NOT NULL")
+    _running_index = models.Index("(date_enqueued) WHERE state IN ('enqueued', 'started')")
+    _failed_index = models.Index("(channel, id) WHERE state = 'failed'")
+    _to_report_index = models.Index("(id) WHERE to_report")
+    _waiting_index = models.Index("(id) WHERE state = 'wait_dependencies'")
+
+    def init(self):
+        execute = self.env.cr.execute
+        execute(notify.JOB_FUNCTION_DDL)
+        execute(notify.JOB_TRIGGER_DDL)
+        execute(KEY_FUNCTIONS_DDL)
+        self._create_store_functions()
+        # A queue rewrites its rows some five times and looks at the newest:
+        # leave room in the pages, and vacuum by number, not by share.
+        execute(
+            """
+            ALTER TABLE queue_job SET (
+                fillfactor = 70,
+                autovacuum_vacuum_scale_factor = 0.01,
+                autovacuum_vacuum_threshold = 1000,
+                autovacuum_analyze_scale_factor = 0.02,
+                autovacuum_analyze_threshold = 1000
+            )
+            """
+        )
+
+    # Create, write ----------------------------------------------------------
+
+    @api.private
+    @api.model_create_multi
+    def create(self, vals_list):
+        quiet = self.with_context(
+            mail_create_nolog=True, mail_create_nosubscribe=True, tracking_disable=True
+        )
+        return super(QueueJob, quiet).create(vals_list).with_env(self.env)
+
+    def write(self, vals):
+        self._check_writable(vals)
+        if "user_id" in vals:
+            self._set_user(vals["user_id"])
+        if vals.get("state") == FAILED:
+            self._message_post_on_failure()
+        return super().write(vals)
+
+    def _check_writable(self, vals):
+        """Refuse what would make a job do something else, or skip its moves."""
+        if self.env.context.get("_job_edit_sentinel") is self.EDIT_SENTINEL:
+            return
+        refused = [name for name in self._protected_fields if name in vals]
+        if not self.env.su:
+            refused += [name for name in self._moved_fields if name in vals]
+            if "user_id" in vals and not self._may_assign(vals["user_id"]):
+                refused.append("user_id")
+        if refused:
+            raise AccessError(
+                self.env._("Not allowed to change field(s): %s of a job", ", ".join(refused))
+            )
+
+    def _may_assign(self, user_id):
+        return user_id == self.env.uid or self.env.user._is_system()
+
+    def _set_user(self, user_id):
+        """Let the stored recordsets run as another user, without superuser mode."""
+        if not user_id:
+            return
+        editor = self.with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
+        for job in editor:
+            if job.records.env.uid != user_id or job.records.env.su:
+                job.records = job.records.with_user(user_id)
+
+    # Buttons ----------------------------------------------------------------
+
+    def button_done(self):
+        result = self.env._("Manually set to done by %s", self.env.user.name)
+        self.filtered(lambda job: job.state in CAN_SET_DONE)._change_job_state(DONE, result=result)
+        return True
+
+    def button_cancelled(self):
+        result = self.env._("Cancelled by %s", self.env.user.name)
+        # A job selected together with its parent is cancelled as a dependent.
+        jobs = self.filtered(lambda job: job.state in CAN_CANCEL)
+        jobs._without_dependents()._change_job_state(CANCELLED, result=result)
+        return True
+
+    def requeue(self):
+        self.filtered(lambda job: job.state in CAN_REQUEUE)._change_job_state(PENDING)
+        return True
+
+    def _change_job_state(self, state, result=None):
+        """Move jobs to done, pending or cancelled, and their dependents after them.
+
+        Needs neither the model nor the method of a job. Refused for whoever
+        may not write the jobs; the caller commits.
+        """
+        self.check_access("write")
+        moves = {
+            DONE: self._move_to_done,
+            PENDING: self._move_to_pending,
+            CANCELLED: self._move_to_cancelled,
+        }
+        if state not in moves:
+            raise ValueError(f"State not supported: {state}")
+        if self:
+            moves[state](result)
+
+    def open_related_action(self):
+        self.ensure_one()
+        action = Job._load_from_db_record(self.sudo()).related_action()
+        if action is None:
+            raise UserError(self.env._("No action available for this job"))
+        return action
+
+    def open_graph_jobs(self):
+        self.ensure_one()
+        jobs = self.search([("graph_uuid", "=", self.graph_uuid)]) if self.graph_uuid else self
+        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        action.update(
+            name=self.env._("Jobs for graph %s", self.graph_uuid),
+            context={},
+            domain=[("id", "in", jobs.ids)],
+        )
+        return action
+
+    # Failures ---------------------------------------------------------------
+
+    def _message_post_on_failure(self):
+        """Tell those who want to know that these jobs failed."""
+        users = self.env["res.users"].sudo().search(self._subscribe_users_domain())
+        for job in self:
+            followers = users
+            if self._subscribe_job_creator():
+                followers |= job.user_id
+            job.message_subscribe(partner_ids=followers.partner_id.ids)
+            message = job._message_failed_job()
+            if message:
+                job.message_post(body=message, subtype_xmlid="queue_job.mt_job_failed")
+
+    def _subscribe_users_domain(self):
+        """Return the domain of the users who follow failures, as a list."""
+        group = self.env.ref("queue_job.group_queue_job_manager", raise_if_not_found=False)
+        if not group:
+            return [("id", "in", [])]
+        domain = [("all_group_ids", "in", group.ids)]
+        if self.company_id:
+            domain.append(("company_ids", "in", self.company_id.ids))
+        return domain
+
+    @api.model
+    def _subscribe_job_creator(self):
+        """Return whether the user of a job follows its failure."""
+        return True
+
+    def _message_failed_job(self):
+        """Return the text posted when the job failed; nothing is posted without."""
+        self.ensure_one()
+        return self.env._(
+            "Something bad happened during the execution of the job. "
+            "More details in the 'Exception Information' section."
+        )
+
+    def _needaction_domain_get(self):
+        """Return the domain of the jobs that need somebody."""
+        return [("state", "=", FAILED)]
+
+    # Related actions --------------------------------------------------------
+
+    def _related_action(self, config):
+        """Return the action configured for this job, or None."""
+        if not config.related_action_enable:
+            return None
+        name = config.related_action_func_name or self._default_related_action
+        if not isinstance(name, str):
+            raise ValueError(f"The related action of a job must be the name of a method, not {name!r}")
+        self.env["queue.job.function"]._check_callable_name(self._name, name)
+        return getattr(self, name)(**(config.related_action_kwargs or {}))
+
+    def related_action_open_record(self):
+        """Return the action that opens the records of the job, if they exist."""
+        self.ensure_one()
+        records = self.records.exists()
+        if not records:
+            return None
+        action = {
+            "name": self.env._("Related Record"),
+            "type": "ir.actions.act_window",
+            "view_mode": "form",
+            "res_model": records._name,
+        }
+        if len(records) == 1:
+            action["res_id"] = records.id
+        else:
+            action.update(
+                name=self.env._("Related Records"),
+                view_mode="list,form",
+                domain=[("id", "in", records.ids)],
+            )
+        return action
+
+    # Garbage collection -----------------------------------------------------
+
+    @api.autovacuum
+    def _gc_old_jobs(self, limit=1000):
+        """Delete ended jobs older than the interval of their channel.
+
+        Return how many were deleted and whether some are left.
+        """
+        channels = self.env["queue.job.channel"].sudo()
+        now = datetime.now()
+        ended = channels._removal_deadlines(now)
+        failed = channels._removal_deadlines(now, "removal_interval_failed")
+        self.flush_model()
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT job.id FROM queue_job job
+                LEFT JOIN unnest(%s::varchar[], %s::timestamp[]) AS ended(channel, deadline)
+                  ON ended.channel = job.channel
+                LEFT JOIN unnest(%s::varchar[], %s::timestamp[]) AS failed(channel, deadline)
+                  ON failed.channel = job.channel
+                WHERE LEAST(job.date_done, job.date_cancelled) <= COALESCE(ended.deadline, %s)
+                   OR (job.state = 'failed'
+                       AND COALESCE(job.date_started, job.date_enqueued, job.date_created)
+                           <= failed.deadline)
+                ORDER BY job.date_done, job.date_created
+                LIMIT %s
+                """,
+                *(list(ended), list(ended.values()), list(failed), list(failed.values())),
+                ended.get("root", now - timedelta(days=self._removal_interval)),
+                limit + 1,
+            )
+        )
+        ids = [job_id for (job_id,) in self.env.cr.fetchall()]
+        self.sudo().browse(ids[:limit]).unlink()
+        return len(ids[:limit]), len(ids) > limit
+
+    # Test methods -----------------------------------------------------------
+
+    def _test_job(
+        self, failure_rate=0, job_duration=0, commit_within_job=False, failure_retry_seconds=0
+    ):
+        """Do nothing, for a while, or fail, as the arguments ask for."""
+        _logger.info("Running test job.")
+        if random.random() <= failure_rate and failure_rate:
+            if failure_retry_seconds:
+                raise RetryableJobError(
+                    f"Retryable job failed, will be retried in {failure_retry_seconds} seconds",
+                    seconds=failure_retry_seconds,
+                )
+            raise JobError("Job failed")
+        if job_duration:
+            time.sleep(job_duration)
+        if commit_within_job:
+            self.env.cr.commit()  # pylint: disable=invalid-commit  # the point of the option
+
+    def _test_on_fail(self, **kwargs):
+        """On-fail method of the test job: nothing."""

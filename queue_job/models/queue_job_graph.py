@@ -1,0 +1,165 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import api, fields, models
+from odoo.tools import SQL, html_escape
+
+from odoo.addons.base_sparse_field.models.fields import Serialized
+
+from ..states import DONE, FAILED, STARTED
+
+# Every parent and child, joints resolved.
+_PAIRS = SQL(
+    """
+    SELECT parent_id, child_id FROM queue_job_dependency WHERE joint IS NULL
+    UNION
+    SELECT into_joint.parent_id, out_of_joint.child_id
+    FROM queue_job_dependency into_joint
+    JOIN queue_job_dependency out_of_joint USING (joint)
+    WHERE into_joint.parent_id IS NOT NULL AND out_of_joint.child_id IS NOT NULL
+    """
+)
+
+
+class QueueJob(models.Model):
+    """What ties jobs together, as fields."""
+
+    _inherit = "queue.job"
+
+    dependency_ids = fields.Many2many(
+        "queue.job",
+        string="Dependency Jobs",
+        compute="_compute_dependency_ids",
+        search="_search_dependency_ids",
+    )
+    dependent_ids = fields.Many2many(
+        "queue.job",
+        string="Dependent Jobs",
+        compute="_compute_dependent_ids",
+        search="_search_dependent_ids",
+    )
+    dependency_graph = Serialized(compute="_compute_dependency_graph")
+    graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
+
+    def _compute_dependency_ids(self):
+        self._compute_linked("dependency_ids", "child_id", "parent_id")
+
+    def _compute_dependent_ids(self):
+        self._compute_linked("dependent_ids", "parent_id", "child_id")
+
+    def _compute_linked(self, field, here, there):
+        linked = {}
+        for job_id, other_id in self._select_pairs(here, self.ids):
+            linked.setdefault(job_id, []).append(other_id)
+        everyone = self.browse({other for others in linked.values() for other in others})
+        visible = set(everyone._filtered_access("read").ids)
+        for job in self:
+            others = [other for other in linked.get(job.id, ()) if other in visible]
+            job[field] = self.browse(sorted(others))
+
+    @api.model
+    def _select_pairs(self, end, ids):
+        """Return ``(id, id of the other end)`` for all edges that start at ``ids``.
+
+        :param end: ``parent_id`` or ``child_id``: which end ``ids`` are
+        """
+        if not ids:
+            return []
+        other = "child_id" if end == "parent_id" else "parent_id"
+        end, other = SQL.identifier(end), SQL.identifier(other)
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT %(end)s, %(other)s FROM queue_job_dependency
+                WHERE %(end)s = ANY(%(ids)s) AND joint IS NULL
+                UNION
+                SELECT near.%(end)s, far.%(other)s
+                FROM queue_job_dependency near
+                JOIN queue_job_dependency far
+                  ON far.joint = near.joint AND far.%(other)s IS NOT NULL
+                WHERE near.%(end)s = ANY(%(ids)s) AND near.joint IS NOT NULL
+                """,
+                end=end,
+                other=other,
+                ids=list(ids),
+            )
+        )
+        return self.env.cr.fetchall()
+
+    def _search_dependency_ids(self, operator, value):
+        return self._search_linked(operator, value, "parent_id", "child_id")
+
+    def _search_dependent_ids(self, operator, value):
+        return self._search_linked(operator, value, "child_id", "parent_id")
+
+    def _search_linked(self, operator, value, there, here):
+        """Return the domain of the jobs with an edge to what ``value`` says."""
+        if operator == "any":
+            ids = self._search(value) if not hasattr(value, "select") else value
+        elif operator == "in":
+            if not all(isinstance(item, int) for item in value):
+                return NotImplemented
+            ids = self.browse(value)._as_query()
+        else:
+            return NotImplemented
+        return [
+            (
+                "id",
+                "in",
+                SQL(
+                    "(SELECT %s FROM (%s) AS pair WHERE %s IN %s)",
+                    SQL.identifier(here),
+                    _PAIRS,
+                    SQL.identifier(there),
+                    ids.subselect(),
+                ),
+            )
+        ]
+
+    @api.depends("graph_uuid")
+    def _compute_graph_jobs_count(self):
+        graphs = [job.graph_uuid for job in self if job.graph_uuid]
+        counts = dict(
+            self._read_group([("graph_uuid", "in", graphs)], ["graph_uuid"], ["__count"])
+            if graphs
+            else ()
+        )
+        for job in self:
+            job.graph_jobs_count = counts.get(job.graph_uuid, 0)
+
+    def _compute_dependency_graph(self):
+        graphs = {}
+        for job in self:
+            if not job.graph_uuid:
+                job.dependency_graph = {}
+                continue
+            if job.graph_uuid not in graphs:
+                graphs[job.graph_uuid] = self._graph_of(job.graph_uuid)
+            job.dependency_graph = graphs[job.graph_uuid]
+
+    def _graph_of(self, graph_uuid):
+        jobs = self.search([("graph_uuid", "=", graph_uuid)], order="id")
+        ids = set(jobs.ids)
+        edges = sorted([a, b] for a, b in self._select_pairs("parent_id", ids) if b in ids)
+        return {"nodes": [job._dependency_graph_vis_node() for job in jobs], "edges": edges}
+
+    def _dependency_graph_vis_node(self):
+        """Return the node of this job in ``dependency_graph``."""
+        background, border = {
+            DONE: ("#C2FABC", "#4AD63A"),
+            FAILED: ("#FB7E81", "#FA0A10"),
+            STARTED: ("#FFFF00", "#FFA500"),
+        }.get(self.state, ("#D2E5FF", "#2B7CE9"))
+        title = f"<strong>{html_escape(self.display_name)}</strong><br/>{html_escape(self.func_string)}"
+        return {
+            "id": self.id,
+            "title": title,
+            "color": background,
+            "border": border,
+            "shadow": True,
+        }
+
+    def _has_dependents(self):
+        """Return whether any job waits, or waited, for this one."""
+        self.env.cr.execute(
+            SQL("SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %s)", self.id)
+        )
+        return self.env.cr.fetchone()[0]

@@ -1,0 +1,243 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""One waiting job per key, between concurrent transactions.
+
+The reservation of a key is a row here: made before the job is stored, given
+up when the job leaves the states in which it blocks a twin, taken again when
+it comes back and the key is free. Triggers on queue_job keep that up,
+whoever moves the state.
+
+A search would see the past: under REPEATABLE READ a twin that is pending in the
+caller's snapshot may have run already. The unique index of this table tells
+the present: a plain INSERT waits for whoever holds the key and then says
+whether it is taken. (``ON CONFLICT DO NOTHING`` raises 40001 when the other row
+is newer than the snapshot, so the violation is caught instead.)
+
+Key locks keep a refused caller from being overtaken. Whoever asks for a key
+holds its advisory lock shared until the end of the transaction; a claim tries
+it exclusively and never waits. So the twin of a refused caller starts when
+the caller's changes can be seen, and a caller that comes while the twin
+starts waits for that short moment, finds the key free, and gets a job.
+"""
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ..run import KEY_LOCK_CLASS, KEY_LOCK_MASK
+from ..states import WAITING
+
+IDENTITY = "identity"
+POLICY = "policy"
+
+_WAITING_SQL = ", ".join(f"'{state}'" for state in WAITING)
+
+KEY_FUNCTIONS_DDL = f"""
+CREATE OR REPLACE FUNCTION queue_job_key_lock(lock_key text) RETURNS integer AS $$
+    SELECT hashtext(lock_key) & {KEY_LOCK_MASK}
+$$ LANGUAGE sql IMMUTABLE;
+
+-- Whether nobody who asked for the key is still in a transaction; keeps others
+-- from asking until the end of this one. Never waits.
+CREATE OR REPLACE FUNCTION queue_job_key_is_free(lock_key text) RETURNS boolean AS $$
+    SELECT lock_key IS NULL OR lock_key = ''
+        OR pg_try_advisory_xact_lock({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key))
+$$ LANGUAGE sql VOLATILE;
+
+CREATE OR REPLACE FUNCTION queue_job_key_insert(
+    key_kind text, full_key text, holder text
+) RETURNS boolean AS $$
+BEGIN
+    INSERT INTO queue_job_key (kind, digest, key, job_uuid)
+    VALUES (key_kind, encode(sha256(convert_to(full_key, 'UTF8')), 'hex'), full_key, holder);
+    RETURN true;
+EXCEPTION WHEN unique_violation THEN
+    RETURN false;
+END;
+$$ LANGUAGE plpgsql;
+
+-- The holder of a taken key, '' when it is newer than this snapshot.
+CREATE OR REPLACE FUNCTION queue_job_key_holder(key_kind text, full_key text)
+RETURNS text AS $$
+DECLARE
+    holder text;
+BEGIN
+    SELECT job_uuid INTO holder FROM queue_job_key
+    WHERE kind = key_kind AND digest = encode(sha256(convert_to(full_key, 'UTF8')), 'hex')
+    FOR KEY SHARE;
+    RETURN coalesce(holder, '');
+EXCEPTION WHEN serialization_failure THEN
+    RETURN '';
+END;
+$$ LANGUAGE plpgsql;
+
+-- A job that waits without a reservation: an older row, or the second job of
+-- a key. The row lock tells the past from the present.
+CREATE OR REPLACE FUNCTION queue_job_key_unreserved(
+    key_kind text, lock_key text, full_key text, blocking text[], asker text
+) RETURNS text AS $$
+DECLARE
+    found text;
+BEGIN
+    IF key_kind = '{IDENTITY}' THEN
+        SELECT uuid INTO found FROM queue_job
+        WHERE identity_key = full_key AND state IN ({_WAITING_SQL}) AND uuid <> asker
+        ORDER BY id LIMIT 1 FOR KEY SHARE SKIP LOCKED;
+    ELSE
+        SELECT uuid INTO found FROM queue_job
+        WHERE twin_key = lock_key AND func_string = full_key AND state = ANY(blocking)
+          AND uuid <> asker
+        ORDER BY id LIMIT 1 FOR KEY SHARE SKIP LOCKED;
+    END IF;
+    RETURN found;
+EXCEPTION WHEN serialization_failure THEN
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql;
+
+-- Reserve a key for each job; the result names the jobs that were refused and
+-- their twins, '' for a twin newer than this snapshot. Asked in a fixed order,
+-- so that two callers of many keys do not wait for each other.
+CREATE OR REPLACE FUNCTION queue_job_key_reserve(
+    key_kind text, lock_keys text[], full_keys text[], uuids text[], blocking text[]
+) RETURNS TABLE (job_uuid text, twin text) AS $$
+DECLARE
+    asked record;
+    other text;
+BEGIN
+    FOR asked IN
+        SELECT l, k, u FROM unnest(lock_keys, full_keys, uuids) WITH ORDINALITY AS t(l, k, u, n)
+        ORDER BY queue_job_key_lock(l), k, n
+    LOOP
+        PERFORM pg_advisory_xact_lock_shared({KEY_LOCK_CLASS}, queue_job_key_lock(asked.l));
+        IF NOT queue_job_key_insert(key_kind, asked.k, asked.u) THEN
+            other := queue_job_key_holder(key_kind, asked.k);
+            IF other = asked.u THEN
+                CONTINUE;
+            END IF;
+        ELSE
+            other := queue_job_key_unreserved(key_kind, asked.l, asked.k, blocking, asked.u);
+            IF other IS NULL THEN
+                CONTINUE;
+            END IF;
+            DELETE FROM queue_job_key q WHERE q.kind = key_kind AND q.job_uuid = asked.u;
+        END IF;
+        job_uuid := asked.u;
+        twin := other;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql;
+
+-- Take a key for a job that came back to a blocking state, if it is free.
+CREATE OR REPLACE FUNCTION queue_job_key_take(
+    key_kind text, lock_key text, full_key text, holder text
+) RETURNS void AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM queue_job_key q WHERE q.job_uuid = holder AND q.kind = key_kind)
+       AND queue_job_key_is_free(lock_key) THEN
+        PERFORM queue_job_key_insert(key_kind, full_key, holder);
+    END IF;
+END;
+$$ LANGUAGE plpgsql;
+
+CREATE OR REPLACE FUNCTION queue_job_keep_keys() RETURNS trigger AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid;
+        RETURN NULL;
+    END IF;
+    IF NEW.identity_key <> '' THEN
+        IF NEW.state IN ({_WAITING_SQL}) THEN
+            PERFORM queue_job_key_take('{IDENTITY}', NEW.identity_key, NEW.identity_key, NEW.uuid);
+        ELSE
+            DELETE FROM queue_job_key WHERE job_uuid = NEW.uuid AND kind = '{IDENTITY}';
+        END IF;
+    END IF;
+    IF NEW.twin_key <> '' THEN
+        IF NEW.state = ANY(string_to_array(NEW.twin_states, ',')) THEN
+            PERFORM queue_job_key_take('{POLICY}', NEW.twin_key, NEW.func_string, NEW.uuid);
+        ELSE
+            DELETE FROM queue_job_key WHERE job_uuid = NEW.uuid AND kind = '{POLICY}';
+        END IF;
+    END IF;
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql;
+
+DROP TRIGGER IF EXISTS queue_job_keys_insert ON queue_job;
+CREATE TRIGGER queue_job_keys_insert AFTER INSERT ON queue_job FOR EACH ROW
+    WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)
+    EXECUTE FUNCTION queue_job_keep_keys();
+DROP TRIGGER IF EXISTS queue_job_keys_update ON queue_job;
+CREATE TRIGGER queue_job_keys_update AFTER UPDATE OF state ON queue_job FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL))
+    EXECUTE FUNCTION queue_job_keep_keys();
+DROP TRIGGER IF EXISTS queue_job_keys_delete ON queue_job;
+CREATE TRIGGER queue_job_keys_delete AFTER DELETE ON queue_job FOR EACH ROW
+    WHEN (OLD.identity_key IS NOT NULL OR OLD.twin_key IS NOT NULL)
+    EXECUTE FUNCTION queue_job_keep_keys();
+"""
+
+
+class QueueJobKey(models.Model):
+    _name = "queue.job.key"
+    _description = "Queue Job Key"
+    _log_access = False
+    _rec_name = "key"
+
+    kind = fields.Char(required=True, readonly=True)
+    # sha256: an index entry is bounded, a key is not.
+    digest = fields.Char(required=True, readonly=True)
+    key = fields.Text(required=True, readonly=True)
+    job_uuid = fields.Char(required=True, readonly=True, index=True)
+
+    _digest_uniq = models.UniqueIndex("(digest, kind)")
+
+    @api.model
+    def _reserve(self, kind, requests, blocking):
+        """Reserve keys; return ``{job: uuid of the twin}`` for those refused.
+
+        Takes the key locks shared until the end of the transaction, and waits
+        for a transaction that is storing a job of the same key.
+
+        :param requests: ``(job, short text for the lock, key)``
+        :param blocking: states in which a twin blocks
+        """
+        refused = {}
+        while requests:
+            by_uuid = {job.uuid: (job, lock_key, key) for job, lock_key, key in requests}
+            requests = []
+            for job_uuid, twin in self._ask(kind, by_uuid.values(), blocking):
+                job, _lock_key, key = by_uuid[job_uuid]
+                twin = twin or self._holder_now(kind, key)
+                if twin:
+                    refused[job] = twin
+                else:  # the holder was cancelled or deleted meanwhile
+                    requests.append(by_uuid[job_uuid])
+        return refused
+
+    def _ask(self, kind, requests, blocking):
+        jobs, lock_keys, keys = zip(*requests, strict=True)
+        uuids = [job.uuid for job in jobs]
+        self.env.cr.execute(
+            SQL(
+                "SELECT job_uuid, twin FROM queue_job_key_reserve("
+                "%s, %s::text[], %s::text[], %s::text[], %s::text[])",
+                *(kind, list(lock_keys), list(keys), uuids, list(blocking)),
+            )
+        )
+        return self.env.cr.fetchall()
+
+    def _holder_now(self, kind, key):
+        """Return the uuid that holds a key now, past the snapshot of this cursor."""
+        with self.env.registry.cursor() as cr:
+            cr.execute(
+                SQL("SELECT job_uuid FROM queue_job_key WHERE kind = %s AND key = %s", kind, key)
+            )
+            row = cr.fetchone()
+        return row and row[0]
+
+    @api.model
+    def _give_up(self, jobs):
+        """Give up what was reserved for jobs that will not be stored."""
+        uuids = [job.uuid for job in jobs]
+        self.env.cr.execute(SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids))

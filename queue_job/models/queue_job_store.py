@@ -1,0 +1,367 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The rows of jobs, seen from the code that moves them.
+
+Each statement that moves a state stands beside the lock it needs. Cursors are
+REPEATABLE READ: a row that changed after the snapshot raises 40001 instead of
+being overwritten, which is what keeps a cancel that arrived meanwhile.
+"""
+
+from datetime import datetime
+
+from odoo import api, models
+from odoo.tools import SQL, OrderedSet
+
+from ..states import CANCELLED, DONE, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
+from .queue_job_key import IDENTITY
+
+# Claim a job: lock its row, if it is enqueued and free, and its keys. Skips, never
+# waits. An exception block instead of a savepoint: the claim of the next job of
+# a run shares the transaction of the one before, which must survive a row
+# that changed after its snapshot.
+CLAIM_FUNCTION_DDL = """
+CREATE OR REPLACE FUNCTION queue_job_claim(job_uuid varchar) RETURNS varchar AS $$
+DECLARE
+    job record;
+BEGIN
+    SELECT identity_key, twin_key INTO job FROM queue_job
+    WHERE uuid = job_uuid AND state = 'enqueued'
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 'refused';
+    END IF;
+    IF queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key) THEN
+        RETURN 'claimed';
+    END IF;
+    RETURN 'held';
+EXCEPTION WHEN serialization_failure THEN
+    RETURN 'changed';
+END;
+$$ LANGUAGE plpgsql
+"""
+
+# A parent that is cancelled holds nobody back: its dependents were cancelled with
+# it, and who requeues one of them alone wants it to run.
+_BLOCKS = "p.state NOT IN ('done', 'cancelled')"
+
+# Jobs that wait for one of %(parents)s and for nothing else now, locked in the order
+# of their ids. A joint is looked at from its last parent backwards, because
+# that one ends last: one look, not one per parent.
+RELEASABLE = f"""
+WITH closed_joint AS (
+    SELECT DISTINCT ended.joint FROM queue_job_dependency ended
+    LEFT JOIN LATERAL (
+        SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+        WHERE d.joint = ended.joint AND d.parent_id IS NOT NULL AND {_BLOCKS}
+        ORDER BY d.parent_id DESC LIMIT 1
+    ) AS blocking ON true
+    WHERE ended.parent_id = ANY(%(parents)s) AND ended.joint IS NOT NULL
+      AND blocking.parent_id IS NULL
+), candidate AS (
+    SELECT child_id FROM queue_job_dependency
+    WHERE parent_id = ANY(%(parents)s) AND joint IS NULL
+    UNION
+    SELECT d.child_id FROM closed_joint JOIN queue_job_dependency d USING (joint)
+    WHERE d.child_id IS NOT NULL
+)
+SELECT child.id FROM queue_job child
+WHERE child.id IN (SELECT child_id FROM candidate) AND child.state = 'wait_dependencies'
+  AND NOT EXISTS (
+    SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+    WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
+  )
+  AND NOT EXISTS (
+    SELECT FROM queue_job_dependency own
+    JOIN LATERAL (
+        SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+        WHERE d.joint = own.joint AND d.parent_id IS NOT NULL AND {_BLOCKS}
+        ORDER BY d.parent_id DESC LIMIT 1
+    ) AS blocking ON true
+    WHERE own.child_id = child.id AND own.joint IS NOT NULL
+      AND own.joint NOT IN (SELECT joint FROM closed_joint)
+  )
+ORDER BY child.id
+FOR NO KEY UPDATE OF child
+"""
+
+# Those of %(jobs)s that a parent holds back.
+HELD_BACK = f"""
+SELECT job.id FROM unnest(%(jobs)s) AS job(id)
+WHERE EXISTS (
+    SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+    WHERE d.child_id = job.id AND d.joint IS NULL AND {_BLOCKS}
+) OR EXISTS (
+    SELECT FROM queue_job_dependency own
+    JOIN queue_job_dependency d ON d.joint = own.joint
+    JOIN queue_job p ON p.id = d.parent_id
+    WHERE own.child_id = job.id AND own.joint IS NOT NULL AND {_BLOCKS}
+)
+"""
+
+# What waits for %(parents)s, directly or not.
+WAITING_BEHIND = """
+WITH RECURSIVE behind(id) AS (
+    SELECT unnest(%(parents)s)
+    UNION
+    SELECT child.id FROM behind
+    JOIN queue_job_dependency near ON near.parent_id = behind.id
+    LEFT JOIN queue_job_dependency far ON far.joint = near.joint AND far.child_id IS NOT NULL
+    JOIN queue_job child ON child.id = COALESCE(near.child_id, far.child_id)
+    WHERE child.state = 'wait_dependencies'
+)
+SELECT child.id FROM queue_job child
+WHERE child.id IN (SELECT id FROM behind) AND child.state = 'wait_dependencies'
+"""
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def _create_store_functions(self):
+        self.env.cr.execute(CLAIM_FUNCTION_DDL)
+
+    def _editor(self):
+        """Return these rows as the code that may change everything, quietly."""
+        return self.sudo().with_context(
+            _job_edit_sentinel=self.EDIT_SENTINEL, tracking_disable=True
+        )
+
+    # Storing ----------------------------------------------------------------
+
+    @api.model
+    def _store_jobs(self, jobs):
+        """Write the rows of ``jobs``: one ``create`` for the new ones.
+
+        The creation happens with the context of the caller of each job, so
+        that overrides of ``create`` see it.
+        """
+        new = {}
+        for job in jobs:
+            if job._is_new():
+                new.setdefault(job.env, []).append(job)
+            else:
+                self._update_job(job)
+        for env, env_jobs in new.items():
+            model = env["queue.job"].sudo().with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
+            values = [job._values(new=True) for job in env_jobs]
+            records = model.create(values)
+            for job, record_id in zip(env_jobs, records._ids, strict=True):
+                job._stored_as(record_id)
+        self._store_edges(jobs)
+
+    def _update_job(self, job):
+        record = job._record()._editor()
+        if job.state == FAILED:
+            record = record.with_context(tracking_disable=False)
+        record.with_env(record.env(context={**job.env.context, **record.env.context})).write(
+            job._values(new=False)
+        )
+
+    @api.model
+    def _store_edges(self, jobs):
+        """Store the edges between these jobs and whatever is stored of the others."""
+        pairs, joints = OrderedSet(), OrderedSet()
+        for job in jobs:
+            if not job._linked:
+                continue
+            pairs.update((parent._db_id, job._db_id) for parent in job._depends_on)
+            pairs.update((job._db_id, child._db_id) for child in job._reverse_depends_on)
+            joints.update(joint for joint in job._joints_after if not joint.stored)
+        joint_ids = []
+        for joint in joints:
+            ends = [parent._db_id for parent in joint.parents], [c._db_id for c in joint.children]
+            if all(ends[0]) and all(ends[1]):
+                joint.stored = True
+                joint_ids.append(ends)
+        self.env["queue.job.dependency"].sudo()._add_edges(
+            [pair for pair in pairs if all(pair)], joint_ids
+        )
+
+    @api.model
+    def _reserve_keys(self, jobs):
+        """Reserve the keys of new jobs; return the twins that stand for all of them.
+
+        The result is empty when at least one keyed job has no twin: then all of
+        ``jobs`` are to be stored. Else it maps each job to the job of a twin.
+        """
+        for kind, blocking, requests in self._key_requests(jobs):
+            requests = [request for request in requests if request[0]._is_new()]
+            if not requests:
+                continue
+            refused = self.env["queue.job.key"].sudo()._reserve(kind, requests, blocking)
+            if len(refused) == len(requests):
+                self.env["queue.job.key"].sudo()._give_up(jobs)
+                return self._twins_for(jobs, refused)
+        return {}
+
+    @api.model
+    def _key_requests(self, jobs):
+        """Return ``(kind, blocking states, [(job, text to lock, key)])`` in order of look-up."""
+        keyed = [(job, job.identity_key, job.identity_key) for job in jobs if job.identity_key]
+        return [(IDENTITY, WAITING, keyed)]
+
+    @api.model
+    def _twins_for(self, jobs, refused):
+        from ..job import Job  # noqa: PLC0415 values are loaded before the models
+
+        twins = {job.uuid: job for job in Job.load_many(self.env, set(refused.values()))}
+        unseen = set(refused.values()) - set(twins)
+        if unseen:  # newer than the snapshot of this transaction
+            with self.env.registry.cursor() as cr:
+                for job in Job.load_many(self.env(cr=cr), unseen):
+                    job._env = job.env(cr=self.env.cr)
+                    twins[job.uuid] = job
+        first = twins[next(iter(refused.values()))]
+        return {job: twins[refused[job]] if job in refused else first for job in jobs}
+
+    @api.model
+    def _search_twin(self, job):
+        if not job.identity_key:
+            return self.browse()
+        domain = [("identity_key", "=", job.identity_key), ("state", "in", WAITING)]
+        return self.search(domain, limit=1)
+
+    # Claim and liveness -----------------------------------------------------
+
+    @api.model
+    def _claim(self, uuid):
+        """Lock the row of an enqueued job and its keys until the end of the transaction.
+
+        Return ``claimed``, or why not: ``refused`` when it is not enqueued or
+        locked elsewhere, ``held`` while a refused caller of its key is in a
+        transaction, ``changed`` when the row is newer than this snapshot: try
+        again in another transaction.
+        """
+        self.env.cr.execute(SQL("SELECT queue_job_claim(%s)", uuid))
+        return self.env.cr.fetchone()[0]
+
+    def _put_back(self):
+        """Make enqueued jobs pending again; they were not tried."""
+        self._editor().write({"state": PENDING, "date_enqueued": False})
+
+    def _add_lock_row(self):
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO queue_job_lock (id, queue_job_id) SELECT id, id FROM queue_job "
+                "WHERE id = %s ON CONFLICT (id) DO NOTHING",
+                self.id or None,
+            )
+        )
+
+    def _lock_row(self, run_number):
+        """Lock the liveness row of the job, if this run of it is the last one."""
+        self.flush_recordset(["state", "run_number"])
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT FROM queue_job_lock
+                WHERE queue_job_id = %s AND queue_job_id IN (
+                    SELECT id FROM queue_job
+                    WHERE id = %s AND state = %s AND COALESCE(run_number, 0) = %s
+                )
+                FOR NO KEY UPDATE SKIP LOCKED
+                """,
+                *(self.id or None, self.id or None, STARTED, run_number or 0),
+            )
+        )
+        return bool(self.env.cr.rowcount)
+
+    def _is_own_run(self, state, run_number):
+        """Lock the row and tell whether nobody moved it since ``state`` was written."""
+        self.flush_recordset(["state", "run_number"])
+        self.env.cr.execute(
+            SQL(
+                "SELECT FROM queue_job WHERE id = %s AND state = %s "
+                "AND COALESCE(run_number, 0) = %s FOR NO KEY UPDATE",
+                *(self.id or None, state, run_number or 0),
+            )
+        )
+        return bool(self.env.cr.rowcount)
+
+    def _fail_plainly(self, values, run_number):
+        """Record a failure by SQL alone, for when the ORM cannot; see the executor."""
+        self.env.cr.execute(
+            SQL(
+                "UPDATE queue_job SET state = %s, retry = %s, exc_name = %s, exc_message = %s, "
+                "exc_info = %s WHERE id = %s AND state = %s AND COALESCE(run_number, 0) = %s",
+                *(FAILED, values["retry"], values["exc_name"], values["exc_message"]),
+                *(values["exc_info"], self.id or None, STARTED, run_number or 0),
+            )
+        )
+
+    # Moves of many ----------------------------------------------------------
+
+    def _move_to_done(self, result=None):
+        # The texts of an earlier failure are kept.
+        values = {"state": DONE, "date_done": datetime.now()}
+        self._editor().write({**values, "result": result} if result else values)
+        self.env.flush_all()
+        self._release_dependents()
+
+    def _move_to_pending(self, result=None):
+        values = {
+            "date_enqueued": False,
+            "date_started": False,
+            "date_done": False,
+            "date_cancelled": False,
+            "worker_pid": 0,
+            "retry": 0,
+        }
+        if result is not None:
+            values["result"] = result
+        self.env.flush_all()
+        self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
+        held_back = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
+        for jobs, state in ((self - held_back, PENDING), (held_back, WAIT_DEPENDENCIES)):
+            if jobs:
+                jobs._editor().write({**values, "state": state})
+
+    def _move_to_cancelled(self, result=None):
+        now = datetime.now()
+        values = {"state": CANCELLED, "date_cancelled": now}
+        self._editor().write({**values, "result": result} if result else values)
+        self.env.flush_all()
+        self._cancel_dependents(now)
+
+    def _release_dependents(self):
+        """Make pending what waits for these jobs and for nothing else now.
+
+        Locks the released jobs in the order of their ids. The ends of their
+        parents must be committed, or written in this transaction: of two
+        parents that end at once, the one whose snapshot is younger releases.
+        """
+        self.flush_model(["state"])
+        self.env.cr.execute(SQL(RELEASABLE, parents=self.ids))
+        released = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
+        if released:
+            released._editor().write({"state": PENDING})
+
+    def _waiting_behind(self):
+        """Return the jobs in wait_dependencies behind these, to any depth."""
+        self.flush_model(["state"])
+        self.env.cr.execute(SQL(WAITING_BEHIND, parents=self.ids))
+        return self.browse(job_id for (job_id,) in self.env.cr.fetchall()) - self
+
+    def _without_dependents(self):
+        """Return these jobs less those that wait behind another one of them."""
+        self.flush_model(["state"])
+        behind = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
+        return self.filtered(lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES)
+
+    def _cancel_dependents(self, date_cancelled=None):
+        """Cancel what waits for these jobs, to any depth."""
+        dependents = self._waiting_behind()
+        if dependents:
+            dependents._editor().write(
+                {
+                    "state": CANCELLED,
+                    "date_cancelled": date_cancelled or self[:1].date_cancelled or datetime.now(),
+                    "result": self.env._("Cancelled because a job it depends on was cancelled"),
+                }
+            )
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_cancel_dependents(self):
+        """A job that is deleted before it was done will never release anybody."""
+        unfinished = self.filtered(lambda job: job.state not in (DONE, CANCELLED))
+        if unfinished:
+            unfinished._cancel_dependents()

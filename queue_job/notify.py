@@ -1,0 +1,90 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The triggers that tell the runner, and what they keep silent.
+
+A commit that notifies holds one lock of the whole PostgreSQL cluster until it is
+flushed, so the trigger speaks only when a job may have become runnable or
+must be forgotten. What the runner does itself, and the outcomes it is told
+in the answer to its request, stay silent. The payload is the uuid and
+nothing else: the row is the truth, the notification a hint.
+"""
+
+JOB_CHANNEL = "queue_job"
+CONFIG_CHANNEL = "queue_job_channel"
+
+# Idempotent, and safe while other sessions use the table: the trigger is
+# replaced only when it is not what it should be.
+JOB_FUNCTION_DDL = """
+CREATE OR REPLACE FUNCTION queue_job_notify() RETURNS trigger AS $$
+DECLARE
+    told varchar;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.state IN ('pending', 'enqueued', 'started', 'failed') THEN
+            told := OLD.uuid;
+        END IF;
+    ELSIF TG_OP = 'INSERT' THEN
+        IF NEW.state IN ('pending', 'enqueued', 'started', 'failed') THEN
+            told := NEW.uuid;
+        END IF;
+    ELSIF NEW.state = 'pending' THEN
+        IF (NEW.state, NEW.priority, NEW.eta, NEW.channel)
+           IS DISTINCT FROM (OLD.state, OLD.priority, OLD.eta, OLD.channel) THEN
+            told := NEW.uuid;
+        END IF;
+    ELSIF OLD.state IN ('pending', 'failed') THEN
+        IF NEW.state NOT IN (OLD.state, 'enqueued', 'started') THEN
+            told := NEW.uuid;
+        END IF;
+    ELSIF OLD.state IN ('enqueued', 'started') THEN
+        IF NEW.state IN ('cancelled', 'wait_dependencies') THEN
+            told := NEW.uuid;
+        END IF;
+    END IF;
+    IF told IS NOT NULL THEN
+        PERFORM pg_notify('queue_job', told);
+    END IF;
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql
+"""
+
+JOB_TRIGGER_DDL = """
+DROP TRIGGER IF EXISTS queue_job_notify ON queue_job;
+CREATE TRIGGER queue_job_notify
+AFTER INSERT OR UPDATE OR DELETE ON queue_job
+FOR EACH ROW EXECUTE FUNCTION queue_job_notify()
+"""
+
+CONFIG_FUNCTION_DDL = """
+CREATE OR REPLACE FUNCTION queue_job_channel_notify() RETURNS trigger AS $$
+BEGIN
+    PERFORM pg_notify('queue_job_channel', '');
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql
+"""
+
+CONFIG_TRIGGER_DDL = """
+DROP TRIGGER IF EXISTS queue_job_channel_notify ON queue_job_channel;
+CREATE TRIGGER queue_job_channel_notify
+AFTER INSERT OR UPDATE OR DELETE ON queue_job_channel
+FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()
+"""
+
+# One row for each of INSERT, UPDATE and DELETE.
+JOB_TRIGGER_COUNT = """
+SELECT count(*) FROM information_schema.triggers
+WHERE event_object_table = 'queue_job' AND trigger_name = 'queue_job_notify'
+"""
+JOB_TRIGGER_ROWS = 3
+
+
+def install(execute):
+    """Create or replace functions and triggers.
+
+    :param execute: the ``execute`` of a cursor; the caller commits
+    """
+    execute(JOB_FUNCTION_DDL)
+    execute(JOB_TRIGGER_DDL)
+    execute(CONFIG_FUNCTION_DDL)
+    execute(CONFIG_TRIGGER_DDL)

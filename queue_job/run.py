@@ -1,0 +1,67 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A run: what the runner sends to a worker in one request, and the answer.
+
+A run is an ordered list of jobs of one channel that one worker performs one
+after another. The runner and the executor share nothing but this module.
+"""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+
+RUNJOB_PATH = "/queue_job/runjob"
+REPORT_DEAD_PATH = "/queue_job/report_dead"
+DATABASE_HEADER = "X-Odoo-Database"
+SIGNATURE_HEADER = "X-Queue-Job-Signature"
+REPORT_TYPE = "application/json"
+
+# Seconds after which a worker starts no further job of its run: long enough
+# that the cost of a request is spread over many short jobs, short enough that
+# a channel's other jobs do not wait behind a run that turned out slow.
+TIME_BUDGET = 0.5
+
+# Key locks (see models/queue_job_key.py): advisory lock (class, bucket). The
+# buckets bound how many locks a transaction that names many keys can take;
+# two keys in one bucket only wait a little for each other.
+KEY_LOCK_CLASS = 1903521635
+KEY_LOCK_MASK = 1023
+
+DONE = "done"
+FAILED = "failed"
+POSTPONED = "postponed"
+HELD = "held"
+REFUSED = "refused"
+
+
+def signature(secret, database, uuids):
+    """Return the hex proof that whoever asks for this run knows the secret."""
+    message = "\n".join((database, *uuids)).encode()
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+
+
+@dataclass
+class Report:
+    """What became of the jobs of a run.
+
+    ``outcomes`` holds ``(uuid, outcome, seconds)`` for each job looked at;
+    ``left`` the uuids not looked at, which are still enqueued.
+    """
+
+    outcomes: list = field(default_factory=list)
+    left: list = field(default_factory=list)
+
+    def add(self, uuid, outcome, seconds=0.0):
+        self.outcomes.append((uuid, outcome, round(seconds, 6)))
+
+    def dumps(self):
+        return json.dumps({"outcomes": self.outcomes, "left": self.left})
+
+    @classmethod
+    def loads(cls, text):
+        """Parse an answer; ``ValueError`` when it is not a report."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or "outcomes" not in data:
+            raise ValueError("not a report of a run")
+        outcomes = [(uuid, outcome, seconds) for uuid, outcome, seconds in data["outcomes"]]
+        return cls(outcomes, list(data.get("left", ())))

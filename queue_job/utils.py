@@ -1,0 +1,35 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Small rules shared by the values and the acts."""
+
+import logging
+import os
+
+from odoo.tools import config
+
+_logger = logging.getLogger(__name__)
+
+
+def must_run_without_delay(env):
+    """Return whether jobs asked for in ``env`` run at once, in its transaction.
+
+    The variable ``QUEUE_JOB__NO_DELAY`` (any text) says so for the process,
+    the context key ``queue_job__no_delay`` for one environment.
+    """
+    if os.getenv("QUEUE_JOB__NO_DELAY"):
+        _logger.warning("`QUEUE_JOB__NO_DELAY` is set: jobs run at once, in the caller's transaction")
+        return True
+    if env.context.get("queue_job__no_delay"):
+        if not config["test_enable"]:
+            _logger.info("`queue_job__no_delay` is in the context: the job runs at once")
+        return True
+    return None
+
+
+def storable_text(value):
+    """Return ``value`` as text that PostgreSQL can store, None and False as is.
+
+    It refuses NUL, and UTF-8 knows no lone surrogates.
+    """
+    if value is None or value is False:
+        return value
+    return str(value).replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
