@@ -21,4 +21,4 @@ def create_or_reuse(create, vals_list, find):
         elif not record.get_metadata()[0]["noupdate"]:
             record.write(vals)
         records.append(record)
-    return record.concat(*records) if records else create([])
+    return records[0].concat(*records[1:]) if records else create([])
