@@ -90,6 +90,56 @@ def test_parser():
     return parser
 
 
+def run_parser():
+    """Return the parser of ``setup/run``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/run",
+        description="Start Odoo with the job queue, run a few jobs, and serve until Ctrl-C.",
+    )
+    parser.add_argument(
+        "--port", type=int, help="HTTP port (default: 8069 or a free one)"
+    )
+    parser.add_argument("--workers", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "--channels",
+        default="root:4",
+        help="channels and capacities, as ODOO_QUEUE_JOB_CHANNELS (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--database", default="queue_job_demo", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--addons",
+        default="queue_job",
+        metavar="NAME,...",
+        help="addons to install (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="end when the jobs are done"
+    )
+    add_options(parser)
+    return parser
+
+
+def lint_parser():
+    """Return the parser of ``setup/lint``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/lint",
+        description="Check the files that git tracks, mending what can be mended.",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="default: all files")
+    parser.add_argument(
+        "--hook",
+        dest="hooks",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this check of .pre-commit-config.yaml",
+    )
+    add_options(parser)
+    return parser
+
+
 def provision_parser():
     """Return the parser of ``setup/provision``."""
     parser = argparse.ArgumentParser(
@@ -103,6 +153,8 @@ def provision_parser():
 
 
 COMMANDS = {
+    "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
+    "run": (run_parser, ".serving"),
     "test": (test_parser, ".testing"),
 }

@@ -61,9 +61,7 @@ class Databases:
                 "Installing Odoo's own addons",
                 env=self.odoo.environment(),
             )
-        self._filestore(partial).mkdir(parents=True, exist_ok=True)
-        self._filestore(partial).rename(self._filestore(name))
-        self._execute("ALTER DATABASE {} RENAME TO {}", partial, name)
+        self.rename(partial, name)
         return name
 
     def clone(self, template, name):
@@ -77,6 +75,14 @@ class Databases:
         shutil.copytree(self._filestore(template), store)
         self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         return name
+
+    def rename(self, old, new):
+        """Give a database, and its file store, another name that is free."""
+        store = self._filestore(new)
+        shutil.rmtree(store, ignore_errors=True)
+        self._filestore(old).mkdir(parents=True, exist_ok=True)
+        self._filestore(old).rename(store)
+        self._execute("ALTER DATABASE {} RENAME TO {}", old, new)
 
     def drop(self, name):
         """Remove a database, ending its sessions, and its file store; fine if there is none."""

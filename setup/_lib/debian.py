@@ -1,6 +1,5 @@
 """Odoo 19 from Debian's package, without root and without touching the system's apt."""
 
-import platform
 import shutil
 import subprocess
 from pathlib import Path

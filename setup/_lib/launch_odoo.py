@@ -107,7 +107,7 @@ def main():
 
     results = os.environ.pop("QUEUE_JOB_SUITE_RESULTS", None)
     if results:
-        import odoo.tests.common  # noqa: F401
+        import odoo.tests.common
 
         record_results(results)
         prepare_less()

@@ -34,7 +34,13 @@ class OdooCommand:
         options = ["-c", self._empty_configuration(), "--data-dir", self.cache.data]
         if paths:
             options.append("--addons-path=" + ",".join(map(str, paths)))
-        return [sys.executable, str(LAUNCHER), *subcommand, *map(str, options), *map(str, arguments)]
+        return [
+            sys.executable,
+            str(LAUNCHER),
+            *subcommand,
+            *map(str, options),
+            *map(str, arguments),
+        ]
 
     def environment(self, **extra):
         """Return the environment: the caller's, less what would change a run, and ours."""

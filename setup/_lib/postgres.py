@@ -281,7 +281,9 @@ class Embedded:
 def _open_to_others(folder):
     """Tell whether any user may enter a folder."""
     return all(
-        path.stat().st_mode & 0o001 for path in (folder, *folder.parents) if path.exists()
+        path.stat().st_mode & 0o001
+        for path in (folder, *folder.parents)
+        if path.exists()
     )
 
 

@@ -7,7 +7,15 @@ import sys
 from .suite import Suite
 
 # Names of the variables that a lent environment has beside the PG ones.
-SHOWN = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PYTHONPATH", "ODOO", "ODOO_TEMPLATE")
+SHOWN = (
+    "PGHOST",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PYTHONPATH",
+    "ODOO",
+    "ODOO_TEMPLATE",
+)
 
 
 def main(options, cache):

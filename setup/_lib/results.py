@@ -78,7 +78,9 @@ class Tally:
     def passed(self):
         """Names of the tests that ran to their end and failed nowhere."""
         bad = self.failed | set(self.skips)
-        return {test for test, ended in self.started.items() if ended and test not in bad}
+        return {
+            test for test, ended in self.started.items() if ended and test not in bad
+        }
 
     def fail(self, name, text):
         """Count something that is no test, such as a crash, as a failure."""

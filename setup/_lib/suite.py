@@ -10,6 +10,9 @@ from .errors import SetupError
 from .locks import FileLock, exclusive
 from .odoo_command import OdooCommand
 
+# Odoo's own default of server-wide modules.
+SERVER_WIDE = ("base", "rpc", "web")
+
 
 class Suite:
     """The provisioned parts. Needs to run inside the venv (see ``bootstrap``)."""

@@ -13,15 +13,13 @@ from .launch_odoo import NO_BROWSER_VARIABLE
 from .postgres import HOST, free_port
 from .process import Guarded, tail
 from .results import RESULTS_VARIABLE, Tally
-from .suite import Suite, choose_addons, find_addons
+from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
 # The name that selects the tests of setup/ itself.
 OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
 BROWSERS = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
 RULE = "=" * 70
-# Odoo's own default, to which queue_job is added where it is there.
-SERVER_WIDE = ["base", "rpc", "web"]
 
 
 def test_tags(addons, classes=(), tests=()):
@@ -51,7 +49,7 @@ def main(options, cache):
         available = find_addons(folders)
         addons = choose_addons(available, wanted)
         if addons:
-            server_wide = SERVER_WIDE + ["queue_job"] * ("queue_job" in available)
+            server_wide = [*SERVER_WIDE, *({"queue_job"} & set(available))]
             OdooRun(suite, addons, server_wide, options).run(tally)
     return report(tally, time.monotonic() - started)
 
@@ -136,16 +134,18 @@ class OdooRun:
             "--max-cron-threads=0",
         )
         progress.say("==> Tests of %s" % ", ".join(self.addons))
-        with open(self.log, "w") as log:
-            with Guarded(
+        with (
+            open(self.log, "w") as log,
+            Guarded(
                 command,
                 grace=15,
                 stdin=subprocess.DEVNULL,
                 stdout=None if self.options.verbose else log,
                 stderr=None if self.options.verbose else subprocess.STDOUT,
                 env=self._environment(),
-            ) as odoo:
-                return self._watch(odoo)
+            ) as odoo,
+        ):
+            return self._watch(odoo)
 
     def _environment(self):
         extra = {

@@ -1,0 +1,32 @@
+"""``setup/lint``: the checks of .pre-commit-config.yaml, without installing a git hook."""
+
+import os
+import subprocess
+
+from .bootstrap import CALLER_VARIABLE, REPO, make_venv
+from .errors import SetupError
+from .locks import exclusive
+from .process import Guarded
+from .progress import say
+
+REQUIREMENTS = (REPO / "setup" / "requirements-lint.txt",)
+
+
+def main(options, cache):
+    """Run the checks on all files of the repository; return pre-commit's exit code.
+
+    The tools mend what they can; a file that one of them changed counts as a failure.
+    """
+    if subprocess.run(["npm", "--version"], capture_output=True).returncode:
+        raise SetupError("npm does not work.", "Install Node.js 20 or newer with npm.")
+    with exclusive(cache.lock, lambda: say("Waiting for another provisioning to end")):
+        python = make_venv(cache, os.environ[CALLER_VARIABLE], REQUIREMENTS)
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(cache.root / "pre-commit")}
+    # A hook's environment would be mixed up with this one.
+    environment.pop("PYTHONPATH", None)
+    selection = ["--files", *options.files] if options.files else ["--all-files"]
+    command = [python, "-m", "pre_commit", "run", "--color=never", *selection]
+    with Guarded(
+        [*command, *options.hooks], cwd=REPO, env=environment, stdin=subprocess.DEVNULL
+    ) as checks:
+        return checks.wait()

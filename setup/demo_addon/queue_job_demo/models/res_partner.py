@@ -1,0 +1,54 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import models
+
+from odoo.addons.queue_job.delay import chain
+from odoo.addons.queue_job.exception import RetryableJobError
+
+# Seconds between the two tries of the job that retries.
+PAUSE = 1
+
+
+class ResPartner(models.Model):
+    _inherit = "res.partner"
+
+    def _queue_job_demo_start(self):
+        """Delay one job of each kind on these partners; return their descriptions by uuid."""
+        jobs = [
+            partner.with_delay(
+                description="Summarize %s" % partner.name
+            )._queue_job_demo_summarize()
+            for partner in self
+        ]
+        flaky = self[:1].with_delay(description="Succeed at the second try")
+        jobs.append(flaky._queue_job_demo_retry_once())
+        steps = [
+            self.delayable(
+                description="Step %d of a chain" % number
+            )._queue_job_demo_step(number)
+            for number in (1, 2, 3)
+        ]
+        chain(*steps).delay()
+        jobs.extend(step._generated_job for step in steps)
+        return {job.uuid: job.description for job in jobs}
+
+    def _queue_job_demo_summarize(self):
+        """Write what is known about a partner into its notes."""
+        self.ensure_one()
+        names = ", ".join(self.child_ids.sorted("name").mapped("name"))
+        self.comment = "%d contacts: %s" % (len(self.child_ids), names)
+        return self.comment
+
+    def _queue_job_demo_retry_once(self):
+        """Ask for a second try at the first."""
+        job = self.env["queue.job"].search(
+            [("uuid", "=", self.env.context["job_uuid"])]
+        )
+        if job.retry < 2:
+            raise RetryableJobError("Once more, please", seconds=PAUSE)
+        return "succeeded at try %d" % job.retry
+
+    def _queue_job_demo_step(self, number):
+        """Add a line to the notes: the steps must come in their order."""
+        for partner in self:
+            partner.function = " ".join(filter(None, [partner.function, str(number)]))
+        return number

@@ -1,0 +1,11 @@
+"""Check the files of the repository: see ``setup/lint --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("lint", sys.argv[1:]))
