@@ -51,6 +51,7 @@ def main(options, cache):
         if addons:
             server_wide = [*SERVER_WIDE, *({"queue_job"} & set(available))]
             OdooRun(suite, addons, server_wide, options).run(tally)
+            _warn_without_browser()
     return report(tally, time.monotonic() - started)
 
 
@@ -183,6 +184,14 @@ class OdooRun:
             )
 
 
+def _warn_without_browser():
+    if not any(map(shutil.which, BROWSERS)):
+        print(
+            "%s\nNO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
+            " Install one (Debian: chromium).\n%s" % ("!" * 70, "!" * 70)
+        )
+
+
 def report(tally, seconds):
     """Print failures and the closing line; return the exit code."""
     for test, text in tally.failures:
@@ -191,11 +200,6 @@ def report(tally, seconds):
         print(RULE)
     for reason, count in tally.reasons():
         print("skipped %d: %s" % (count, reason))
-    if not any(map(shutil.which, BROWSERS)):
-        print(
-            "%s\nNO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
-            " Install one (Debian: chromium).\n%s" % ("!" * 70, "!" * 70)
-        )
     passed, failed = len(tally.passed), len(tally.failed)
     if not passed and not failed:
         print("No test ran: nothing was tested.")

@@ -1,0 +1,87 @@
+import io
+import tempfile
+import unittest
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from _lib import results, testing
+from _lib.results import FAILED, PASSED, SKIPPED, STARTED
+
+
+def tally(*events):
+    """Return a Tally of (event, test, text) written and read as processes do."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results"
+        recorder = results.Recorder(path)
+        for event in events:
+            recorder.note(*event)
+        return results.Tally().read(path.read_text().splitlines())
+
+
+def report(counted):
+    """Return the exit code and the printed lines for a Tally."""
+    output = io.StringIO()
+    with redirect_stdout(output):
+        code = testing.report(counted, 1)
+    return code, output.getvalue().splitlines()
+
+
+class TestTally(unittest.TestCase):
+    def test_each_test_counts_once_at_its_worst(self):
+        counted = tally(
+            (STARTED, "good"),
+            (PASSED, "good"),
+            (STARTED, "two bad subtests"),
+            (FAILED, "two bad subtests", "a"),
+            (FAILED, "two bad subtests", "b"),
+            (PASSED, "two bad subtests"),
+            (STARTED, "skipped"),
+            (SKIPPED, "skipped", "no browser"),
+            (PASSED, "skipped"),
+        )
+        self.assertEqual(counted.passed, {"good"})
+        self.assertEqual(counted.failed, {"two bad subtests"})
+        self.assertEqual(counted.reasons(), [("no browser", 1)])
+
+    def test_class_without_setup_is_a_failure(self):
+        counted = tally((FAILED, "setUpClass (x)", "boom"))
+        self.assertEqual(report(counted)[1][-1], "0 passed, 1 failed")
+
+    def test_died_in_a_test(self):
+        counted = tally((STARTED, "a"), (PASSED, "a"), (STARTED, "b"))
+        self.assertEqual(counted.unfinished, ["b"])
+        self.assertEqual(counted.passed, {"a"})
+
+    def test_half_a_line_is_dropped(self):
+        counted = results.Tally().read(['{"event": "started", "te'])
+        self.assertEqual(counted.started, {})
+
+
+class TestReport(unittest.TestCase):
+    def test_closing_line_and_exit_code(self):
+        passed = tally((STARTED, "a"), (PASSED, "a"))
+        code, lines = report(passed)
+        self.assertEqual((code, lines[-1]), (0, "1 passed, 0 failed"))
+        passed.fail("b", "why")
+        code, lines = report(passed)
+        self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed"))
+        self.assertIn("FAILED: b", lines)
+
+    def test_no_test_is_a_failure(self):
+        code, lines = report(results.Tally())
+        self.assertEqual((code, lines[-1]), (1, "0 passed, 0 failed"))
+
+    def test_only_skipped_tests_are_a_failure(self):
+        self.assertEqual(report(tally((STARTED, "a"), (SKIPPED, "a", "x")))[0], 1)
+
+
+class TestTags(unittest.TestCase):
+    def test_selection(self):
+        for expected, arguments in (
+            ("/a,/b", (["a", "b"],)),
+            ("/a:C", (["a"], ["C"])),
+            ("/a.t", (["a"], [], ["t"])),
+            ("/a:C.t,/a:C.u", (["a"], ["C"], ["t", "u"])),
+        ):
+            with self.subTest(expected):
+                self.assertEqual(testing.test_tags(*arguments), expected)
