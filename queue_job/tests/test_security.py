@@ -1,0 +1,425 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Who may do what with jobs, from Python and over RPC.
+
+The tests named after S1 to S12 hold a weakness of the field closed.
+"""
+
+import json
+from datetime import datetime
+from unittest.mock import patch
+
+from odoo import Command
+from odoo.exceptions import AccessError, UserError
+from odoo.service.model import call_kw
+from odoo.tests import HttpCase, JsonRpcException, TransactionCase, new_test_user, tagged
+
+from odoo.addons.queue_job.job import Job
+
+MODELS = (
+    "queue.job",
+    "queue.job.lock",
+    "queue.job.function",
+    "queue.job.channel",
+    "queue.job.dependency",
+    "queue.job.key",
+    "queue.requeue.job",
+    "queue.jobs.to.done",
+    "queue.jobs.to.cancelled",
+)
+# Model: rights of a manager to read, write, create, delete.
+MANAGER_RIGHTS = {
+    "queue.job": (True, True, False, False),
+    "queue.job.lock": (True, False, False, False),
+    "queue.job.function": (True, True, True, True),
+    "queue.job.channel": (True, True, True, True),
+    "queue.job.dependency": (False, False, False, False),
+    "queue.job.key": (False, False, False, False),
+    "queue.requeue.job": (True, True, True, True),
+    "queue.jobs.to.done": (True, True, True, True),
+    "queue.jobs.to.cancelled": (True, True, True, True),
+}
+
+
+class SecurityCase(TransactionCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        manager_groups = "base.group_user,queue_job.group_queue_job_manager"
+        cls.manager = new_test_user(cls.env, "qj_manager", groups=manager_groups)
+        cls.admin = new_test_user(
+            cls.env, "qj_admin", groups=f"{manager_groups},base.group_system"
+        )
+        cls.internal = new_test_user(cls.env, "qj_internal", groups="base.group_user")
+        cls.portal = new_test_user(cls.env, "qj_portal", groups="base.group_portal")
+        cls.public = cls.env.ref("base.public_user")
+        cls.sentinel = cls.env.registry["queue.job"].EDIT_SENTINEL
+
+    def make_job(self, user=None, **properties):
+        partner = self.env["res.partner"].with_user(user or self.internal)
+        return partner.with_delay(**properties).create_company().db_record()
+
+    def rpc(self, user, model, method, *args, **kwargs):
+        """Call as the RPC entry points of Odoo do."""
+        result = call_kw(self.env[model].with_user(user), method, list(args), kwargs)
+        self.env.flush_all()
+        return result
+
+
+@tagged("post_install", "-at_install")
+class TestRights(SecurityCase):
+    def test_rights_of_managers(self):
+        for model, rights in MANAGER_RIGHTS.items():
+            for operation, allowed in zip(("read", "write", "create", "unlink"), rights):
+                with self.subTest(model=model, operation=operation):
+                    found = self.env[model].with_user(self.manager).has_access(operation)
+                    self.assertEqual(found, allowed)
+
+    def test_nobody_else_has_any(self):
+        for user in (self.internal, self.portal, self.public):
+            for model in MODELS:
+                for operation in ("read", "write", "create", "unlink"):
+                    with self.subTest(user=user.login, model=model, operation=operation):
+                        self.assertFalse(
+                            self.env[model].with_user(user).has_access(operation)
+                        )
+
+    def test_menus_are_for_managers(self):
+        root = self.env.ref("queue_job.menu_queue_job_root")
+        menus = self.env["ir.ui.menu"]
+        self.assertIn(root.id, menus.with_user(self.manager)._visible_menu_ids())
+        self.assertNotIn(root.id, menus.with_user(self.internal)._visible_menu_ids())
+
+    def test_group(self):
+        group = self.env.ref("queue_job.group_queue_job_manager")
+        self.assertIn(self.env.ref("base.user_admin"), group.user_ids)
+        self.assertIn(self.env.ref("base.user_root"), group.with_context(active_test=False).user_ids)
+        self.assertEqual(group.privilege_id, self.env.ref("queue_job.privilege_queue_job"))
+        self.assertTrue(self.env.ref("queue_job.module_category_queue_job"))
+
+    def test_company_rule(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        job = self.make_job()
+        job.company_id = other
+        jobs = self.env["queue.job"].with_user(self.manager)
+        self.assertFalse(jobs.search([("id", "=", job.id)]))
+        with self.assertRaises(AccessError):
+            jobs.browse(job.id).button_cancelled()
+        job.company_id = False
+        self.assertTrue(jobs.search([("id", "=", job.id)]))
+
+
+@tagged("post_install", "-at_install")
+class TestManager(SecurityCase):
+    """What managers can do, and only through the doors meant for it."""
+
+    def test_s01_create_is_private(self):
+        vals = {"uuid": "x", "state": "pending", "model_name": "res.users", "method_name": "unlink"}
+        for user in (self.env.ref("base.user_root"), self.admin, self.manager, self.internal):
+            with self.subTest(user=user.login), self.assertRaises(AccessError):
+                self.rpc(user, "queue.job", "create", [vals])
+
+    def test_s01_no_other_way_to_create(self):
+        job = self.make_job()
+        for user in (self.admin, self.manager):
+            for method, args in (
+                ("copy", [job.ids]),
+                ("name_create", ["x"]),
+                ("web_save", [[], {"uuid": "x", "state": "pending"}, {}]),
+                ("load", [["uuid", "state"], [["x", "pending"]]]),
+            ):
+                with self.subTest(user=user.login, method=method):
+                    count = self.env["queue.job"].search_count([])
+                    try:
+                        with self.env.cr.savepoint():
+                            result = self.rpc(user, "queue.job", method, *args)
+                    except Exception:
+                        continue
+                    self.assertEqual(method, "load")
+                    self.assertFalse(result["ids"])
+                    self.assertEqual(self.env["queue.job"].search_count([]), count)
+
+    def test_s01_no_delete(self):
+        job = self.make_job()
+        for user in (self.admin, self.manager):
+            with self.assertRaises(AccessError):
+                self.rpc(user, "queue.job", "unlink", job.ids)
+
+    def test_s01_protected_fields_need_the_sentinel(self):
+        job = self.make_job()
+        for context in ({}, {"_job_edit_sentinel": True}, {"_job_edit_sentinel": "object"}):
+            for user in (self.env.ref("base.user_root"), self.admin, self.manager):
+                with self.assertRaisesRegex(AccessError, "method_name"):
+                    self.rpc(
+                        user, "queue.job", "write", job.ids, {"method_name": "x"}, context=context
+                    )
+        with self.assertRaises(AccessError):
+            job.sudo().write({"records": self.env["res.users"]})
+        job.with_context(_job_edit_sentinel=self.sentinel).write({"name": "changed"})
+        self.assertEqual(job.name, "changed")
+
+    def test_s03_user_can_be_set_to_oneself_only(self):
+        job = self.make_job()
+        for user_id in (1, self.admin.id, self.internal.id):
+            with self.subTest(user_id=user_id), self.assertRaises(AccessError):
+                self.rpc(self.manager, "queue.job", "write", job.ids, {"user_id": user_id})
+        self.rpc(self.manager, "queue.job", "write", job.ids, {"user_id": self.manager.id})
+        job.invalidate_recordset()
+        self.assertEqual(job.user_id, self.manager)
+        self.assertEqual(job.records.env.user, self.manager)
+        self.assertFalse(job.records.env.su)
+
+    def test_s03_system_administrator_may_set_the_user(self):
+        job = self.make_job()
+        self.rpc(self.admin, "queue.job", "write", job.ids, {"user_id": self.portal.id})
+        self.assertEqual(job.user_id, self.portal)
+
+    def test_s03_states_move_by_buttons_only(self):
+        job = self.make_job()
+        for vals in (
+            {"state": "done"},
+            {"retry": 0},
+            {"company_id": False},
+            {"identity_key": "x"},
+            {"date_done": datetime.now()},
+            {"result": "x"},
+        ):
+            with self.subTest(vals=vals), self.assertRaises(AccessError):
+                self.rpc(self.manager, "queue.job", "write", job.ids, vals)
+        self.rpc(self.manager, "queue.job", "button_cancelled", job.ids)
+        self.assertEqual(job.state, "cancelled")
+        self.rpc(self.manager, "queue.job", "requeue", job.ids)
+        self.assertEqual(job.state, "pending")
+        self.rpc(self.manager, "queue.job", "button_done", job.ids)
+        self.assertEqual(job.state, "done")
+        with self.assertRaises(AccessError):
+            self.rpc(self.manager, "queue.job", "_change_job_state", job.ids, "pending")
+
+    def test_s03_when_and_where_may_be_changed(self):
+        job = self.make_job()
+        vals = {"priority": 3, "eta": "2030-01-01 00:00:00", "channel": "root.x", "max_retries": 9}
+        self.rpc(self.manager, "queue.job", "write", job.ids, vals)
+        self.assertEqual((job.priority, job.channel, job.max_retries), (3, "root.x", 9))
+
+    def test_s03_buttons_are_refused_to_others(self):
+        job = self.make_job()
+        for user in (self.internal, self.portal, self.public):
+            for method in ("requeue", "button_done", "button_cancelled", "open_related_action"):
+                with self.subTest(user=user.login, method=method), self.assertRaises(AccessError):
+                    self.rpc(user, "queue.job", method, job.ids)
+        self.assertEqual(job.state, "pending")
+
+    def test_s03_wizards_obey_the_rights(self):
+        job = self.make_job()
+        wizard_ids = self.rpc(
+            self.manager, "queue.jobs.to.done", "create", [{"job_ids": job.ids}]
+        )
+        self.rpc(self.manager, "queue.jobs.to.done", "set_done", wizard_ids)
+        self.assertEqual(job.state, "done")
+
+    def test_s12_what_a_job_calls_is_never_editable(self):
+        protected = self.env.registry["queue.job"]._protected_fields
+        job = self.make_job()
+        for name in protected:
+            for user in (self.admin, self.manager):
+                with self.subTest(name=name), self.assertRaises(AccessError):
+                    self.rpc(user, "queue.job", "write", job.ids, {name: False})
+        described = self.rpc(self.manager, "queue.job", "fields_get", list(protected))
+        self.assertTrue(all(field["readonly"] for field in described.values()))
+
+    def test_fields_can_be_read_by_a_client(self):
+        job = self.make_job()
+        (values,) = self.rpc(self.manager, "queue.job", "read", job.ids)
+        self.assertEqual(values["records"]["model"], "res.partner")
+        json.dumps(values, default=str)
+
+
+@tagged("post_install", "-at_install")
+class TestRelatedActionRights(SecurityCase):
+    def configure(self, **related_action):
+        model = self.env["ir.model"]._get("res.partner")
+        self.env["queue.job.function"].create(
+            {
+                "model_id": model.id,
+                "method": "create_company",
+                "related_action": related_action,
+            }
+        )
+
+    def test_s04_stored_name_of_a_framework_method_is_not_called(self):
+        self.configure(func_name="no_such_method")
+        job = self.make_job()
+        functions = self.env.registry["queue.job.function"]
+        config = self.env["queue.job.function"].job_config("<res.partner>.create_company")
+        for name in ("unlink", "requeue", "no_such_method"):
+            bad = config._replace(related_action_func_name=name)
+            with patch.object(functions, "job_config", lambda *args, bad=bad: bad):
+                with self.subTest(name=name), self.assertRaises(UserError):
+                    job.with_user(self.manager).open_related_action()
+        self.assertTrue(job.exists())
+        self.assertEqual(job.state, "pending")
+
+    def test_s04_called_with_the_users_own_rights(self):
+        seen = []
+
+        def related_action_test(record, **kwargs):
+            seen.append((record.env.uid, record.env.su, kwargs))
+            return {"type": "ir.actions.act_window_close"}
+
+        cls = self.env.registry["queue.job"]
+        cls.related_action_test = related_action_test
+        self.addCleanup(delattr, cls, "related_action_test")
+        self.configure(func_name="related_action_test", kwargs={"a": 1})
+        self.make_job().with_user(self.manager).open_related_action()
+        self.assertEqual(seen, [(self.manager.id, False, {"a": 1})])
+
+
+@tagged("post_install", "-at_install")
+class TestEverybodyDelays(SecurityCase):
+    def test_s07_no_rights_on_the_queue_are_needed(self):
+        for user in (self.internal, self.portal, self.public):
+            with self.subTest(user=user.login):
+                job = self.make_job(user, identity_key=f"key {user.id}")
+                self.assertEqual(job.user_id, user)
+                self.assertFalse(job.records.env.su)
+                self.assertEqual(self.make_job(user, identity_key=f"key {user.id}"), job)
+
+    def test_s07_graphs_too(self):
+        partner = self.env["res.partner"].with_user(self.portal)
+        first = partner.delayable().create_company()
+        first.on_done(partner.delayable().create_company())
+        first.delay()
+        self.assertEqual(first._generated_job.db_record().graph_jobs_count, 2)
+
+    def test_s07_what_was_delayed_cannot_be_read(self):
+        job = self.make_job(self.portal)
+        with self.assertRaises(AccessError):
+            job.with_user(self.portal).read(["state"])
+
+    def test_s08_superuser_mode_of_the_caller_is_kept(self):
+        partner = self.env["res.partner"].with_user(self.internal)
+        job = partner.sudo().with_delay().create_company().db_record()
+        self.assertEqual((job.records.env.uid, job.records.env.su), (self.internal.id, True))
+
+    def test_s11_sentinel_stays_inside(self):
+        partner = self.env["res.partner"].with_context(_job_edit_sentinel=self.sentinel)
+        job = partner.with_delay().create_company()
+        self.env.flush_all()
+        self.env.cr.execute("SELECT records::text FROM queue_job WHERE uuid = %s", [job.uuid])
+        self.assertNotIn("sentinel", self.env.cr.fetchone()[0])
+        loaded = Job.load(self.env, job.uuid)
+        self.assertNotIn("_job_edit_sentinel", loaded.recordset.env.context)
+        plain = self.env["res.partner"].with_delay().create_company()
+        self.assertNotIn("_job_edit_sentinel", plain.recordset.env.context)
+        self.assertNotIn("_job_edit_sentinel", plain.db_record().env.context)
+
+    def test_s11_sentinel_cannot_be_stored_as_an_argument(self):
+        with self.assertRaises(TypeError):
+            self.env["res.partner"].with_delay().create_company(self.sentinel)
+
+
+@tagged("post_install", "-at_install")
+class TestCompanies(SecurityCase):
+    """S9: what shows other jobs shows those that the reader may read."""
+
+    def setUp(self):
+        super().setUp()
+        partner = self.env["res.partner"]
+        parent, child = (partner.delayable().create_company() for _ in range(2))
+        parent.on_done(child)
+        parent.delay()
+        self.parent = parent._generated_job.db_record()
+        self.child = child._generated_job.db_record()
+        self.child.company_id = self.env["res.company"].create({"name": "Other"})
+        self.env.flush_all()
+        self.env.invalidate_all()
+
+    def test_s09_graph_and_count(self):
+        parent = self.parent.with_user(self.manager)
+        self.assertEqual(parent.graph_jobs_count, 1)
+        self.assertEqual([node["id"] for node in parent.dependency_graph["nodes"]], parent.ids)
+        self.assertEqual(parent.dependency_graph["edges"], [])
+        self.assertEqual(parent.open_graph_jobs()["domain"], [("id", "in", parent.ids)])
+        self.assertEqual(self.parent.sudo().graph_jobs_count, 2)
+
+    def test_s09_dependents(self):
+        parent = self.parent.with_user(self.manager)
+        self.assertFalse(parent.dependent_ids)
+        jobs = self.env["queue.job"].with_user(self.manager)
+        self.assertFalse(jobs.search([("dependency_ids", "in", parent.ids)]))
+        self.assertFalse(jobs.search([("dependent_ids.state", "=", "wait_dependencies")]))
+        self.assertEqual(self.parent.sudo().dependent_ids, self.child)
+
+    def test_s09_reader_of_both_companies_sees_both(self):
+        self.manager.company_ids = [Command.link(self.child.company_id.id)]
+        companies = self.manager.company_ids.ids
+        parent = self.parent.with_user(self.manager).with_context(allowed_company_ids=companies)
+        self.assertEqual(parent.graph_jobs_count, 2)
+        self.assertEqual(parent.dependent_ids.ids, self.child.ids)
+
+
+@tagged("post_install", "-at_install")
+class TestRpc(HttpCase):
+    """The same doors through the web client's route."""
+
+    def call(self, model, method, args, kwargs=None):
+        params = {"model": model, "method": method, "args": args, "kwargs": kwargs or {}}
+        return self.make_jsonrpc_request(f"/web/dataset/call_kw/{model}/{method}", params)
+
+    def test_s01_create_and_write(self):
+        groups = "base.group_user,queue_job.group_queue_job_manager"
+        new_test_user(self.env, "qj_rpc", password="qj_rpc_password", groups=groups)
+        job = self.env["res.partner"].with_delay().create_company().db_record()
+        self.authenticate("qj_rpc", "qj_rpc_password")
+        vals = {"uuid": "x", "state": "pending"}
+        for method, args in (
+            ("create", [[vals]]),
+            ("write", [job.ids, {"method_name": "unlink"}]),
+            ("write", [job.ids, {"user_id": 1}]),
+            ("write", [job.ids, {"state": "done"}]),
+            ("unlink", [job.ids]),
+            ("_change_job_state", [job.ids, "done"]),
+        ):
+            with self.subTest(method=method):
+                with self.assertRaises(JsonRpcException) as caught:
+                    self.call("queue.job", method, args)
+                self.assertIn("AccessError", str(caught.exception))
+        self.assertTrue(self.call("queue.job", "button_cancelled", [job.ids]))
+
+    def test_s05_unknown_jobs_are_answered_alike(self):
+        pending = self.env["res.partner"].with_delay().create_company()
+        self.env.flush_all()
+        with self.assertNoLogs("odoo.http", "ERROR"):
+            answers = {
+                (response.status_code, response.text)
+                for uuid in ("unknown", pending.uuid, "x" * 5000, "%00", "' OR 1=1", "")
+                for response in [self.url_open(f"/queue_job/runjob?job_uuid={uuid}")]
+            }
+        self.assertEqual(answers, {(200, "")})
+        self.assertEqual(pending.db_record().state, "pending")
+
+    def test_s05_signature_is_required_when_the_setting_says_so(self):
+        parameters = self.env["ir.config_parameter"].sudo()
+        parameters.set_param("queue_job.require_signature", "True")
+        job = self.env["queue.job"].with_delay()._test_job()
+        record = job.db_record()
+        record.state = "enqueued"
+        self.env.flush_all()
+        answer = self.url_open(f"/queue_job/runjob?job_uuid={job.uuid}")
+        self.assertEqual((answer.status_code, answer.text), (200, ""))
+        record.invalidate_recordset()
+        self.assertEqual(record.state, "enqueued")
+
+    def test_s06_test_jobs_are_for_erp_managers(self):
+        groups = "base.group_user,queue_job.group_queue_job_manager"
+        new_test_user(self.env, "qj_rpc", password="qj_rpc_password", groups=groups)
+        self.authenticate("qj_rpc", "qj_rpc_password")
+        count = self.env["queue.job"].search_count([])
+        self.assertEqual(self.url_open("/queue_job/create_test_job").status_code, 403)
+        self.assertEqual(self.env["queue.job"].search_count([]), count)
+
+    def test_s06_size_and_duration_are_bounded(self):
+        self.authenticate("admin", "admin")
+        for query in ("size=100000", "job_duration=1000000", "failure_rate=7"):
+            with self.subTest(query=query):
+                answer = self.url_open(f"/queue_job/create_test_job?{query}")
+                self.assertEqual(answer.status_code, 400)
