@@ -2,5 +2,6 @@
 from . import test_fields
 from . import test_job_channel
 from . import test_job_function
+from . import test_migrations
 from . import test_security
 from . import test_wizards

@@ -12,7 +12,7 @@ def store_dependencies(cr):
         """
         WITH lists AS MATERIALIZED (
             SELECT id, dependencies::jsonb AS lists FROM queue_job
-            WHERE dependencies LIKE '{%"depends_on"%'
+            WHERE dependencies LIKE '{%depends_on"%'
         ), edges AS (
             SELECT parent.id AS parent_id, lists.id AS child_id
             FROM lists, jsonb_array_elements_text(lists.lists -> 'depends_on') AS edge (uuid)
