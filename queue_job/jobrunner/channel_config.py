@@ -1,0 +1,136 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The language of the channel configuration: ``root:4,sub:2:throttle=0.5``."""
+
+import logging
+import re
+
+_logger = logging.getLogger(__name__)
+
+ROOT = "root"
+OPTIONS = ("name", "capacity", "sequential", "throttle", "paused")
+FALSE_WORDS = ("", "0", "false", "no", "off", "none")
+
+
+def split_strip(text, separator, maxsplit=-1):
+    """Split ``text`` and strip each part."""
+    return [part.strip() for part in text.split(separator, maxsplit)]
+
+
+def full_name(name):
+    """Return the dotted name of a channel from the root on."""
+    if not name or name == ROOT:
+        return ROOT
+    return name if name.startswith(ROOT + ".") else f"{ROOT}.{name}"
+
+
+def parse_simple_config(config_string):
+    """Return one dict for each entry: name, capacity and the options written.
+
+    Values of options stay strings, an option without value is True.
+    ``ValueError`` when the string does not follow the grammar.
+    """
+    entries = []
+    for entry in re.split(r"[,\r\n]", config_string):
+        if entry.strip():
+            entries.append(_parse_entry(entry, config_string))
+    return entries
+
+
+def _parse_entry(entry, config_string):
+    def invalid(reason):
+        return ValueError(f"Invalid channel config {config_string}: {reason}")
+
+    name, *rest = split_strip(entry, ":")
+    if not name:
+        raise invalid("missing channel name")
+    config = {"name": name, "capacity": 1}
+    if rest:
+        try:
+            config["capacity"] = int(rest[0])
+        except ValueError as error:
+            raise invalid(f"invalid capacity {rest[0]}") from error
+    for item in rest[1:]:
+        key, *values = split_strip(item, "=")
+        if len(values) > 1:
+            raise invalid(f"incorrect config item {item}")
+        if key in config:
+            raise invalid(f"duplicate key {key}")
+        config[key] = values[0] if values else True
+    return config
+
+
+def as_flag(value):
+    """Return the truth of an option: ``0``, ``false``, ``no``, ``off`` are false."""
+    if isinstance(value, str):
+        return value.strip().lower() not in FALSE_WORDS
+    return bool(value)
+
+
+def as_seconds(value):
+    """Return a throttle as a number; an option without value is one second."""
+    if value is True:
+        return 1
+    try:
+        seconds = float(value or 0)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Invalid value for throttle: {value}") from error
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"Invalid value for throttle: {value}")
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def typed(config):
+    """Return the settings of an entry by option, with values of their types.
+
+    Options that nobody knows are left out.
+    """
+    settings = {}
+    if "capacity" in config:
+        settings["capacity"] = config["capacity"]
+    for option in ("sequential", "paused"):
+        if option in config:
+            settings[option] = as_flag(config[option])
+    if "throttle" in config:
+        settings["throttle"] = as_seconds(config["throttle"])
+    return settings
+
+
+def warnings_about(config):
+    """Return what an administrator should know about one entry, as sentences."""
+    found = []
+    name = config["name"]
+    if full_name(name) != ROOT and config["capacity"] == 0:
+        found.append(
+            f"channel {name} has capacity 0, which means no limit;"
+            f" to stop a channel use the option paused ({name}:1:paused)"
+        )
+    for option in config:
+        if option not in OPTIONS:
+            found.append(f"unknown option {option} of channel {name} is ignored")
+    return found
+
+
+def stated_by(config_string):
+    """Return ``{full name: settings}`` for what a configuration string states.
+
+    An entry states its capacity even when it leaves it out: that is 1. What an
+    entry does not state may come from the record of the channel.
+    """
+    return {
+        full_name(config["name"]): typed(config)
+        for config in parse_simple_config(config_string)
+    }
+
+
+def fixed_settings():
+    """Return what the environment or the file states for each channel, now.
+
+    Empty when channels are not configured, or not in a way that can be read.
+    """
+    from .config import channels_setting
+
+    try:
+        return stated_by(channels_setting() or "")
+    except ValueError as error:
+        _logger.error("%s", error)
+        return {}

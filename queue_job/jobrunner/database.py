@@ -1,0 +1,334 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The runner's connection to one database, and every statement it sends.
+
+Election: who dispatches the jobs of a database is whoever holds one advisory
+lock of the session. The lock lives and dies with this connection, and every mark
+that makes a job run goes through this connection too. So a runner that lost
+its connection has lost the role and the power to act on it in the same
+moment, and no two runners ever need to agree on anything else.
+
+A peer that vanishes without a word would keep the lock until PostgreSQL
+notices, and would let this side wait for ever: both ends ask the network
+within half a minute (keepalives, user timeout), and a connection that was lost
+is ended by its process number when the next one finds its lock taken (B30).
+
+All statements run in autocommit, each alone in its transaction, each guarded
+by the state it expects: a row that somebody moved meanwhile is left alone.
+"""
+
+import logging
+import os
+import socket
+from contextlib import closing, contextmanager
+from datetime import datetime
+
+import psycopg2
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+from .. import notify
+from . import statements as sql
+from .config import connection_info_for
+from .tree import ChannelRecord
+
+_logger = logging.getLogger(__package__ + ".runner")
+
+PG_ADVISORY_LOCK_ID = 2293787760715711918
+
+# Seconds. A dead peer is noticed after about keepalive idle + count * interval.
+CONNECTION_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+
+# Columns that came after OCA's: without them the database needs an upgrade.
+NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
+
+# Process number of a connection to each database that was lost, not closed.
+_lost_backends = {}
+
+
+class MasterElectionLost(Exception):
+    """Another runner dispatches the jobs of this database."""
+
+
+def _odoo_now():
+    """Return now as Odoo stores it: UTC, whole seconds."""
+    return datetime.utcnow().replace(microsecond=0)
+
+
+def _connection_info_for(db_name):
+    return connection_info_for(db_name)
+
+
+def application_name():
+    """Return what names this runner in ``pg_stat_activity``."""
+    return f"queue_job runner {socket.gethostname()[:35]}:{os.getpid()}"[:63]
+
+
+class Database:
+    """A connection that is elected to dispatch the jobs of ``db_name``.
+
+    ``has_queue_job`` is false when there is nothing to dispatch there; then
+    the connection is open, and no lock is held. ``MasterElectionLost`` when
+    another runner has the role. ``deaf`` when the trigger is missing and
+    could not be restored yet: nothing is told, all must be looked up.
+    """
+
+    def __init__(self, db_name):
+        self.db_name = db_name
+        self.conn = None
+        self.deaf = False
+        self.has_queue_job = False
+        try:
+            self._connect()
+            self.has_queue_job = self._has_queue_job()
+            if self.has_queue_job:
+                self._acquire_master_lock()
+                self._listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """Close the connection, and with it the election; never raises."""
+        conn, self.conn = self.conn, None
+        if conn is not None:
+            try:
+                conn.close()
+            except Exception:
+                _logger.debug("closing the connection to %s", self.db_name, exc_info=True)
+
+    def abandon(self):
+        """Close a connection that failed: PostgreSQL may not know that it is over."""
+        if self.conn is not None and self.has_queue_job:
+            _lost_backends[self.db_name] = self._backend_pid
+        self.close()
+
+    def _connect(self):
+        info = {
+            **CONNECTION_OPTIONS,
+            **_connection_info_for(self.db_name),
+            "application_name": application_name(),
+        }
+        self.conn = psycopg2.connect(**info)
+        self.conn.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        self._backend_pid = self.conn.get_backend_pid()
+        self._execute(sql.SESSION_SETTINGS)
+
+    def _has_queue_job(self):
+        if not self._value(sql.HAS_MODULE_TABLE):
+            _logger.debug("%s doesn't seem to be an odoo db", self.db_name)
+            return False
+        if not self._value(sql.IS_INSTALLED):
+            _logger.debug("queue_job is not installed for db %s", self.db_name)
+            return False
+        if self._value(sql.COUNT_COLUMNS, (list(NEEDED_COLUMNS),)) < len(NEEDED_COLUMNS):
+            _logger.error("db %s needs an upgrade of queue_job (-u queue_job)", self.db_name)
+            return False
+        self.check_trigger()
+        return True
+
+    def check_trigger(self):
+        """Restore the trigger when it is missing (B32).
+
+        It waits for a second at most for transactions that write jobs; until
+        it is there the database is ``deaf``.
+        """
+        if self._value(notify.JOB_TRIGGER_COUNT) == notify.JOB_TRIGGER_ROWS:
+            self.deaf = False
+            return
+        _logger.error("queue_job_notify trigger is missing in db %s", self.db_name)
+        self.deaf = True
+        try:
+            notify.install(self._execute)
+        except psycopg2.Error as error:
+            _logger.error("queue_job_notify cannot be restored yet: %s", error)
+        else:
+            self.deaf = False
+            _logger.info("queue_job_notify trigger restored in db %s", self.db_name)
+
+    def _acquire_master_lock(self):
+        if not self._value(sql.TRY_LOCK, (PG_ADVISORY_LOCK_ID,)):
+            lost_backend = _lost_backends.pop(self.db_name, None)
+            if lost_backend is not None:
+                self._execute(sql.END_BACKEND, (lost_backend, application_name()))
+            raise MasterElectionLost(f"could not acquire master runner lock on {self.db_name}")
+        _lost_backends.pop(self.db_name, None)
+
+    def _listen(self):
+        self._execute(f"LISTEN {notify.JOB_CHANNEL}")
+        self._execute(f"LISTEN {notify.CONFIG_CHANNEL}")
+
+    def hear(self):
+        """Return ``(uuids, whether channel records changed)`` told since the last call."""
+        self.conn.poll()
+        notes, self.conn.notifies[:] = list(self.conn.notifies), []
+        uuids = {note.payload for note in notes if note.channel == notify.JOB_CHANNEL}
+        return uuids, any(note.channel == notify.CONFIG_CHANNEL for note in notes)
+
+    def keep_alive(self):
+        self._execute("SELECT 1")
+
+    # Reading ----------------------------------------------------------------
+
+    @contextmanager
+    def select_jobs(self, where, args):
+        """Give a cursor over jobs: the arguments of ``ChannelManager.notify``."""
+        with closing(self.conn.cursor()) as cr:
+            cr.execute(f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args)
+            yield cr
+
+    def read(self, uuids):
+        """Return the rows of jobs."""
+        return self._rows(sql.READ, (list(uuids),))
+
+    def waiting_channels(self):
+        """Return the channel names, as stored, in which jobs are pending."""
+        return [name for (name,) in self._fetch(sql.WAITING_CHANNELS)]
+
+    def candidates(self, names, limit, after=None):
+        """Return the best pending jobs without eta of each channel, best first.
+
+        :param after: rank, as in :meth:`Row.rank`, of the last job known
+        """
+        statement = sql.CANDIDATES if after is None else sql.CANDIDATES_AFTER
+        return self._rows(statement, {"names": list(names), "limit": limit, "after": after})
+
+    def timed_candidates(self, names, limit, after=None):
+        """Return the pending jobs of each channel whose eta comes next.
+
+        :param after: ``(eta, id)`` of the last job known
+        """
+        statement = sql.TIMED if after is None else sql.TIMED_AFTER
+        eta, job_id = after or (None, None)
+        values = {"names": list(names), "limit": limit, "eta": eta, "id": job_id}
+        return self._rows(statement, values)
+
+    def running(self):
+        """Return the jobs that are enqueued or started."""
+        return self._rows(sql.RUNNING)
+
+    def failed(self, names, limit):
+        """Return failed jobs of each channel, no more than ``limit`` of each."""
+        return self._rows(sql.FAILED, {"names": list(names), "limit": limit})
+
+    def failed_channels(self):
+        """Return the channel names, as stored, in which jobs have failed."""
+        return [name for (name,) in self._fetch(sql.FAILED_CHANNELS)]
+
+    def channel_records(self):
+        """Return the settings of the channel records."""
+        columns = [name for (name,) in self._fetch(sql.CHANNEL_COLUMNS)]
+        if set(columns) < set(ChannelRecord._fields):
+            return []
+        return [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
+
+    def is_changing(self):
+        """Return whether modules are to be installed, upgraded or removed."""
+        return self._value(sql.MODULES_CHANGING)
+
+    def secret(self):
+        """Return the secret that requests are signed with, None if there is none."""
+        return self._value(sql.SECRET)
+
+    def unreported(self):
+        """Return the uuids of jobs that the sweep failed and nobody was told of."""
+        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED)]
+
+    # Moving -----------------------------------------------------------------
+
+    def mark_enqueued(self, ids, now):
+        """Mark pending jobs as enqueued; return the uuids that were obtained.
+
+        Skipped are jobs that are no longer pending (B8), whose row is
+        locked, whose eta moved, or whose key a refused caller still holds.
+
+        :param now: UNIX time
+        """
+        values = {"ids": list(ids), "date": _odoo_now(), "now": now}
+        return {uuid for (uuid,) in self._fetch(sql.MARK, values)}
+
+    def set_job_enqueued(self, uuid):
+        """Mark one job as enqueued if it is pending."""
+        self._execute(sql.MARK_ONE, (_odoo_now(), uuid))
+
+    def put_back(self, uuids):
+        """Make enqueued jobs that no worker has claimed pending; return their uuids."""
+        return {uuid for (uuid,) in self._fetch(sql.PUT_BACK, (list(uuids),))}
+
+    def recover(self, uuids):
+        """Take back the jobs of a request that broke, those that nobody runs.
+
+        As :meth:`requeue_dead_jobs`, without waiting: it is known that their
+        request is gone.
+        """
+        condition = self._literal("q.uuid = ANY(%s)", uuids)
+        return self._requeue(sql.DEAD_JOBS.format(condition=condition))
+
+    def requeue_dead_jobs(self, carried=()):
+        """Requeue or fail the jobs that are dead; return their uuids.
+
+        :param carried: uuids in open requests of this runner, which are not
+            dead however long they wait for a worker (B29)
+        """
+        query = self._query_requeue_dead_jobs()
+        if carried:
+            uncarried = self._literal("NOT (q.uuid = ANY(%s))", carried)
+            query = query.replace(sql.NOBODY, uncarried)
+        return self._requeue(query)
+
+    def _query_requeue_dead_jobs(self):
+        """Return the sweep as complete SQL: no parameters, no percent signs."""
+        return sql.DEAD_JOBS.format(condition=f"{sql.ABANDONED} AND {sql.NOBODY}")
+
+    def _requeue(self, query):
+        uuids = [uuid for (uuid,) in self._fetch(query)]
+        for uuid in uuids:
+            _logger.warning("Re-queued dead job with uuid: %s", uuid)
+        return uuids
+
+    def release_forgotten(self, after_id):
+        """Make pending what waits for dependencies that are all over.
+
+        That never happens, and is mended if it does. Looks at a bounded number
+        of jobs from ``after_id`` on; return ``(uuids, id to go on from)``,
+        0 when all were looked at.
+        """
+        rows = self._fetch(sql.FORGOTTEN, {"after": after_id})
+        if not rows:
+            return [], 0
+        ids = [job_id for job_id, blocked in rows if not blocked]
+        uuids = [uuid for (uuid,) in self._fetch(sql.RELEASE, (ids,))] if ids else []
+        for uuid in uuids:
+            _logger.warning("job %s waited for nothing, it is pending now", uuid)
+        return uuids, rows[-1][0]
+
+    # Plumbing ---------------------------------------------------------------
+
+    def _execute(self, statement, values=None):
+        with closing(self.conn.cursor()) as cr:
+            cr.execute(statement, values)
+
+    def _fetch(self, statement, values=None):
+        with closing(self.conn.cursor()) as cr:
+            cr.execute(statement, values)
+            return cr.fetchall()
+
+    def _value(self, statement, values=None):
+        rows = self._fetch(statement, values)
+        return rows[0][0] if rows else None
+
+    def _rows(self, statement, values=None):
+        return [sql.Row(*row) for row in self._fetch(statement, values)]
+
+    def _literal(self, condition, uuids):
+        """Return a condition with its values inside, for SQL without parameters."""
+        with closing(self.conn.cursor()) as cr:
+            return cr.mogrify(condition, (list(uuids),)).decode(self.conn_encoding())
+
+    def conn_encoding(self):
+        return psycopg2.extensions.encodings[self.conn.encoding]

@@ -1,0 +1,372 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The loop: databases, what they tell, what workers answer, what to send.
+
+One thread does everything but wait for workers. A round never waits for
+anything but its one ``select``: on the connections of all databases and on a
+pipe that answers and :meth:`QueueJobRunner.stop` write to.
+
+Every database has a session of its own. What goes wrong there ends that session
+and no other; it is opened again a few seconds later. An election that is lost
+for one database leaves the others alone.
+
+Moved: ``Database``, ``MasterElectionLost``, ``PG_ADVISORY_LOCK_ID``,
+``_odoo_now``, ``_connection_info_for`` and ``_channels`` have their old names here.
+"""
+
+import logging
+import os
+import selectors
+import threading
+import time
+
+import odoo.service.db
+from odoo.tools import config
+
+from . import dispatch
+from .channel_config import stated_by
+from .channels import ChannelManager
+from .config import _channels, channels_setting, runner_settings
+from .database import (
+    PG_ADVISORY_LOCK_ID,
+    Database,
+    MasterElectionLost,
+    _connection_info_for,
+    _odoo_now,
+)
+from .session import Session
+from .tree import DatabaseTree
+from .waker import Waker
+
+__all__ = [
+    "ERROR_RECOVERY_DELAY",
+    "PG_ADVISORY_LOCK_ID",
+    "SELECT_TIMEOUT",
+    "Database",
+    "MasterElectionLost",
+    "QueueJobRunner",
+    "_async_http_get",
+    "_channels",
+    "_connection_info_for",
+    "_odoo_now",
+]
+
+_logger = logging.getLogger(__name__)
+
+# Seconds.
+SELECT_TIMEOUT = 60
+ERROR_RECOVERY_DELAY = 5
+# Until a database that is new, or has got the addon, is found at the latest.
+DISCOVERY_DELAY = 25
+# For answers to runs that are under way when the runner stops.
+STOP_DELAY = 2
+
+
+def _async_http_get(scheme, host, port, user, password, db_name, job_uuid):
+    """Ask Odoo to run one job, in a thread of its own; nobody hears the answer."""
+    address = dispatch.Address(scheme, host, port, user, password)
+    request = dispatch.Request(db_name, (job_uuid,))
+
+    def ask():
+        with dispatch.new_http_session(address) as http:
+            answer = dispatch.ask(http, address, request)
+        if answer.report is None:
+            _logger.error("exception in GET %s", answer.url, exc_info=answer.error)
+
+    threading.Thread(target=ask, daemon=True).start()
+
+
+class QueueJobRunner:
+    """Dispatches the jobs of all databases until it is stopped.
+
+    :param channel_config_string: None takes what is configured, or nothing
+    """
+
+    def __init__(
+        self,
+        scheme="http",
+        host="localhost",
+        port=8069,
+        user=None,
+        password=None,
+        channel_config_string=None,
+    ):
+        self.scheme, self.host, self.port = scheme, host, port
+        self.user, self.password = user, password
+        if channel_config_string is None:
+            channel_config_string = channels_setting()
+        self.channel_manager = ChannelManager()
+        self.channel_manager.simple_configure(channel_config_string or _channels())
+        self._stated = stated_by(channel_config_string or "")
+        self._sessions = {}
+        # By database, and longer than a session: what open requests carry.
+        self._carried = {}
+        # When to look at a database that is not served.
+        self._look_at = {}
+        self._look_for_databases_at = 0
+        self._chosen_at = 0
+        self._told_errors = {}
+        self._stop = False
+        self._stop_pipe = os.pipe()
+        self._waker = Waker(*self._stop_pipe)
+        address = dispatch.Address(scheme, host, port, user, password)
+        self._dispatcher = dispatch.Dispatcher(address, self._waker.wake)
+        # Called in each round, with this runner: a server looks after itself there.
+        self.on_round = None
+
+    def __del__(self):
+        if hasattr(self, "_dispatcher"):
+            self._dispatcher.close()
+        if hasattr(self, "_waker"):
+            self._waker.close()
+
+    @classmethod
+    def from_environ_or_config(cls):
+        return cls(**runner_settings())
+
+    @property
+    def db_by_name(self):
+        """The databases that this runner is elected for."""
+        return {name: session.db for name, session in self._sessions.items()}
+
+    # Databases --------------------------------------------------------------
+
+    def get_db_names(self):
+        names = config["db_name"]
+        if isinstance(names, str):
+            names = [name.strip() for name in names.split(",") if name.strip()]
+        return list(names) if names else odoo.service.db.list_dbs(True)
+
+    def initialize_databases(self):
+        """Open a session for each database that has queue_job and is free.
+
+        In sorted order, so that runners that start together share out their
+        databases instead of each taking some of everybody's.
+        """
+        self._find_databases(time.time())
+        for name in sorted(self._look_at):
+            self._open(name)
+
+    def close_databases(self, remove_jobs=True):
+        """End all sessions.
+
+        :param remove_jobs: give back the slots of their jobs
+        """
+        for name in list(self._sessions):
+            session = self._sessions.pop(name)
+            if remove_jobs:
+                session.forget_jobs()
+            session.db.close()
+            self._look_at[name] = 0
+
+    def _find_databases(self, now):
+        """Notice databases that are new or gone."""
+        self._look_for_databases_at = now + DISCOVERY_DELAY
+        names = set(self.get_db_names())
+        for name in names - self._sessions.keys() - self._look_at.keys():
+            self._look_at[name] = now
+        for name in self._look_at.keys() - names:
+            del self._look_at[name]
+        for name in self._sessions.keys() - names:
+            _logger.info("db %s is gone", name)
+            self._close(name)
+            self._look_at.pop(name, None)
+
+    def _open(self, name):
+        """Try to serve a database; if that is not possible, know when to try again."""
+        self._look_at.pop(name, None)
+        try:
+            db = Database(name)
+            if not db.has_queue_job:
+                db.close()
+                self._look_at[name] = time.time() + DISCOVERY_DELAY
+                return
+            self._sessions[name] = self._new_session(db)
+            self._sessions[name].load(time.time())
+        except MasterElectionLost as error:
+            _logger.debug("%s", error)
+            self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
+        except Exception as error:
+            self._session_failed(name, error)
+        else:
+            self._told_errors.pop(name, None)
+            self._share_root_capacity()
+            _logger.info("queue job runner ready for db %s", name)
+
+    def _new_session(self, db):
+        tree = DatabaseTree(self.channel_manager, self._stated)
+        carried = self._carried.setdefault(db.db_name, {})
+        return Session(db, tree, self._dispatcher.send, self._dispatcher.limit, carried)
+
+    def _share_root_capacity(self):
+        """Without configuration, the process has the slots of its largest database."""
+        if "root" not in self._stated:
+            roots = [session.tree.root.capacity for session in self._sessions.values()]
+            self.channel_manager.get_channel_by_name("root").capacity = max([1, *roots])
+
+    def _close(self, name):
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            session.forget_jobs()
+            session.db.abandon()
+
+    def _session_failed(self, name, error):
+        self._close(name)
+        self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
+        text = str(error).strip()
+        is_news = self._told_errors.get(name) != text
+        self._told_errors[name] = text
+        if is_news:
+            _logger.error("db %s: %s", name, text or repr(error), exc_info=error)
+
+    def _each(self, step):
+        """Do one step of the round for each database, apart from the others."""
+        for name, session in list(self._sessions.items()):
+            try:
+                step(session)
+            except Exception as error:
+                self._session_failed(name, error)
+
+    # The round --------------------------------------------------------------
+
+    def requeue_dead_jobs(self):
+        """Sweep each database that is due for it, and do what else the clock asks."""
+        now = time.time()
+        self._each(lambda session: session.tick(now))
+
+    def process_notifications(self):
+        """Learn what databases tell and what workers have answered."""
+        now = time.time()
+        self._each(lambda session: session.hear(now))
+        answered = {}
+        for answer in self._dispatcher.answers():
+            answered.setdefault(answer.request.db_name, []).append(answer)
+        for name, answers in answered.items():
+            if name not in self._sessions:
+                self._forget_carried(name, answers)
+        self._each(lambda session: self._answer(session, answered.get(session.name, ()), now))
+        self._share_root_capacity()
+
+    def _answer(self, session, answers, now):
+        for answer in answers:
+            session.answered(answer, now)
+        session.settle(now)
+
+    def _forget_carried(self, name, answers):
+        carried = self._carried.get(name, {})
+        for answer in answers:
+            for uuid in answer.request.uuids:
+                if carried.get(uuid) is answer.request.run:
+                    carried.pop(uuid, None)
+
+    def run_jobs(self):
+        """Send the best jobs of all databases, as long as there are slots."""
+        now = self._chosen_at = time.time()
+        runs = {}
+        for _number in range(self._dispatcher.room):
+            name, job = self._best(now)
+            if job is None:
+                break
+            runs.setdefault(name, []).append(self._sessions[name].compose(job, now))
+        for name, its_runs in runs.items():
+            try:
+                self._sessions[name].send(its_runs, now)
+            except Exception as error:
+                self._session_failed(name, error)
+
+    def _best(self, now):
+        """Return the best job of all databases and the name of its own."""
+        best, best_name = None, None
+        for name, session in list(self._sessions.items()):
+            try:
+                job = session.best(now)
+            except Exception as error:
+                self._session_failed(name, error)
+                continue
+            if job is not None and (best is None or job.rank < best.rank):
+                best, best_name = job, name
+        return best_name, best
+
+    def wait_notification(self):
+        """Wait until somebody tells something or something is due."""
+        if self._stop:
+            return
+        timeout = self._wakeup_time() - time.time()
+        timeout = max(0, min(timeout, SELECT_TIMEOUT))
+        _logger.debug("select() timeout: %.2f sec", timeout)
+        self._select([session.db.conn for session in self._sessions.values()], timeout)
+
+    def _wakeup_time(self):
+        times = [self._look_for_databases_at, *self._look_at.values()]
+        for session in self._sessions.values():
+            times.append(session.wakeup_time(self._chosen_at))
+        return min(times)
+
+    def _select(self, readers, timeout):
+        with selectors.DefaultSelector() as selector:
+            for reader in (*readers, self._waker):
+                selector.register(reader, selectors.EVENT_READ)
+            selector.select(timeout)
+        self._waker.clear()
+
+    def _look_after_databases(self):
+        """Find databases, and try one that is not served: a try may take a while."""
+        now = time.time()
+        if self._look_for_databases_at <= now:
+            try:
+                self._find_databases(now)
+            except Exception:
+                _logger.exception("databases cannot be listed")
+        due = [(when, name) for name, when in self._look_at.items() if when <= now]
+        if due:
+            self._open(min(due)[1])
+
+    def round(self):
+        self._look_after_databases()
+        self.requeue_dead_jobs()
+        self.process_notifications()
+        self.run_jobs()
+        if self.on_round is not None:
+            self.on_round(self)
+        self.wait_notification()
+
+    # Life -------------------------------------------------------------------
+
+    def sleep(self, seconds):
+        """Sleep, but not longer than until ``stop``."""
+        deadline = time.monotonic() + seconds
+        while not self._stop and (left := deadline - time.monotonic()) > 0:
+            self._select([], left)
+
+    def stop(self):
+        _logger.info("graceful stop requested")
+        self._stop = True
+        self._waker.wake()
+
+    def run(self):
+        """Dispatch until ``stop``; whatever fails is tried again."""
+        _logger.info("starting")
+        while not self._stop:
+            try:
+                _logger.debug("initializing database connections")
+                self.initialize_databases()
+                _logger.info("database connections ready")
+                while not self._stop:
+                    self.round()
+            except (KeyboardInterrupt, InterruptedError):
+                self.stop()
+            except Exception:
+                _logger.exception("error, restarting in %ss", ERROR_RECOVERY_DELAY)
+                self.close_databases()
+                self.sleep(ERROR_RECOVERY_DELAY)
+        self._finish()
+        _logger.info("stopped")
+
+    def _finish(self):
+        """Take back what no worker has begun, hear a last time, and let go."""
+        self._each(lambda session: session.take_back())
+        deadline = time.monotonic() + STOP_DELAY
+        while self._dispatcher.open_count and (left := deadline - time.monotonic()) > 0:
+            self._select([], left)
+            self.process_notifications()
+        self.close_databases()
+        self._dispatcher.close()

@@ -1,0 +1,172 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The runner inside Odoo's servers: a thread of the threaded one, a worker of
+the prefork one.
+
+Importing this module replaces methods of ``odoo.service.server``, and does
+nothing else: servers are made after the server-wide modules are loaded, and
+nothing later in their life asks an addon to take part.
+"""
+
+import logging
+import os
+from threading import Thread
+from time import monotonic
+
+from odoo.service import server
+from odoo.tools import config
+
+from .config import _channels, _is_runner_enabled
+from .runner import QueueJobRunner
+
+try:
+    import resource
+except ImportError:  # no prefork server on such systems
+    resource = None
+
+_logger = logging.getLogger(__package__)
+
+# Seconds that the server gets to be ready for requests.
+START_DELAY = 5
+# Seconds between two looks at the limits of the worker.
+LIMITS_EVERY = 5
+
+runner_thread = None
+
+
+class QueueJobRunnerThread(Thread):
+    """The runner in the threaded server."""
+
+    def __init__(self):
+        super().__init__(name="queue_job runner", daemon=True)
+        self.runner = QueueJobRunner.from_environ_or_config()
+
+    def run(self):
+        # The server may still be loading registries.
+        self.runner.sleep(START_DELAY)
+        self.runner.run()
+
+    def stop(self):
+        self.runner.stop()
+
+
+class WorkerJobRunner(server.Worker):
+    """The runner as a worker process of the prefork server."""
+
+    def __init__(self, multi):
+        super().__init__(multi)
+        # It waits for jobs for as long as there are none.
+        self.watchdog_timeout = None
+        self._recover = False
+        self._next_limits = 0
+        self.runner = self._new_runner()
+
+    def _new_runner(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        runner.on_round = self._check_on_round
+        return runner
+
+    def sleep(self):
+        """Do not wait between two works: the runner waits by itself."""
+
+    def signal_handler(self, sig, frame):
+        _logger.debug("WorkerJobRunner (%s) received signal %s", self.pid, sig)
+        super().signal_handler(sig, frame)
+        self.runner.stop()
+
+    def signal_time_expired_handler(self, n, stack):
+        _logger.info("Worker (%d) CPU time limit reached, stopping gracefully to recover", self.pid)
+        self._recover = True
+        self.runner.stop()
+
+    def _check_on_round(self, runner):
+        """Do between rounds what other workers do between requests.
+
+        A runner whose server was killed must not keep the election, and the
+        limit of CPU time is meant for a piece of work, not for a life.
+        """
+        if monotonic() < self._next_limits:
+            return
+        self._next_limits = monotonic() + LIMITS_EVERY
+        if os.getppid() != self.ppid:
+            _logger.info("WorkerJobRunner (%s) parent changed", self.pid)
+            self.alive = False
+            runner.stop()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        soft = int(usage.ru_utime + usage.ru_stime + config["limit_time_cpu"])
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+    def process_work(self):
+        if self._recover:
+            _logger.info("WorkerJobRunner (%s) runner is reinitialized", self.pid)
+            self.runner = self._new_runner()
+            self._recover = False
+        _logger.debug("WorkerJobRunner (%s) starting up", self.pid)
+        self.runner.sleep(START_DELAY)
+        self.runner.run()
+
+
+def _start_runner_thread(server_type):
+    """Start the thread of the runner, unless it is disabled."""
+    global runner_thread  # noqa: PLW0603 the stop of the server must find it
+    if config["stop_after_init"]:
+        return
+    if _is_runner_enabled():
+        _logger.info("starting jobrunner thread (in %s)", server_type)
+        runner_thread = QueueJobRunnerThread()
+        runner_thread.start()
+    else:
+        _logger.info(
+            "jobrunner thread (in %s) NOT started, "
+            "because the root channel's capacity is set to 0",
+            server_type,
+        )
+
+
+def _patch_threaded_server():
+    start, stop = server.ThreadedServer.start, server.ThreadedServer.stop
+
+    def start_with_runner(self, stop=False):
+        start(self, stop=stop)
+        if not stop:
+            _start_runner_thread("threaded server")
+
+    def stop_with_runner(self):
+        global runner_thread  # noqa: PLW0603 as above
+        if runner_thread is not None:
+            runner_thread.stop()
+        stop(self)
+        if runner_thread is not None:
+            runner_thread.join()
+            runner_thread = None
+
+    server.ThreadedServer.start = start_with_runner
+    server.ThreadedServer.stop = stop_with_runner
+
+
+def _patch_prefork_server():
+    init = server.PreforkServer.__init__
+    process_spawn = server.PreforkServer.process_spawn
+    worker_pop = server.PreforkServer.worker_pop
+
+    def init_with_runner(self, app):
+        init(self, app)
+        self.jobrunner = {}
+
+    def process_spawn_with_runner(self):
+        process_spawn(self)
+        # Missing: the addon was loaded after this server was made.
+        if getattr(self, "jobrunner", None) == {} and _is_runner_enabled():
+            self.worker_spawn(WorkerJobRunner, self.jobrunner)
+
+    def worker_pop_with_runner(self, pid):
+        worker_pop(self, pid)
+        getattr(self, "jobrunner", {}).pop(pid, None)
+
+    server.PreforkServer.__init__ = init_with_runner
+    server.PreforkServer.process_spawn = process_spawn_with_runner
+    server.PreforkServer.worker_pop = worker_pop_with_runner
+
+
+_patch_threaded_server()
+_patch_prefork_server()

@@ -1,0 +1,422 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The runner's dealings with one database: what it holds, hears, sends, learns.
+
+Who knows what about a job:
+
+* waiting jobs are in the backlog, told of by notifications;
+* *carried* jobs are in an open request of this process. What is told of them
+  meanwhile is only noted: the answer says what became of them, and until then
+  the slot is taken. Nothing else may call them dead (B29);
+* *orphans* are enqueued or started, and no open request carries them: the
+  runner before left them, or their connection broke. They are looked up until
+  they end, and the sweep finds the dead ones among them;
+* some jobs are looked at *again* shortly: their row or key was held.
+
+Whatever is unclear is settled in one way: read the row, and place the job where
+its row says it is. The row is the truth, all else a hint.
+"""
+
+import logging
+
+from .. import run as protocol
+from ..states import ENQUEUED, FAILED, PENDING, STARTED
+from .backlog import Backlog
+from .dispatch import BROKEN, UNREACHABLE, Request
+from .runs import Backoff, Pace, Run
+from .schedule import Schedule
+
+_logger = logging.getLogger(__package__ + ".runner")
+
+# Uuids told at once above which everything held is read anew (B28).
+MANY = 300
+# Failed jobs held of a sequential channel: one is enough to hold it up.
+FAILED_HELD = 50
+# Seconds until a job whose row or key was held is looked at again, and at most
+# when it is held again and again.
+LOOK_AGAIN, LOOK_AGAIN_LAST = 0.1, 1.0
+# Seconds after which a run of several jobs should long have been answered.
+SLOW_RUN = 2
+
+# Seconds between two looks at what nobody tells.
+ORPHANS_EVERY = 1
+MODULES_EVERY = 1
+SWEEP_EVERY, SWEEP_EVERY_IDLE = 5, 60
+RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
+BEAT_EVERY = 10
+
+
+class Session:
+    """One database that this process is elected to dispatch.
+
+    :param db: the elected ``Database``
+    :param tree: the ``DatabaseTree`` of its channels
+    :param send: sends a ``Request``
+    :param slots: slots of a channel without any limit
+    :param carried: ``{uuid: Run}`` of requests that are open already: from a
+        session whose connection was lost
+    """
+
+    def __init__(self, db, tree, send, slots, carried=None):
+        self.db = db
+        self.tree = tree
+        self.pace = Pace()
+        self.backoff = Backoff()
+        self.carried = {} if carried is None else carried
+        self._send = send
+        self._slots = slots
+        self._backlog = Backlog(db, tree, self.carried)
+        self._orphans = set()
+        self._again = {}
+        self._held_times = {}
+        self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
+        self._reporting = set()
+        self._forgotten_after = 0
+        self._schedule = Schedule()
+        self._is_changing = False
+        self._secret = None
+        self._adopt()
+
+    @property
+    def name(self):
+        return self.db.db_name
+
+    def _adopt(self):
+        """Let the runs that are under way hold their slots in this tree."""
+        for run in set(self.carried.values()):
+            channel = self.tree._channel_for_job(run.channel.fullname)
+            for job in run.jobs:
+                job.channel = channel
+            channel.set_running(run.slot)
+
+    # Learning ---------------------------------------------------------------
+
+    def load(self, now):
+        """Read everything anew: channels, running, failed and waiting jobs."""
+        self._secret = self.db.secret()
+        self.tree.apply(self.db.channel_records())
+        running = [row for row in self.db.running() if row.uuid not in self.carried]
+        self._forget_running_except({row.uuid for row in running})
+        for row in running:
+            self._place(row)
+        self._load_failed()
+        self._backlog.load()
+        self._schedule.set("reload", now + (RELOAD_EVERY_DEAF if self.db.deaf else RELOAD_EVERY))
+
+    def hear(self, now):
+        """Learn what notifications tell."""
+        uuids, records_changed = self.db.hear()
+        if records_changed:
+            self.load(now)
+        if uuids:
+            self.look_at(uuids, now)
+
+    def look_at(self, uuids, now):
+        """Read the rows of jobs and place them; of carried ones, remember that."""
+        told = [uuid for uuid in uuids if uuid not in self.carried]
+        for uuid in uuids:
+            if uuid in self.carried:
+                self.carried[uuid].heard.add(uuid)
+        if len(told) > MANY:
+            self.load(now)
+        elif told:
+            found = set()
+            for row in self.db.read(told):
+                found.add(row.uuid)
+                self._place(row)
+            for uuid in set(told) - found:
+                self._forget(uuid)
+
+    def _place(self, row):
+        """Put a job that is not carried where its row says it is."""
+        if row.state in (ENQUEUED, STARTED):
+            self._orphans.add(row.uuid)
+            self.tree.place(self.name, *row[:7])
+            return
+        self._orphans.discard(row.uuid)
+        if row.state == PENDING:
+            self._backlog.learn(row)
+        elif row.state == FAILED and self.tree._channel_for_job(row.channel).sequential:
+            self.tree.place(self.name, *row[:7])
+        else:
+            self._forget(row.uuid)
+
+    def _forget(self, uuid):
+        self._orphans.discard(uuid)
+        self._again.pop(uuid, None)
+        self._held_times.pop(uuid, None)
+        self.tree.remove_job(uuid, self.name)
+
+    def _forget_running_except(self, uuids):
+        for channel in self.tree.channels():
+            for job in list(channel._running):
+                if job.channel is channel and job.uuid not in uuids | self.carried.keys():
+                    self._forget(job.uuid)
+        self._orphans &= uuids
+
+    def _load_failed(self):
+        """Hold failed jobs of sequential channels, and no others."""
+        for channel in self.tree.channels():
+            for job in list(channel._failed):
+                channel.remove(job)
+        names = [
+            name
+            for name in self.db.failed_channels()
+            if self.tree._channel_for_job(name).sequential
+        ]
+        if names:
+            for row in self.db.failed(names, FAILED_HELD):
+                self._place(row)
+
+    # Choosing and sending ---------------------------------------------------
+
+    def best(self, now):
+        """Return the best job that may run now, None if none may."""
+        if now < self.backoff.until:
+            return None
+        self._backlog.settle(now)
+        job = self.tree.root.best(now)
+        if job is not None and self._modules_are_changing(now):
+            return None
+        return job
+
+    def compose(self, head, now):
+        """Give ``head`` a slot and return the run that begins with it."""
+        channel = head.channel
+        channel.start(head, now)
+        jobs = [head]
+        if not channel.is_throttled:
+            waiting = self._backlog.waiting(channel) + 1
+            share = -(-waiting // channel.slots(self._slots))
+            for job in self.pace.fill(head, share, lambda: self._next(channel, now)):
+                channel.board(job)
+                jobs.append(job)
+        return Run(self.name, jobs, head, now)
+
+    def _next(self, channel, now):
+        self._backlog.settle_channel(channel, now)
+        return channel._queue.peek(now)
+
+    def send(self, runs, now):
+        """Mark the jobs of runs as enqueued and send what was obtained."""
+        ids = [job.seq for run in runs for job in run.jobs]
+        obtained = self.db.mark_enqueued(ids, now)
+        for run in runs:
+            self._keep_obtained(run, obtained, now)
+            if run.jobs:
+                self._send_run(run)
+
+    def _keep_obtained(self, run, obtained, now):
+        """Leave in the run what was marked; the rest is looked at again."""
+        sequential = run.channel.sequential
+        kept, lost = [], []
+        for job in run.jobs:
+            if job.uuid not in obtained:
+                lost.append(job)
+            elif sequential and lost:
+                # Not before the one that could not be had.
+                self._to_put_back.add(job.uuid)
+            else:
+                kept.append(job)
+        if run.slot not in kept:
+            if kept:
+                run.channel.set_running(kept[0])
+            run.channel.remove(run.slot)
+            run.slot = kept[0] if kept else None
+        for job in lost:
+            self._hold_back(job, now)
+        run.jobs = kept
+
+    def _hold_back(self, job, now):
+        """Look at a pending job again shortly; its row or key is held."""
+        times = self._held_times[job.uuid] = self._held_times.get(job.uuid, 0) + 1
+        delay = min(LOOK_AGAIN * 2 ** max(times - 3, 0), LOOK_AGAIN_LAST)
+        self._again[job.uuid] = now + delay
+        if job.channel.sequential:
+            # Nobody overtakes it meanwhile.
+            job.channel.set_running(job)
+
+    def _send_run(self, run):
+        for job in run.jobs:
+            self.carried[job.uuid] = run
+            self._held_times.pop(job.uuid, None)
+            self._again.pop(job.uuid, None)
+            _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
+        self._send(Request(self.name, tuple(run.uuids), self._secret, run=run))
+
+    def _modules_are_changing(self, now):
+        """Return whether workers may not know all modules now (B33)."""
+        if self._schedule.due("modules", now):
+            self._schedule.set("modules", now + MODULES_EVERY)
+            was_changing, self._is_changing = self._is_changing, self.db.is_changing()
+            if self._is_changing and not was_changing:
+                _logger.info("jobs of db %s wait: modules are being changed there", self.name)
+        return self._is_changing
+
+    # Answers ----------------------------------------------------------------
+
+    def answered(self, answer, now):
+        """Learn from the answer to a request; :meth:`settle` completes it."""
+        run = answer.request.run
+        if run is None:
+            self._reporting.difference_update(answer.request.uuids)
+            return
+        jobs = self._unload(run)
+        if answer.report is None:
+            self._transport_failed(answer, run, now)
+            self._to_recover.update(jobs)
+            return
+        if self.backoff.succeeded():
+            _logger.info("Odoo answers again for db %s", self.name)
+        for uuid, outcome, seconds in answer.report.outcomes:
+            job = jobs.pop(uuid, None)
+            if job is not None:
+                self._job_answered(job, outcome, seconds, run, now)
+        self._to_put_back.update(set(answer.report.left) & jobs.keys())
+        self._to_read.update(jobs.keys() - set(answer.report.left))
+
+    def _unload(self, run):
+        """End the run: free its slot, return ``{uuid: job}`` of what it carried."""
+        jobs = {job.uuid: job for job in run.jobs if self.carried.get(job.uuid) is run}
+        for uuid in jobs:
+            del self.carried[uuid]
+        if run.slot is not None:
+            run.channel.remove(run.slot)
+        return jobs
+
+    def _job_answered(self, job, outcome, seconds, run, now):
+        if outcome in (protocol.DONE, protocol.FAILED):
+            self.pace.saw(job.function, seconds)
+            if job.uuid not in run.heard and not (
+                outcome == protocol.FAILED and job.channel.sequential
+            ):
+                return
+        if outcome == protocol.HELD:
+            self._hold_back(job, now)
+        else:
+            self._to_read.add(job.uuid)
+
+    def _transport_failed(self, answer, run, now):
+        severe = answer.kind == UNREACHABLE
+        if not self.backoff.failed(run.sent_at, now, severe):
+            return
+        if answer.kind == BROKEN:
+            _logger.warning("connection of GET %s broke: %s", answer.url, answer.error)
+        elif self.backoff.failures == 1 or answer.kind != UNREACHABLE:
+            _logger.error(
+                "exception in GET %s: %s; %s",
+                *(answer.url, answer.error, answer.hint),
+                exc_info=answer.error if answer.kind not in (UNREACHABLE,) else None,
+            )
+
+    def settle(self, now):
+        """Complete what answers left open, in one statement of each kind."""
+        if self._to_put_back:
+            uuids, self._to_put_back = self._to_put_back, set()
+            self.db.put_back(uuids)
+            self._to_read |= uuids
+        if self._to_recover:
+            uuids, self._to_recover = self._to_recover, set()
+            self.db.recover(uuids)
+            self._to_read |= uuids
+        if self._to_read:
+            uuids, self._to_read = self._to_read, set()
+            self.look_at(uuids, now)
+
+    # What nobody tells ------------------------------------------------------
+
+    def tick(self, now):
+        """Do what is due by the clock."""
+        due = self._schedule.due
+        if due("reload", now):
+            self.db.check_trigger()
+            self._release_forgotten(now)
+            self.load(now)
+        if due("sweep", now):
+            self.sweep(now)
+        if self._orphans and due("orphans", now):
+            self._schedule.set("orphans", now + ORPHANS_EVERY)
+            self.look_at(set(self._orphans), now)
+        if self._again:
+            uuids = {uuid for uuid, when in self._again.items() if when <= now}
+            for uuid in uuids:
+                del self._again[uuid]
+            self.look_at(uuids, now)
+        if self.carried and due("slow", now):
+            self._schedule.set("slow", now + SLOW_RUN / 2)
+            self._split_slow_runs(now)
+        if due("beat", now):
+            self._schedule.set("beat", now + BEAT_EVERY)
+            self.db.keep_alive()
+
+    def sweep(self, now):
+        """Requeue dead jobs; have those announced that failed by it."""
+        self.look_at(self.db.requeue_dead_jobs(self.carried.keys()), now)
+        for uuid in self.db.unreported():
+            if uuid not in self._reporting and now >= self.backoff.until:
+                self._reporting.add(uuid)
+                path = protocol.REPORT_DEAD_PATH
+                self._send(Request(self.name, (uuid,), self._secret, path))
+        busy = self._orphans or self.carried
+        self._schedule.set("sweep", now + (SWEEP_EVERY if busy else SWEEP_EVERY_IDLE))
+
+    def _release_forgotten(self, now):
+        uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
+        self.look_at(uuids, now)
+
+    def _split_slow_runs(self, now):
+        """Let nobody wait behind a job that turned out long.
+
+        A run that is under way for seconds performs one job: those behind it go
+        back, those before it are over. A run that no worker has begun waits for
+        a worker, and is left alone.
+        """
+        runs = {run for run in self.carried.values() if len(run.jobs) > 1}
+        slow = [run for run in runs if run.sent_at + SLOW_RUN <= now]
+        uuids = [uuid for run in slow for uuid in run.uuids]
+        rows = {row.uuid: row for row in self.db.read(uuids)} if uuids else {}
+        for run in slow:
+            states = {uuid: rows[uuid].state for uuid in run.uuids if uuid in rows}
+            started = [job for job in run.jobs if states.get(job.uuid) == STARTED]
+            if not started or all(state == ENQUEUED for state in states.values()):
+                continue
+            if run.slot not in started:
+                run.channel.set_running(started[0])
+                run.channel.remove(run.slot)
+                run.slot = started[0]
+            for job in run.jobs:
+                if job not in started:
+                    self.carried.pop(job.uuid, None)
+                    ended = states.get(job.uuid) != ENQUEUED
+                    (self._to_read if ended else self._to_put_back).add(job.uuid)
+            run.jobs = started
+        self.settle(now)
+
+    def wakeup_time(self, now):
+        """Return when the next round is due if nobody tells anything.
+
+        :param now: the time for which the last jobs were chosen
+        """
+        times = [*self._again.values(), self._schedule.next("reload", "sweep", "beat")]
+        if self._orphans:
+            times.append(self._schedule.next("orphans"))
+        if any(len(run.jobs) > 1 for run in self.carried.values()):
+            times.append(self._schedule.next("slow"))
+        if now < self.backoff.until:
+            times.append(self.backoff.until)
+        elif self._is_changing:
+            times.append(self._schedule.next("modules"))
+        channels_wake = self.tree.get_wakeup_time()
+        if channels_wake > now:
+            times.append(channels_wake)
+        return min(times)
+
+    # End --------------------------------------------------------------------
+
+    def take_back(self):
+        """Make pending what was sent and not begun; the rest ends by itself."""
+        if self.carried:
+            self.db.put_back(self.carried.keys())
+
+    def forget_jobs(self):
+        """Free all slots that jobs of this database hold."""
+        self.tree.remove_db(self.name)

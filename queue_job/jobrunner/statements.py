@@ -1,0 +1,262 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The statements of the runner, by name; ``database.py`` sends them.
+
+The expressions of the conditions and orders are those of the partial indexes
+in ``models/queue_job.py``: a literal that differs turns an index scan of
+milliseconds into a sort of all waiting jobs.
+"""
+
+from typing import NamedTuple
+
+from .jobs import rank_of
+
+# No date of creation sorts before all: the index says the same.
+_CREATED = "COALESCE({q}date_created, '1970-01-01 00:00:00'::timestamp)"
+
+CONTRACT_COLUMNS = (
+    "channel, uuid, id, date_created, priority, EXTRACT(EPOCH FROM eta)::float8, state"
+)
+_COLUMNS = (
+    CONTRACT_COLUMNS + ", COALESCE(channel_method_name, model_name || '.' || method_name)"
+)
+
+
+class Row(NamedTuple):
+    """What the runner reads of a job."""
+
+    channel: str | None
+    uuid: str
+    id: int
+    date_created: object
+    priority: int | None
+    eta: float | None
+    state: str
+    function: str | None
+
+    @property
+    def rank(self):
+        return rank_of(self.priority, self.date_created, self.id)
+
+
+# Of this session. A lock of somebody who rebuilds the table is not waited for: other
+# databases have jobs too. PostgreSQL must notice a runner that vanished.
+SESSION_SETTINGS = """
+SET lock_timeout = '1s';
+SET statement_timeout = '60s';
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '20s';
+SET default_transaction_isolation = 'read committed';
+SET jit = off
+"""
+
+HAS_MODULE_TABLE = "SELECT to_regclass('ir_module_module') IS NOT NULL"
+IS_INSTALLED = """
+SELECT true FROM ir_module_module WHERE name = 'queue_job' AND state IN ('installed', 'to upgrade')
+"""
+COUNT_COLUMNS = """
+SELECT count(*) FROM pg_attribute
+WHERE attrelid = to_regclass('queue_job') AND attname = ANY(%s) AND NOT attisdropped
+"""
+TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+# A connection of this process that was lost and whose end PostgreSQL has not seen.
+END_BACKEND = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = %s AND application_name = %s AND datname = current_database()
+"""
+
+READ = f"SELECT {_COLUMNS} FROM queue_job WHERE uuid = ANY(%s)"
+
+# A loose index scan: one step of the index for each channel, not one for each job.
+_LOOSE = """
+    (SELECT channel FROM queue_job WHERE {condition} AND channel IS NOT NULL
+     ORDER BY channel LIMIT 1)
+    UNION ALL
+    SELECT (SELECT channel FROM queue_job WHERE {condition} AND channel > seen.channel
+            ORDER BY channel LIMIT 1)
+    FROM seen WHERE seen.channel IS NOT NULL
+"""
+
+
+def _channels_where(condition):
+    return f"""
+    (WITH RECURSIVE seen(channel) AS ({_LOOSE.format(condition=condition)})
+     SELECT channel FROM seen WHERE channel IS NOT NULL)
+    UNION
+    SELECT NULL WHERE EXISTS (SELECT FROM queue_job WHERE {condition} AND channel IS NULL)
+    """
+
+
+_PLAIN = "state = 'pending' AND eta IS NULL"
+_TIMED = "state = 'pending' AND eta IS NOT NULL"
+_PLAIN_ORDER = f"COALESCE(priority, 0), {_CREATED.format(q='')}, id"
+
+WAITING_CHANNELS = f"{_channels_where(_PLAIN)} UNION {_channels_where(_TIMED)}"
+FAILED_CHANNELS = _channels_where("state = 'failed'")
+
+
+def _window(condition, order):
+    """Return the statement that reads the first rows of each channel.
+
+    The jobs without a channel are read apart: no index finds them by the
+    comparison that finds the others.
+    """
+    first = f"SELECT {_COLUMNS} FROM queue_job WHERE {condition}"
+    return f"""
+    SELECT job.* FROM unnest(%(names)s::varchar[]) AS asked(channel)
+    CROSS JOIN LATERAL (
+        {first} AND queue_job.channel = asked.channel ORDER BY {order} LIMIT %(limit)s
+    ) AS job
+    UNION ALL
+    (SELECT job.* FROM (
+        {first} AND channel IS NULL ORDER BY {order} LIMIT %(limit)s
+    ) AS job WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL)
+    """
+
+
+CANDIDATES = _window(_PLAIN, _PLAIN_ORDER)
+# From the last known job on: the entries of the jobs before it, which ended but
+# cannot be vacuumed while a long job runs, are not walked over.
+CANDIDATES_AFTER = _window(f"{_PLAIN} AND ({_PLAIN_ORDER}) > %(after)s", _PLAIN_ORDER)
+TIMED = _window(_TIMED, "eta, id")
+TIMED_AFTER = _window(
+    f"{_TIMED} AND (eta, id) > (to_timestamp(%(eta)s) AT TIME ZONE 'UTC', %(id)s)", "eta, id"
+)
+FAILED = _window("state = 'failed'", "id")
+
+RUNNING = f"SELECT {_COLUMNS} FROM queue_job WHERE state IN ('enqueued', 'started')"
+
+CHANNEL_COLUMNS = """
+SELECT attname FROM pg_attribute
+WHERE attrelid = to_regclass('queue_job_channel') AND NOT attisdropped
+"""
+CHANNEL_RECORDS = """
+SELECT complete_name, capacity, sequential, throttle, paused FROM queue_job_channel
+"""
+MODULES_CHANGING = """
+SELECT EXISTS (
+    SELECT FROM ir_module_module WHERE state IN ('to install', 'to upgrade', 'to remove')
+)
+"""
+SECRET = "SELECT value FROM ir_config_parameter WHERE key = 'database.secret'"
+UNREPORTED = "SELECT uuid FROM queue_job WHERE to_report AND state = 'failed' ORDER BY id LIMIT 50"
+
+# The row lock is asked for first and not waited for; then the keys, each only
+# tried. What a refused caller holds stays pending and is looked at again.
+MARK = """
+WITH free AS MATERIALIZED (
+    SELECT id, identity_key, twin_key FROM queue_job
+    WHERE id = ANY(%(ids)s) AND state = 'pending'
+      AND (eta IS NULL OR eta <= to_timestamp(%(now)s + 1) AT TIME ZONE 'UTC')
+    FOR NO KEY UPDATE SKIP LOCKED
+), obtained AS MATERIALIZED (
+    SELECT id FROM free
+    WHERE queue_job_key_is_free(identity_key) AND queue_job_key_is_free(twin_key)
+)
+UPDATE queue_job SET state = 'enqueued', date_enqueued = %(date)s
+FROM obtained WHERE queue_job.id = obtained.id AND queue_job.state = 'pending'
+RETURNING queue_job.uuid
+"""
+MARK_ONE = """
+UPDATE queue_job SET state = 'enqueued', date_enqueued = %s WHERE uuid = %s AND state = 'pending'
+"""
+# Whoever claims holds the row: it is skipped, and is right.
+PUT_BACK = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM queue_job WHERE uuid = ANY(%s) AND state = 'enqueued'
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE queue_job SET state = 'pending', date_enqueued = NULL
+FROM free WHERE queue_job.id = free.id AND queue_job.state = 'enqueued'
+RETURNING queue_job.uuid
+"""
+
+# A dead job was sent to a worker or claimed by one, and nobody holds its lock.
+# Both locks are taken before the move and none is waited for: a lock row that is
+# held means alive, a job row that is held is being moved by somebody. Locking
+# a row reads its newest version, so a job that ended after the statement began no
+# longer matches. The run number is left alone: the old worker, should it come
+# back, finds another state or another number and writes nothing.
+#
+# A started job has used up a try; the others were never tried, and fail only
+# when their tries were used up before.
+DEAD_JOBS = """
+WITH freed AS MATERIALIZED (
+    SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
+    WHERE q.state IN ('enqueued', 'started') AND {condition}
+    FOR NO KEY UPDATE OF l SKIP LOCKED
+), dead AS MATERIALIZED (
+    SELECT q.id,
+        COALESCE(q.max_retries, 0) > 0 AND CASE
+            WHEN q.state = 'started' THEN COALESCE(q.retry, 0) + 1 >= q.max_retries
+            ELSE COALESCE(q.retry, 0) > q.max_retries
+        END AS is_over
+    FROM queue_job q
+    WHERE q.state IN ('enqueued', 'started') AND {condition}
+      AND (
+        q.id IN (SELECT queue_job_id FROM freed)
+        OR NOT EXISTS (SELECT FROM queue_job_lock l WHERE l.queue_job_id = q.id)
+      )
+    FOR NO KEY UPDATE OF q SKIP LOCKED
+)
+UPDATE queue_job SET
+    state = CASE WHEN dead.is_over THEN 'failed' ELSE 'pending' END,
+    retry = CASE WHEN queue_job.state = 'started'
+        THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
+    exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
+    exc_message = CASE WHEN dead.is_over
+        THEN 'The worker that ran this job vanished, and its tries are used up'
+        ELSE queue_job.exc_message END,
+    exc_info = CASE WHEN dead.is_over
+        THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
+    to_report = CASE WHEN dead.is_over THEN true ELSE queue_job.to_report END
+FROM dead WHERE queue_job.id = dead.id AND queue_job.state IN ('enqueued', 'started')
+RETURNING queue_job.uuid
+"""
+# Ten seconds: between the claim and the lock a started job is free for a moment.
+ABANDONED = "q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds'"
+# Stands for the jobs in open requests of this runner.
+NOBODY = "1 = 1"
+
+# A parent that is done or cancelled holds nobody back, as in queue_job_store.py.
+# Rows of older databases know their parents by uuid only.
+FORGOTTEN = """
+SELECT job.id,
+    EXISTS (
+        SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+        WHERE d.child_id = job.id AND d.joint IS NULL AND p.state NOT IN ('done', 'cancelled')
+    ) OR EXISTS (
+        SELECT FROM queue_job_dependency own
+        JOIN LATERAL (
+            SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+            WHERE d.joint = own.joint AND d.parent_id IS NOT NULL
+              AND p.state NOT IN ('done', 'cancelled')
+            ORDER BY d.parent_id DESC LIMIT 1
+        ) AS blocking ON true
+        WHERE own.child_id = job.id AND own.joint IS NOT NULL
+    ) OR EXISTS (
+        SELECT FROM jsonb_array_elements_text(
+            CASE WHEN jsonb_typeof(NULLIF(job.dependencies, '')::jsonb -> 'depends_on') = 'array'
+            THEN NULLIF(job.dependencies, '')::jsonb -> 'depends_on' ELSE '[]'::jsonb END
+        ) AS parent(uuid)
+        JOIN queue_job p ON p.uuid = parent.uuid
+        WHERE p.state NOT IN ('done', 'cancelled')
+    ) AS is_blocked
+FROM (
+    SELECT id, dependencies FROM queue_job
+    WHERE state = 'wait_dependencies' AND id > %(after)s
+      AND COALESCE(date_created, '1970-01-01'::timestamp)
+          < (now() AT TIME ZONE 'UTC') - interval '1 minute'
+    ORDER BY id LIMIT 500
+) AS job
+"""
+RELEASE = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM queue_job WHERE id = ANY(%s) AND state = 'wait_dependencies'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE queue_job SET state = 'pending' FROM free
+WHERE queue_job.id = free.id AND queue_job.state = 'wait_dependencies'
+RETURNING queue_job.uuid
+"""
