@@ -42,6 +42,8 @@ def main(options, cache):
     available = find_addons([REPO, *suite.odoo.addons_paths[1:]])
     addons = choose_addons(available, [*options.addons.split(","), DEMO_ADDON])
     server_wide = [*SERVER_WIDE, "queue_job"]
+    if options.fresh:
+        suite.databases.drop(options.database)
     Installation(suite, options.database, addons, server_wide).ensure()
     with OdooServer(
         suite.odoo,
@@ -137,6 +139,7 @@ class Installation:
                 ),
                 log,
                 "Installing %s" % ", ".join(self.addons),
+                "Try --fresh, which drops the database. The log is %s." % log,
                 env=self.suite.odoo.environment(ODOO_QUEUE_JOB_CHANNELS="root:0"),
             )
         missing = set(self.addons) - self.suite.databases.installed(
