@@ -153,10 +153,12 @@ class JobEncoder(json.JSONEncoder):
             return _tag("etree_element", text)
         if isinstance(o, lazy):
             return self._mark(o._value)
-        return self._encode_own(o)
+        if isinstance(o, Enum) and type(o.value) in _SCALARS:
+            return o.value
+        return self._encode_own(o) or super().default(o)
 
     def _encode_own(self, o):
-        """Return the form of the types that this suite adds."""
+        """Return the tag of a type that this suite adds, None for others."""
         if isinstance(o, Decimal):
             return _tag(OWN_PREFIX + "decimal", str(o))
         if isinstance(o, bytes):
@@ -169,9 +171,7 @@ class JobEncoder(json.JSONEncoder):
         if isinstance(o, datetime.timedelta):
             parts = [o.days, o.seconds, o.microseconds]
             return _tag(OWN_PREFIX + "timedelta", parts)
-        if isinstance(o, Enum) and type(o.value) in _SCALARS:
-            return o.value
-        return super().default(o)
+        return None
 
     def _encode_recordset(self, records):
         return {
@@ -235,7 +235,7 @@ class JobEncoder(json.JSONEncoder):
     def _failure(self, value):
         """Return the error of encoding ``value``, None when it can be stored."""
         try:
-            super().encode(self._mark(value))
+            json.JSONEncoder.encode(self, self._mark(value))
         except (TypeError, ValueError, RecursionError) as error:
             return error
         return None
@@ -249,10 +249,10 @@ class JobDecoder(json.JSONDecoder):
     """
 
     def __init__(self, *args, env, **kwargs):
-        super().__init__(*args, object_hook=self.object_hook, **kwargs)
+        super().__init__(*args, object_hook=self._read_object, **kwargs)
         self.env = env
 
-    def object_hook(self, obj):
+    def _read_object(self, obj):
         tag = obj.get(TAG)
         if not isinstance(tag, str):
             return obj
@@ -339,9 +339,10 @@ class JobSerialized(fields.Json):
         super().__init__(string=string, _base_type=base_type, **kwargs)
 
     def _setup_attrs__(self, model_class, name):
-        super()._setup_attrs__(model_class, name)
+        result = super()._setup_attrs__(model_class, name)
         if self._base_type not in _BASE_TYPES:
             raise ValueError(f"{self._base_type} is not a supported base type")
+        return result
 
     def _empty(self, env):
         if self._base_type is models.BaseModel:

@@ -135,7 +135,9 @@ class QueueJobChannel(models.Model):
         for record in self:
             settings = fixed.get(record.complete_name) or {}
             record.configuration_note = ", ".join(
-                f"{option} = {value}" for option, value in settings.items() if option != "name"
+                f"{option} = {value}"
+                for option, value in settings.items()
+                if option != "name"
             )
 
     @api.model
@@ -173,9 +175,15 @@ class QueueJobChannel(models.Model):
                 )
             if record.capacity is not False and record.capacity < 0:
                 raise exceptions.ValidationError(
-                    self.env._("The capacity of '%s' cannot be negative.", record.complete_name)
+                    self.env._(
+                        "The capacity of '%s' cannot be negative.", record.complete_name
+                    )
                 )
-            if record._is_root() and record.capacity is not False and not record.capacity:
+            if (
+                record._is_root()
+                and record.capacity is not False
+                and not record.capacity
+            ):
                 raise exceptions.ValidationError(
                     self.env._(
                         "The root channel needs a capacity of at least 1. To stop all jobs, "
@@ -192,7 +200,9 @@ class QueueJobChannel(models.Model):
                     raise exceptions.ValidationError(
                         self.env._(
                             "'%(field)s' of the channel '%(channel)s' cannot be negative.",
-                            field=record._fields[name].get_description(self.env)["string"],
+                            field=record._fields[name].get_description(self.env)[
+                                "string"
+                            ],
                             channel=record.complete_name,
                         )
                     )
@@ -209,7 +219,10 @@ class QueueJobChannel(models.Model):
         return super().create(vals_list)
 
     def write(self, vals):
-        if not self.env.context.get("install_mode") and {"name", "parent_id"} & vals.keys():
+        if (
+            not self.env.context.get("install_mode")
+            and {"name", "parent_id"} & vals.keys()
+        ):
             self._refuse_move_of_root()
         result = super().write(vals)
         if {"name", "parent_id"} & vals.keys():
@@ -221,7 +234,9 @@ class QueueJobChannel(models.Model):
     @api.ondelete(at_uninstall=False)
     def _unlink_except_root(self):
         if any(record._is_root() for record in self):
-            raise exceptions.UserError(self.env._("The root channel cannot be deleted."))
+            raise exceptions.UserError(
+                self.env._("The root channel cannot be deleted.")
+            )
 
     def action_pause(self):
         """Stop starting jobs of these channels and of what is below them."""
@@ -240,7 +255,8 @@ class QueueJobChannel(models.Model):
         """
         channels = self.search([(field, ">", 0)] if field != "removal_interval" else [])
         return {
-            channel.complete_name: now - timedelta(days=channel[field]) for channel in channels
+            channel.complete_name: now - timedelta(days=channel[field])
+            for channel in channels
         }
 
     def _is_root(self):
@@ -257,6 +273,9 @@ class QueueJobChannel(models.Model):
         if not vals.get("name"):
             return self.browse()
         return self.search(
-            [("name", "=", vals["name"]), ("parent_id", "=", vals.get("parent_id", False))],
+            [
+                ("name", "=", vals["name"]),
+                ("parent_id", "=", vals.get("parent_id", False)),
+            ],
             limit=1,
         )

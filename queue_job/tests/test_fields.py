@@ -27,6 +27,13 @@ class Colour(enum.Enum):
     ODD = object()
 
 
+class ColourEncoder(JobEncoder):
+    def default(self, o):
+        if o is Colour.ODD:
+            return {"mine": 1}
+        return super().default(o)
+
+
 class FieldsCase(TransactionCase):
     def dumps(self, value):
         return json.dumps(value, cls=JobEncoder)
@@ -48,7 +55,9 @@ class TestWireFormat(FieldsCase):
 
     def test_recordset(self):
         user = self.env.ref("base.user_admin")
-        partners = self.env(user=user, context={"lang": "en_US", "secret": 1})["res.partner"]
+        partners = self.env(user=user, context={"lang": "en_US", "secret": 1})[
+            "res.partner"
+        ]
         partners = partners.browse([1, 2])
         self.assertEqual(
             self.document(partners),
@@ -105,7 +114,9 @@ class TestWireFormat(FieldsCase):
                 {"_type": "date_isoformat", "value": "2017-04-19"},
             ],
         )
-        self.assertEqual(self.round_trip([moment, moment.date()]), [moment, moment.date()])
+        self.assertEqual(
+            self.round_trip([moment, moment.date()]), [moment, moment.date()]
+        )
 
     def test_dates_are_read_leniently(self):
         text = '{"_type": "datetime_isoformat", "value": "19 April 2017 08:48"}'
@@ -137,15 +148,14 @@ class TestWireFormat(FieldsCase):
         self.assertEqual(json.loads(text)["context"], {"a": 1})
 
     def test_default_may_be_extended(self):
-        class Encoder(JobEncoder):
-            def default(self, o):
-                return {"mine": 1} if o is Colour.ODD else super().default(o)
-
-        self.assertEqual(json.dumps([Colour.ODD], cls=Encoder), '[{"mine": 1}]')
+        text = json.dumps([Colour.ODD], cls=ColourEncoder)
+        self.assertEqual(text, '[{"mine": 1}]')
 
     def test_unknown_model(self):
         with self.assertRaises(KeyError):
-            self.loads('{"_type": "odoo_recordset", "model": "no.such.model", "ids": []}')
+            self.loads(
+                '{"_type": "odoo_recordset", "model": "no.such.model", "ids": []}'
+            )
 
 
 @tagged("post_install", "-at_install")
@@ -180,20 +190,33 @@ class TestMoreTypes(FieldsCase):
 
     def test_error_names_the_argument_and_its_type(self):
         cases = [
-            ((1, {"a": [object()]}), {}, r"positional argument 2 .*args\[1\]\['a'\]\[0\].*object"),
-            ((), {"who": {"x": self}}, r"argument 'who' .*kwargs\['who'\]\['x'\].*TestMoreTypes"),
+            (
+                (1, {"a": [object()]}),
+                {},
+                r"positional argument 2 .*args\[1\]\['a'\]\[0\].*object",
+            ),
+            (
+                (),
+                {"who": {"x": self}},
+                r"argument 'who' .*kwargs\['who'\]\['x'\].*TestMoreTypes",
+            ),
             (({(1, 2): 3},), {}, r"positional argument 1 .*dict: keys must be"),
             ((Colour.ODD,), {}, r"positional argument 1 .*Colour"),
             (({object()},), {}, r"positional argument 1 .*builtins\.set"),
         ]
         for args, kwargs, message in cases:
-            with self.subTest(message=message), self.assertRaisesRegex(TypeError, message):
+            with (
+                self.subTest(message=message),
+                self.assertRaisesRegex(TypeError, message),
+            ):
                 check_storable(args, kwargs)
 
     def test_value_inside_itself(self):
         value = []
         value.append(value)
-        with self.assertRaisesRegex(NotStorableError, "positional argument 1 .*inside itself"):
+        with self.assertRaisesRegex(
+            NotStorableError, "positional argument 1 .*inside itself"
+        ):
             check_storable((value,), {})
 
 
@@ -203,7 +226,13 @@ class TestPlainDicts(FieldsCase):
 
     def test_s02_plain_dict_that_looks_like_a_tag(self):
         for value in (
-            {"_type": "odoo_recordset", "model": "res.users", "ids": [1], "uid": 1, "su": True},
+            {
+                "_type": "odoo_recordset",
+                "model": "res.users",
+                "ids": [1],
+                "uid": 1,
+                "su": True,
+            },
             {"_type": "odoo_recordset", "model": "no.such.model", "ids": []},
             {"_type": "datetime_isoformat", "value": "2020-01-01"},
             {"_type": "date_isoformat", "value": "nonsense"},
@@ -275,7 +304,8 @@ class TestJobSerialized(FieldsCase):
     def set_column(self, name, text):
         self.env.flush_all()
         self.env.cr.execute(
-            f"UPDATE queue_job SET {name} = %s::jsonb WHERE id = %s", [text, self.job.id]
+            f"UPDATE queue_job SET {name} = %s::jsonb WHERE id = %s",
+            [text, self.job.id],
         )
         self.job.invalidate_recordset()
 
@@ -305,11 +335,17 @@ class TestJobSerialized(FieldsCase):
         self.job.args = [{"_type": "date_isoformat", "value": "2020-01-01"}]
         self.job.flush_recordset()
         self.job.invalidate_recordset()
-        self.assertEqual(self.job.args, [{"_type": "date_isoformat", "value": "2020-01-01"}])
+        self.assertEqual(
+            self.job.args, [{"_type": "date_isoformat", "value": "2020-01-01"}]
+        )
 
     def test_document_of_converted_rows_is_read(self):
-        self.set_column("args", '[1, {"_type": "date_isoformat", "value": "2020-01-01"}]')
-        self.set_column("records", '{"_type": "odoo_recordset", "model": "res.users", "ids": [1]}')
+        self.set_column(
+            "args", '[1, {"_type": "date_isoformat", "value": "2020-01-01"}]'
+        )
+        self.set_column(
+            "records", '{"_type": "odoo_recordset", "model": "res.users", "ids": [1]}'
+        )
         self.assertEqual(self.job.args, [1, datetime.date(2020, 1, 1)])
         self.assertEqual(self.job.records, self.env["res.users"].browse(1))
 
@@ -322,7 +358,9 @@ class TestJobSerialized(FieldsCase):
     def test_create_encodes_each_value_once(self):
         calls = []
         original = JobEncoder.encode
-        self.patch(JobEncoder, "encode", lambda enc, o: calls.append(o) or original(enc, o))
+        self.patch(
+            JobEncoder, "encode", lambda enc, o: calls.append(o) or original(enc, o)
+        )
         vals = {"uuid": "once", "state": "pending", "args": ("x",), "kwargs": {"k": 1}}
         jobs = self.env["queue.job"].with_context(**self.job.env.context)
         jobs.create(vals)
@@ -331,7 +369,9 @@ class TestJobSerialized(FieldsCase):
     def test_not_storable_argument_is_refused_at_creation(self):
         jobs = self.env["queue.job"].with_context(**self.job.env.context)
         with self.assertRaisesRegex(TypeError, r"argument 'what' .*builtins\.object"):
-            jobs.create({"uuid": "bad", "state": "pending", "kwargs": {"what": object()}})
+            jobs.create(
+                {"uuid": "bad", "state": "pending", "kwargs": {"what": object()}}
+            )
 
     def test_client_reads_json(self):
         values = self.job.read(["records", "args", "kwargs"])[0]

@@ -33,10 +33,14 @@ class TestTree(ChannelCase):
 
     def test_complete_name_without_name(self):
         self.assertEqual(self.channels.new({}).complete_name, "")
-        self.assertEqual(self.channels.new({"parent_id": self.root.id}).complete_name, "")
+        self.assertEqual(
+            self.channels.new({"parent_id": self.root.id}).complete_name, ""
+        )
 
     def test_name_may_hold_dots(self):
-        self.assertEqual(self.make("queue.job.batch").complete_name, "root.queue.job.batch")
+        self.assertEqual(
+            self.make("queue.job.batch").complete_name, "root.queue.job.batch"
+        )
 
     def test_unique(self):
         self.make()
@@ -97,7 +101,9 @@ class TestDeclaration(ChannelCase):
                 "noupdate": True,
             }
         )
-        self.assertEqual(self.declare(name="sub", parent_id=self.root.id, capacity=3), sub)
+        self.assertEqual(
+            self.declare(name="sub", parent_id=self.root.id, capacity=3), sub
+        )
         self.assertIs(sub.capacity, False)
 
     def test_root_is_reused(self):
@@ -185,11 +191,16 @@ class TestSettings(ChannelCase):
 
     def test_note_says_what_the_configuration_states(self):
         channel = self.make()
-        fixed = {"root": {"capacity": 4}, "root.sub": {"capacity": 2, "sequential": True}}
+        fixed = {
+            "root": {"capacity": 4},
+            "root.sub": {"capacity": 2, "sequential": True},
+        }
         path = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
         with patch(path, return_value=fixed):
             self.assertEqual(self.root.configuration_note, "capacity = 4")
-            self.assertEqual(channel.configuration_note, "capacity = 2, sequential = True")
+            self.assertEqual(
+                channel.configuration_note, "capacity = 2, sequential = True"
+            )
             self.assertFalse(self.make("other").configuration_note)
 
     def test_change_tells_the_runner(self):

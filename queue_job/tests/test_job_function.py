@@ -28,13 +28,24 @@ class TestName(FunctionCase):
 
     def test_sets_model_and_method(self):
         function = self.functions.create({"name": "<res.users>._Read2"})
-        self.assertEqual((function.model_id, function.method), (self.users_model, "_Read2"))
+        self.assertEqual(
+            (function.model_id, function.method), (self.users_model, "_Read2")
+        )
         function.name = "<res.partner>.read"
         self.assertEqual(function.model_id.model, "res.partner")
 
     def test_wrong_form_is_refused(self):
-        for name in ("res.users.read", "<res.users>", "<res.users>.re ad", "<Res>.x", ""):
-            with self.subTest(name=name), self.assertRaisesRegex(UserError, "angle brackets"):
+        for name in (
+            "res.users.read",
+            "<res.users>",
+            "<res.users>.re ad",
+            "<Res>.x",
+            "",
+        ):
+            with (
+                self.subTest(name=name),
+                self.assertRaisesRegex(UserError, "angle brackets"),
+            ):
                 self.functions.create({"name": name})
 
     def test_unknown_model_is_refused(self):
@@ -108,12 +119,20 @@ class TestConfig(FunctionCase):
         self.assertFalse(self.functions.job_config(name).job_function_id)
 
     def test_cache_follows_the_channels_name(self):
-        parent = self.env["queue.job.channel"].create({"name": "a", "parent_id": self.root.id})
-        channel = self.env["queue.job.channel"].create({"name": "b", "parent_id": parent.id})
+        parent = self.env["queue.job.channel"].create(
+            {"name": "a", "parent_id": self.root.id}
+        )
+        channel = self.env["queue.job.channel"].create(
+            {"name": "b", "parent_id": parent.id}
+        )
         self.make(channel_id=channel.id)
-        self.assertEqual(self.functions.job_config("<res.users>.read").channel, "root.a.b")
+        self.assertEqual(
+            self.functions.job_config("<res.users>.read").channel, "root.a.b"
+        )
         parent.name = "c"
-        self.assertEqual(self.functions.job_config("<res.users>.read").channel, "root.c.b")
+        self.assertEqual(
+            self.functions.job_config("<res.users>.read").channel, "root.c.b"
+        )
 
     def test_oldest_of_several_counts(self):
         first = self.make()
@@ -152,12 +171,37 @@ class TestRetryPattern(FunctionCase):
             self.assertEqual(function.retry_pattern, {})
 
     def test_refused(self):
-        cases = ("{1: ", "foo", "{1: foo}", "[1]", "1", "{'a': 1}", "{1: 'b'}", "{1: (1,)}")
-        cases += ("{1: (1, 2, 3)}", "{1: 1.5}", "{1: '10'}", "{1.5: 1}", "{1: None}", "{-1: 1}")
-        cases += ("{1: -1}", "{1: (20, 10)}", "{1: True}", "{1: ('1', 2)}", "__import__('os')")
+        cases = (
+            "{1: ",
+            "foo",
+            "{1: foo}",
+            "[1]",
+            "1",
+            "{'a': 1}",
+            "{1: 'b'}",
+            "{1: (1,)}",
+        )
+        cases += (
+            "{1: (1, 2, 3)}",
+            "{1: 1.5}",
+            "{1: '10'}",
+            "{1.5: 1}",
+            "{1: None}",
+            "{-1: 1}",
+        )
+        cases += (
+            "{1: -1}",
+            "{1: (20, 10)}",
+            "{1: True}",
+            "{1: ('1', 2)}",
+            "__import__('os')",
+        )
         function = self.make()
         for text in cases:
-            with self.subTest(text=text), self.assertRaisesRegex(UserError, "10: .300, 600."):
+            with (
+                self.subTest(text=text),
+                self.assertRaisesRegex(UserError, "10: .300, 600."),
+            ):
                 function.edit_retry_pattern = text
                 function.flush_recordset()
 
@@ -190,21 +234,50 @@ class TestRelatedAction(FunctionCase):
 
     def test_disabled(self):
         self.make(related_action={"enable": False})
-        self.assertFalse(self.functions.job_config("<res.users>.read").related_action_enable)
+        self.assertFalse(
+            self.functions.job_config("<res.users>.read").related_action_enable
+        )
 
     def test_refused(self):
         function = self.make()
-        for text in ("{", "foo", "{'other': 1}", "{'func_name': 1}", "{'kwargs': [1]}", "'a'"):
-            with self.subTest(text=text), self.assertRaisesRegex(UserError, "related_action_foo"):
+        for text in (
+            "{",
+            "foo",
+            "{'other': 1}",
+            "{'func_name': 1}",
+            "{'kwargs': [1]}",
+            "'a'",
+        ):
+            with (
+                self.subTest(text=text),
+                self.assertRaisesRegex(UserError, "related_action_foo"),
+            ):
                 function.edit_related_action = text
                 function.flush_recordset()
 
     def test_s04_framework_methods_are_refused(self):
-        names = ("unlink", "write", "create", "sudo", "_write", "with_delay", "message_post")
-        names += ("requeue", "button_done", "_change_job_state", "__class__", "_register_hook")
+        names = (
+            "unlink",
+            "write",
+            "create",
+            "sudo",
+            "_write",
+            "with_delay",
+            "message_post",
+        )
+        names += (
+            "requeue",
+            "button_done",
+            "_change_job_state",
+            "__class__",
+            "_register_hook",
+        )
         names += ("_message_post_on_failure", "activity_schedule")
         for name in names:
-            with self.subTest(name=name), self.assertRaisesRegex(UserError, "framework"):
+            with (
+                self.subTest(name=name),
+                self.assertRaisesRegex(UserError, "framework"),
+            ):
                 self.make(related_action={"func_name": name})
             with self.subTest(name=name), self.assertRaises(UserError):
                 self.functions._check_callable_name("queue.job", name)
@@ -218,7 +291,11 @@ class TestRelatedAction(FunctionCase):
 
     def test_s04_missing_method_is_refused_when_called(self):
         self.make(related_action={"func_name": "no_such_method"})
-        for model, name in (("queue.job", "no_such_method"), ("no.model", "x"), ("queue.job", "state")):
+        for model, name in (
+            ("queue.job", "no_such_method"),
+            ("no.model", "x"),
+            ("queue.job", "state"),
+        ):
             with self.subTest(name=name), self.assertRaises(UserError):
                 self.functions._check_callable_name(model, name)
 
@@ -227,7 +304,10 @@ class TestRelatedAction(FunctionCase):
 class TestOnFailMethod(FunctionCase):
     def test_s04_framework_methods_are_refused(self):
         for name in ("unlink", "write", "_create", "with_delay", "env"):
-            with self.subTest(name=name), self.assertRaisesRegex(UserError, "framework"):
+            with (
+                self.subTest(name=name),
+                self.assertRaisesRegex(UserError, "framework"),
+            ):
                 self.make(on_fail_method=name)
 
     def test_s04_moves_of_jobs_are_refused(self):
@@ -273,7 +353,9 @@ class TestDeclaration(FunctionCase):
                 "noupdate": True,
             }
         )
-        self.assertEqual(self.declare(name="<res.users>.read", allow_commit=True), function)
+        self.assertEqual(
+            self.declare(name="<res.users>.read", allow_commit=True), function
+        )
         self.assertFalse(function.allow_commit)
 
     def test_new_ones_in_order(self):
@@ -315,11 +397,15 @@ class TestForm(FunctionCase):
         self.assertEqual(function.related_action, {"enable": False})
 
     def test_missing_method_gives_a_warning(self):
-        function = self.functions.new({"model_id": self.users_model.id, "method": "no_method"})
+        function = self.functions.new(
+            {"model_id": self.users_model.id, "method": "no_method"}
+        )
         self.assertIn("no_method", function._onchange_names()["warning"]["message"])
 
     def test_second_function_of_a_method_gives_a_warning(self):
         self.make()
-        function = self.functions.new({"model_id": self.users_model.id, "method": "read"})
+        function = self.functions.new(
+            {"model_id": self.users_model.id, "method": "read"}
+        )
         self.assertIn("already", function._onchange_names()["warning"]["message"])
         self.assertFalse(self.make(method="search")._onchange_names())

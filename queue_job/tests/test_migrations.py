@@ -84,7 +84,12 @@ class TestSerializedColumns(MigrationCase):
         self.script = load_script("pre")
 
     def test_text_becomes_jsonb_strings(self):
-        records = {"_type": "odoo_recordset", "model": "res.users", "ids": [1], "uid": 1}
+        records = {
+            "_type": "odoo_recordset",
+            "model": "res.users",
+            "ids": [1],
+            "uid": 1,
+        }
         self.cr.execute(
             "INSERT INTO queue_job (uuid, state, records, args, kwargs) "
             "VALUES ('a', 'pending', %s, %s, ''), ('b', 'done', NULL, '[]', '{}')",
@@ -100,19 +105,27 @@ class TestSerializedColumns(MigrationCase):
         self.assertEqual(rows[0][2], None)
         self.assertEqual(rows[1], (None, "[]", "{}"))
         self.assertEqual(
-            self.fetch("SELECT jsonb_typeof(retry_pattern), related_action FROM queue_job_function"),
+            self.fetch(
+                "SELECT jsonb_typeof(retry_pattern), related_action FROM queue_job_function"
+            ),
             [("string", None)],
         )
 
     def test_twice_is_the_same(self):
-        self.cr.execute("INSERT INTO queue_job (uuid, state, args) VALUES ('a', 'pending', '[1]')")
+        self.cr.execute(
+            "INSERT INTO queue_job (uuid, state, args) VALUES ('a', 'pending', '[1]')"
+        )
         for _round in range(2):
             self.script.convert_serialized_columns(self.cr)
             self.assertEqual(self.fetch("SELECT args FROM queue_job"), [("[1]",)])
 
     def test_documents_of_18_stay(self):
-        self.cr.execute("ALTER TABLE queue_job ALTER COLUMN args TYPE jsonb USING args::jsonb")
-        self.cr.execute("INSERT INTO queue_job (uuid, state, args) VALUES ('a', 'pending', '[1]')")
+        self.cr.execute(
+            "ALTER TABLE queue_job ALTER COLUMN args TYPE jsonb USING args::jsonb"
+        )
+        self.cr.execute(
+            "INSERT INTO queue_job (uuid, state, args) VALUES ('a', 'pending', '[1]')"
+        )
         self.script.convert_serialized_columns(self.cr)
         self.assertEqual(self.fetch("SELECT args FROM queue_job"), [([1],)])
 
@@ -122,7 +135,10 @@ class TestRemnantCrons(TransactionCase):
     def test_crons_go_with_their_actions(self):
         data = self.env["ir.model.data"]
         gone = self.env["ir.cron"]
-        for name in ("ir_cron_queue_job_garbage_collector", "ir_cron_autovacuum_queue_jobs"):
+        for name in (
+            "ir_cron_queue_job_garbage_collector",
+            "ir_cron_autovacuum_queue_jobs",
+        ):
             cron = self.env["ir.cron"].create(
                 {
                     "name": name,
@@ -170,7 +186,8 @@ class TestChannelSettings(MigrationCase):
         self.cr.execute(
             "INSERT INTO queue_job_channel (name, complete_name, parent_id, capacity, sequential) "
             "VALUES ('root', 'root', NULL, 0, false), ('a', 'root.a', 1, 0, false), "
-            "('b', 'root.b', 1, 5, true), ('c', 'root.c', 1, 4, NULL), ('d', 'root.d', 1, NULL, true)"
+            "('b', 'root.b', 1, 5, true), ('c', 'root.c', 1, 4, NULL), "
+            "('d', 'root.d', 1, NULL, true)"
         )
         for _round in range(2):
             load_script("pre").adapt_channel_settings(self.cr)
@@ -215,7 +232,12 @@ class TestDependencies(MigrationCase):
             self.script.store_dependencies(self.cr)
             self.assertEqual(
                 self.edges(),
-                [("a", "b", None), ("a", "c", None), ("b", "d", None), ("c", "d", None)],
+                [
+                    ("a", "b", None),
+                    ("a", "c", None),
+                    ("b", "d", None),
+                    ("c", "d", None),
+                ],
             )
 
     def test_one_end_is_enough_and_missing_jobs_are_skipped(self):

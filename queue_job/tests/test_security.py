@@ -11,7 +11,13 @@ from unittest.mock import patch
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.service.model import call_kw
-from odoo.tests import HttpCase, JsonRpcException, TransactionCase, new_test_user, tagged
+from odoo.tests import (
+    HttpCase,
+    JsonRpcException,
+    TransactionCase,
+    new_test_user,
+    tagged,
+)
 
 from odoo.addons.queue_job.job import Job
 
@@ -69,16 +75,19 @@ class SecurityCase(TransactionCase):
 class TestRights(SecurityCase):
     def test_rights_of_managers(self):
         for model, rights in MANAGER_RIGHTS.items():
-            for operation, allowed in zip(("read", "write", "create", "unlink"), rights):
-                with self.subTest(model=model, operation=operation):
-                    found = self.env[model].with_user(self.manager).has_access(operation)
-                    self.assertEqual(found, allowed)
+            records = self.env[model].with_user(self.manager)
+            operations = ("read", "write", "create", "unlink")
+            with self.subTest(model=model):
+                found = tuple(map(records.has_access, operations))
+                self.assertEqual(found, rights)
 
     def test_nobody_else_has_any(self):
         for user in (self.internal, self.portal, self.public):
             for model in MODELS:
                 for operation in ("read", "write", "create", "unlink"):
-                    with self.subTest(user=user.login, model=model, operation=operation):
+                    with self.subTest(
+                        user=user.login, model=model, operation=operation
+                    ):
                         self.assertFalse(
                             self.env[model].with_user(user).has_access(operation)
                         )
@@ -92,8 +101,13 @@ class TestRights(SecurityCase):
     def test_group(self):
         group = self.env.ref("queue_job.group_queue_job_manager")
         self.assertIn(self.env.ref("base.user_admin"), group.user_ids)
-        self.assertIn(self.env.ref("base.user_root"), group.with_context(active_test=False).user_ids)
-        self.assertEqual(group.privilege_id, self.env.ref("queue_job.privilege_queue_job"))
+        self.assertIn(
+            self.env.ref("base.user_root"),
+            group.with_context(active_test=False).user_ids,
+        )
+        self.assertEqual(
+            group.privilege_id, self.env.ref("queue_job.privilege_queue_job")
+        )
         self.assertTrue(self.env.ref("queue_job.module_category_queue_job"))
 
     def test_company_rule(self):
@@ -113,8 +127,18 @@ class TestManager(SecurityCase):
     """What managers can do, and only through the doors meant for it."""
 
     def test_s01_create_is_private(self):
-        vals = {"uuid": "x", "state": "pending", "model_name": "res.users", "method_name": "unlink"}
-        for user in (self.env.ref("base.user_root"), self.admin, self.manager, self.internal):
+        vals = {
+            "uuid": "x",
+            "state": "pending",
+            "model_name": "res.users",
+            "method_name": "unlink",
+        }
+        for user in (
+            self.env.ref("base.user_root"),
+            self.admin,
+            self.manager,
+            self.internal,
+        ):
             with self.subTest(user=user.login), self.assertRaises(AccessError):
                 self.rpc(user, "queue.job", "create", [vals])
 
@@ -146,11 +170,20 @@ class TestManager(SecurityCase):
 
     def test_s01_protected_fields_need_the_sentinel(self):
         job = self.make_job()
-        for context in ({}, {"_job_edit_sentinel": True}, {"_job_edit_sentinel": "object"}):
+        for context in (
+            {},
+            {"_job_edit_sentinel": True},
+            {"_job_edit_sentinel": "object"},
+        ):
             for user in (self.env.ref("base.user_root"), self.admin, self.manager):
                 with self.assertRaisesRegex(AccessError, "method_name"):
                     self.rpc(
-                        user, "queue.job", "write", job.ids, {"method_name": "x"}, context=context
+                        user,
+                        "queue.job",
+                        "write",
+                        job.ids,
+                        {"method_name": "x"},
+                        context=context,
                     )
         with self.assertRaises(AccessError):
             job.sudo().write({"records": self.env["res.users"]})
@@ -161,8 +194,12 @@ class TestManager(SecurityCase):
         job = self.make_job()
         for user_id in (1, self.admin.id, self.internal.id):
             with self.subTest(user_id=user_id), self.assertRaises(AccessError):
-                self.rpc(self.manager, "queue.job", "write", job.ids, {"user_id": user_id})
-        self.rpc(self.manager, "queue.job", "write", job.ids, {"user_id": self.manager.id})
+                self.rpc(
+                    self.manager, "queue.job", "write", job.ids, {"user_id": user_id}
+                )
+        self.rpc(
+            self.manager, "queue.job", "write", job.ids, {"user_id": self.manager.id}
+        )
         job.invalidate_recordset()
         self.assertEqual(job.user_id, self.manager)
         self.assertEqual(job.records.env.user, self.manager)
@@ -196,15 +233,28 @@ class TestManager(SecurityCase):
 
     def test_s03_when_and_where_may_be_changed(self):
         job = self.make_job()
-        vals = {"priority": 3, "eta": "2030-01-01 00:00:00", "channel": "root.x", "max_retries": 9}
+        vals = {
+            "priority": 3,
+            "eta": "2030-01-01 00:00:00",
+            "channel": "root.x",
+            "max_retries": 9,
+        }
         self.rpc(self.manager, "queue.job", "write", job.ids, vals)
         self.assertEqual((job.priority, job.channel, job.max_retries), (3, "root.x", 9))
 
     def test_s03_buttons_are_refused_to_others(self):
         job = self.make_job()
         for user in (self.internal, self.portal, self.public):
-            for method in ("requeue", "button_done", "button_cancelled", "open_related_action"):
-                with self.subTest(user=user.login, method=method), self.assertRaises(AccessError):
+            for method in (
+                "requeue",
+                "button_done",
+                "button_cancelled",
+                "open_related_action",
+            ):
+                with (
+                    self.subTest(user=user.login, method=method),
+                    self.assertRaises(AccessError),
+                ):
                     self.rpc(user, "queue.job", method, job.ids)
         self.assertEqual(job.state, "pending")
 
@@ -249,7 +299,9 @@ class TestRelatedActionRights(SecurityCase):
         self.configure(func_name="no_such_method")
         job = self.make_job()
         functions = self.env.registry["queue.job.function"]
-        config = self.env["queue.job.function"].job_config("<res.partner>.create_company")
+        config = self.env["queue.job.function"].job_config(
+            "<res.partner>.create_company"
+        )
         for name in ("unlink", "requeue", "no_such_method"):
             bad = config._replace(related_action_func_name=name)
             with patch.object(functions, "job_config", lambda *args, bad=bad: bad):
@@ -281,7 +333,9 @@ class TestEverybodyDelays(SecurityCase):
                 job = self.make_job(user, identity_key=f"key {user.id}")
                 self.assertEqual(job.user_id, user)
                 self.assertFalse(job.records.env.su)
-                self.assertEqual(self.make_job(user, identity_key=f"key {user.id}"), job)
+                self.assertEqual(
+                    self.make_job(user, identity_key=f"key {user.id}"), job
+                )
 
     def test_s07_graphs_too(self):
         partner = self.env["res.partner"].with_user(self.portal)
@@ -298,13 +352,17 @@ class TestEverybodyDelays(SecurityCase):
     def test_s08_superuser_mode_of_the_caller_is_kept(self):
         partner = self.env["res.partner"].with_user(self.internal)
         job = partner.sudo().with_delay().create_company().db_record()
-        self.assertEqual((job.records.env.uid, job.records.env.su), (self.internal.id, True))
+        self.assertEqual(
+            (job.records.env.uid, job.records.env.su), (self.internal.id, True)
+        )
 
     def test_s11_sentinel_stays_inside(self):
         partner = self.env["res.partner"].with_context(_job_edit_sentinel=self.sentinel)
         job = partner.with_delay().create_company()
         self.env.flush_all()
-        self.env.cr.execute("SELECT records::text FROM queue_job WHERE uuid = %s", [job.uuid])
+        self.env.cr.execute(
+            "SELECT records::text FROM queue_job WHERE uuid = %s", [job.uuid]
+        )
         self.assertNotIn("sentinel", self.env.cr.fetchone()[0])
         loaded = Job.load(self.env, job.uuid)
         self.assertNotIn("_job_edit_sentinel", loaded.recordset.env.context)
@@ -336,7 +394,9 @@ class TestCompanies(SecurityCase):
     def test_s09_graph_and_count(self):
         parent = self.parent.with_user(self.manager)
         self.assertEqual(parent.graph_jobs_count, 1)
-        self.assertEqual([node["id"] for node in parent.dependency_graph["nodes"]], parent.ids)
+        self.assertEqual(
+            [node["id"] for node in parent.dependency_graph["nodes"]], parent.ids
+        )
         self.assertEqual(parent.dependency_graph["edges"], [])
         self.assertEqual(parent.open_graph_jobs()["domain"], [("id", "in", parent.ids)])
         self.assertEqual(self.parent.sudo().graph_jobs_count, 2)
@@ -346,13 +406,17 @@ class TestCompanies(SecurityCase):
         self.assertFalse(parent.dependent_ids)
         jobs = self.env["queue.job"].with_user(self.manager)
         self.assertFalse(jobs.search([("dependency_ids", "in", parent.ids)]))
-        self.assertFalse(jobs.search([("dependent_ids.state", "=", "wait_dependencies")]))
+        self.assertFalse(
+            jobs.search([("dependent_ids.state", "=", "wait_dependencies")])
+        )
         self.assertEqual(self.parent.sudo().dependent_ids, self.child)
 
     def test_s09_reader_of_both_companies_sees_both(self):
         self.manager.company_ids = [Command.link(self.child.company_id.id)]
         companies = self.manager.company_ids.ids
-        parent = self.parent.with_user(self.manager).with_context(allowed_company_ids=companies)
+        parent = self.parent.with_user(self.manager).with_context(
+            allowed_company_ids=companies
+        )
         self.assertEqual(parent.graph_jobs_count, 2)
         self.assertEqual(parent.dependent_ids.ids, self.child.ids)
 
@@ -362,8 +426,15 @@ class TestRpc(HttpCase):
     """The same doors through the web client's route."""
 
     def call(self, model, method, args, kwargs=None):
-        params = {"model": model, "method": method, "args": args, "kwargs": kwargs or {}}
-        return self.make_jsonrpc_request(f"/web/dataset/call_kw/{model}/{method}", params)
+        params = {
+            "model": model,
+            "method": method,
+            "args": args,
+            "kwargs": kwargs or {},
+        }
+        return self.make_jsonrpc_request(
+            f"/web/dataset/call_kw/{model}/{method}", params
+        )
 
     def test_s01_create_and_write(self):
         groups = "base.group_user,queue_job.group_queue_job_manager"

@@ -19,7 +19,11 @@ class TestWizards(TransactionCase):
         return self.env[model].with_context(**context).create({})
 
     def test_default_is_the_selection(self):
-        for model in ("queue.requeue.job", "queue.jobs.to.done", "queue.jobs.to.cancelled"):
+        for model in (
+            "queue.requeue.job",
+            "queue.jobs.to.done",
+            "queue.jobs.to.cancelled",
+        ):
             self.assertEqual(self.open(model).job_ids, self.jobs)
 
     def test_no_default_from_another_model(self):
@@ -53,7 +57,11 @@ class TestWizards(TransactionCase):
         self.assertLessEqual({"Requeue Jobs", "Set jobs to done", "Cancel jobs"}, names)
 
     def test_forms(self):
-        for xmlid in ("view_requeue_job", "view_set_jobs_done", "view_set_jobs_cancelled"):
+        for xmlid in (
+            "view_requeue_job",
+            "view_set_jobs_done",
+            "view_set_jobs_cancelled",
+        ):
             view = self.env.ref(f"queue_job.{xmlid}")
             with Form(self.env[view.model], view=view) as form:
                 self.assertEqual(len(form.job_ids), 0)

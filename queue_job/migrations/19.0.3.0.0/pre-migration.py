@@ -5,6 +5,8 @@ Each step looks at what is there, so that it may run twice and on any series
 from 16.0 on. Tables are those of the current schema.
 """
 
+from odoo.tools import SQL
+
 # Text up to 17.0, jsonb from 18.0.
 SERIALIZED_COLUMNS = {
     "queue_job": ("records", "args", "kwargs"),
@@ -33,15 +35,19 @@ def convert_serialized_columns(cr):
     """Turn text into jsonb strings, in one rewrite of each table."""
     for table, names in SERIALIZED_COLUMNS.items():
         types = column_types(cr, table)
-        old = [name for name in names if types.get(name) in ("text", "character varying")]
+        old = [
+            name for name in names if types.get(name) in ("text", "character varying")
+        ]
         if old:
-            cr.execute(
-                f"ALTER TABLE {table} "
-                + ", ".join(
-                    f"ALTER COLUMN {name} TYPE jsonb USING to_jsonb(NULLIF({name}::text, ''))"
-                    for name in old
-                )
-            )
+            changes = SQL(", ").join(map(_change_to_jsonb, old))
+            cr.execute(SQL("ALTER TABLE %s %s", SQL.identifier(table), changes))
+
+
+def _change_to_jsonb(name):
+    return SQL(
+        "ALTER COLUMN %(name)s TYPE jsonb USING to_jsonb(NULLIF(%(name)s::text, ''))",
+        name=SQL.identifier(name),
+    )
 
 
 def remove_remnant_crons(cr):
