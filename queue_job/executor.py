@@ -44,6 +44,9 @@ DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 CONFLICT_TRIES_AT_ONCE = 3
 CONFLICT_PAUSE = 0.05  # seconds, at most, before the second try; twice that before the third
 CLAIM_TRIES = 3
+# Seconds in a run between two looks for what other processes changed in registry
+# and caches: the look costs as much as a short job.
+SIGNAL_INTERVAL = 0.1
 
 # What a run reports, by the state in which the job was left.
 OUTCOMES = {
@@ -106,7 +109,11 @@ class Run:
         self.waiting = deque(uuids)
         self.deadline = time.monotonic() + budget
         self.report = run.Report()
+        # Jobs read together before they are claimed, with the version of the row.
+        self.read = {}
         self.claimed = None
+        # The request has just looked.
+        self.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
         self.stop_at_failure = False
 
     def next_uuid(self):
@@ -154,8 +161,8 @@ class JobExecutor:
         return job
 
     @classmethod
-    def _acquire(cls, env, job_uuid):
-        job, verdict = cls._claim(env, job_uuid)
+    def _acquire(cls, env, job_uuid, read=None):
+        job, verdict = cls._claim(env, job_uuid, read)
         if job is None and verdict != run.HELD:
             return None, verdict
         # Makes `started`, or the return of a held job to pending, visible.
@@ -165,15 +172,19 @@ class JobExecutor:
         return job, verdict
 
     @classmethod
-    def _claim(cls, env, job_uuid):
+    def _claim(cls, env, job_uuid, read=None):
         """Move an enqueued job to started in the current transaction.
 
         Return ``(job, verdict)``, the job None unless it was claimed.
+
+        :param read: ``{uuid: (job, version)}`` of jobs read before
         """
-        store = env["queue.job"].sudo()
-        verdict = store._claim(job_uuid)
+        verdict, version = env["queue.job"].sudo()._claim(job_uuid)
         if verdict == "claimed":
-            job = Job.load(env, job_uuid)
+            job, known_version = (read or {}).pop(job_uuid, (None, None))
+            if version != known_version:
+                job = Job.load(env, job_uuid)
+            job._has_lock_row = True
             job.set_started()
             job.store()
             env.flush_all()
@@ -459,6 +470,7 @@ class JobExecutor:
         """
         job_run = Run(uuids, budget)
         job_run.stop_at_failure = stop_at_failure
+        cls._read_together(env, job_run)
         while job_run.claimed or job_run.next_uuid():
             job = cls._next_in_run(env, job_run)
             if job:
@@ -467,19 +479,29 @@ class JobExecutor:
         return job_run.report
 
     @classmethod
+    def _read_together(cls, env, job_run):
+        """Read the jobs of a run of several in one go."""
+        if len(job_run.waiting) < 2:
+            return
+        versions = env["queue.job"].sudo()._versions(job_run.waiting)
+        for job in Job.load_many(env, job_run.waiting):
+            job_run.read[job.uuid] = (job, versions.get(job.uuid))
+
+    @classmethod
     def _next_in_run(cls, env, job_run):
         """Return the next job, claimed and locked, or None when it cannot be had."""
         job, verdict = job_run.claimed, "claimed"
         job_run.claimed = None
-        if cls._follow_registry(env) and job:
-            job = Job.load(env, job.uuid)
+        if cls._follow_registry(env, job_run):
+            job_run.read.clear()
+            job = job and Job.load(env, job.uuid)
         if job:
             if cls._lock_or_warn(job):
                 return job
             job_run.report.add(job.uuid, run.REFUSED)
             return None
         for _try in range(CLAIM_TRIES):
-            job, verdict = cls._acquire(env, job_run.waiting[0])
+            job, verdict = cls._acquire(env, job_run.waiting[0], job_run.read)
             if verdict != "changed":
                 break
             env.cr.rollback()
@@ -489,17 +511,20 @@ class JobExecutor:
         return job
 
     @classmethod
-    def _follow_registry(cls, env):
+    def _follow_registry(cls, env, job_run):
         """Tell and hear what changed in registry and caches, as between two requests.
 
         Return whether the registry was loaded again.
         """
-        env.registry.signal_changes()
-        registry = env.registry.check_signaling(env.cr)
-        if registry is env.registry:
-            return False
+        before = env.registry
+        before.signal_changes()
+        if time.monotonic() >= job_run.next_signal_check:
+            before.check_signaling(env.cr)
+            job_run.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
+        # Takes the registry that is valid now, and forgets the users and companies
+        # that the environments of the job before kept.
         env.cr.reset()
-        return True
+        return env.cr.transaction.registry is not before
 
     @classmethod
     def _claim_next(cls, env, job_run):
@@ -507,7 +532,7 @@ class JobExecutor:
         uuid = job_run.next_uuid()
         if not uuid:
             return
-        job, verdict = cls._claim(env, uuid)
+        job, verdict = cls._claim(env, uuid, job_run.read)
         if job:
             job_run.take()
             job_run.claimed = job

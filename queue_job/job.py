@@ -232,6 +232,9 @@ class Job:
         self._joints_before = []
         self._joints_after = []
         self._linked = False
+        # The mutable columns as they were stored last.
+        self._known = {}
+        self._has_lock_row = False
         # The run of a worker that this job is part of.
         self.run = None
 
@@ -298,6 +301,7 @@ class Job:
         job.company_id = record.company_id.id
         job._load_call(record)
         job.job_config = job._read_config()
+        job._known = {column: getattr(job, name) for name, column in MUTABLE.items()}
         return job
 
     def _load_call(self, record):
@@ -329,13 +333,26 @@ class Job:
         """
         self.env["queue.job"].sudo()._store_jobs([self])
 
-    def _values(self, new):
-        """Return the values of the row, the constant ones for a new row only."""
-        columns = {**CONSTANT, **MUTABLE} if new else MUTABLE
-        values = {column: getattr(self, name) for name, column in columns.items()}
-        values["result"] = values["result"] and str(values["result"])
-        for column in TEXT.intersection(values):
-            values[column] = storable_text(values[column])
+    def _creation_values(self):
+        """Return the values of the new row."""
+        columns = {**CONSTANT, **MUTABLE}
+        return self._with_extra({column: self._value(name, column) for name, column in columns.items()})
+
+    def _changed_values(self):
+        """Return what is to be written: the state, and what is not stored yet."""
+        values = {"state": self.state}
+        for name, column in MUTABLE.items():
+            value = self._value(name, column)
+            if column not in self._known or self._known[column] != value:
+                values[column] = value
+        return self._with_extra(values)
+
+    def _value(self, name, column):
+        value = getattr(self, name)
+        return storable_text(value or None) if column in TEXT else value
+
+    def _with_extra(self, values):
+        self._known.update((column, values[column]) for column in MUTABLE.values() if column in values)
         if self._linked:
             values["dependencies"] = self._dependencies_value()
         return {**self._extra_values(), **values}
@@ -653,7 +670,9 @@ class Job:
 
     def add_lock_record(self):
         """Make sure that the liveness row of this job exists."""
-        self._record()._add_lock_row()
+        if not self._has_lock_row:
+            self._record()._add_lock_row()
+            self._has_lock_row = True
 
     def lock(self):
         """Lock the liveness row until the end of the transaction.
@@ -720,7 +739,8 @@ def _bound_to(value, cr):
     if isinstance(value, models.BaseModel):
         return value if value.env.cr is cr else value.with_env(value.env(cr=cr))
     if isinstance(value, list | tuple):
-        return type(value)(_bound_to(item, cr) for item in value)
+        items = [_bound_to(item, cr) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, dict):
         return {key: _bound_to(item, cr) for key, item in value.items()}
     return value

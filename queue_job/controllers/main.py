@@ -158,7 +158,8 @@ class RunJobController(http.Controller, JobExecutor):
         batches = []
         first = None
         while batch := [
-            number for number, _ in zip(numbers, range(random.randint(1, self.TEST_GRAPH_MAX_PER_GROUP)))
+            number
+            for _, number in zip(range(random.randint(1, self.TEST_GRAPH_MAX_PER_GROUP)), numbers)
         ]:
             jobs = []
             for number in batch:

@@ -19,6 +19,8 @@ from .queue_job_key import KEY_FUNCTIONS_DDL
 
 _logger = logging.getLogger(__name__)
 
+_ERROR_FIELDS = ("exc_name", "exc_message", "exc_info")
+
 
 class QueueJob(models.Model):
     """The rows of the jobs: what people see and do with them.
@@ -170,6 +172,9 @@ class QueueJob(models.Model):
         if "user_id" in vals:
             self._set_user(vals["user_id"])
         if vals.get("state") == FAILED:
+            # The message may tell the error: that is written before, the state after.
+            error = {name: vals[name] for name in _ERROR_FIELDS if name in vals}
+            super().write(error)
             self._message_post_on_failure()
         return super().write(vals)
 
@@ -235,8 +240,11 @@ class QueueJob(models.Model):
             moves[state](result)
 
     def open_related_action(self):
+        """Return the related action, made with the rights of the person who asks."""
         self.ensure_one()
-        action = Job._load_from_db_record(self.sudo()).related_action()
+        self.check_access("read")
+        functions = self.env["queue.job.function"].sudo()
+        action = self._related_action(functions.job_config(self.channel_method_name))
         if action is None:
             raise UserError(self.env._("No action available for this job"))
         return action

@@ -39,9 +39,11 @@ class QueueJob(models.Model):
     dependency_graph = Serialized(compute="_compute_dependency_graph")
     graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
 
+    @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_ids(self):
         self._compute_linked("dependency_ids", "child_id", "parent_id")
 
+    @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependent_ids(self):
         self._compute_linked("dependent_ids", "parent_id", "child_id")
 
@@ -115,6 +117,7 @@ class QueueJob(models.Model):
         ]
 
     @api.depends("graph_uuid")
+    @api.depends_context("uid", "allowed_company_ids")
     def _compute_graph_jobs_count(self):
         graphs = [job.graph_uuid for job in self if job.graph_uuid]
         counts = dict(
@@ -125,6 +128,7 @@ class QueueJob(models.Model):
         for job in self:
             job.graph_jobs_count = counts.get(job.graph_uuid, 0)
 
+    @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_graph(self):
         graphs = {}
         for job in self:

@@ -14,27 +14,33 @@ from odoo.tools import SQL, OrderedSet
 from ..states import CANCELLED, DONE, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
 from .queue_job_key import IDENTITY
 
-# Claim a job: lock its row, if it is enqueued and free, and its keys. Skips, never
-# waits. An exception block instead of a savepoint: the claim of the next job of
-# a run shares the transaction of the one before, which must survive a row
-# that changed after its snapshot.
+# Claim a job: lock its row, if it is enqueued and free, and its keys; make its
+# liveness row. Skips, never waits. The version of the row tells whether what
+# was read before is still true. An exception block instead of a savepoint: the
+# claim of the next job of a run shares the transaction of the one before,
+# which must survive a row that changed after its snapshot.
 CLAIM_FUNCTION_DDL = """
-CREATE OR REPLACE FUNCTION queue_job_claim(job_uuid varchar) RETURNS varchar AS $$
+CREATE OR REPLACE FUNCTION queue_job_claim(
+    job_uuid varchar, OUT verdict varchar, OUT version varchar
+) AS $$
 DECLARE
     job record;
 BEGIN
-    SELECT identity_key, twin_key INTO job FROM queue_job
+    SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
     WHERE uuid = job_uuid AND state = 'enqueued'
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN 'refused';
+        verdict := 'refused';
+    ELSIF NOT (queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)) THEN
+        verdict := 'held';
+    ELSE
+        INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
+        ON CONFLICT (id) DO NOTHING;
+        verdict := 'claimed';
+        version := job.xmin::text;
     END IF;
-    IF queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key) THEN
-        RETURN 'claimed';
-    END IF;
-    RETURN 'held';
 EXCEPTION WHEN serialization_failure THEN
-    RETURN 'changed';
+    verdict := 'changed';
 END;
 $$ LANGUAGE plpgsql
 """
@@ -142,7 +148,7 @@ class QueueJob(models.Model):
                 self._update_job(job)
         for env, env_jobs in new.items():
             model = env["queue.job"].sudo().with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
-            values = [job._values(new=True) for job in env_jobs]
+            values = [job._creation_values() for job in env_jobs]
             records = model.create(values)
             for job, record_id in zip(env_jobs, records._ids, strict=True):
                 job._stored_as(record_id)
@@ -153,7 +159,7 @@ class QueueJob(models.Model):
         if job.state == FAILED:
             record = record.with_context(tracking_disable=False)
         record.with_env(record.env(context={**job.env.context, **record.env.context})).write(
-            job._values(new=False)
+            job._changed_values()
         )
 
     @api.model
@@ -187,6 +193,7 @@ class QueueJob(models.Model):
             requests = [request for request in requests if request[0]._is_new()]
             if not requests:
                 continue
+            self.env["queue.job"].flush_model(["state", "identity_key", "twin_key"])
             refused = self.env["queue.job.key"].sudo()._reserve(kind, requests, blocking)
             if len(refused) == len(requests):
                 self.env["queue.job.key"].sudo()._give_up(jobs)
@@ -226,13 +233,22 @@ class QueueJob(models.Model):
     def _claim(self, uuid):
         """Lock the row of an enqueued job and its keys until the end of the transaction.
 
-        Return ``claimed``, or why not: ``refused`` when it is not enqueued or
-        locked elsewhere, ``held`` while a refused caller of its key is in a
-        transaction, ``changed`` when the row is newer than this snapshot: try
-        again in another transaction.
+        Return ``(verdict, version)``. The verdict is ``claimed``, or why not:
+        ``refused`` when it is not enqueued or locked elsewhere, ``held`` while
+        a refused caller of its key is in a transaction, ``changed`` when the
+        row is newer than this snapshot: try again in another transaction. The
+        version is that of the row, as in :meth:`_versions`.
         """
-        self.env.cr.execute(SQL("SELECT queue_job_claim(%s)", uuid))
-        return self.env.cr.fetchone()[0]
+        self.env.cr.execute(SQL("SELECT verdict, version FROM queue_job_claim(%s)", uuid))
+        return self.env.cr.fetchone()
+
+    @api.model
+    def _versions(self, uuids):
+        """Return the version of each row: equal ones mean that nobody wrote it."""
+        self.env.cr.execute(
+            SQL("SELECT uuid, xmin::text FROM queue_job WHERE uuid = ANY(%s)", list(uuids))
+        )
+        return dict(self.env.cr.fetchall())
 
     def _put_back(self):
         """Make enqueued jobs pending again; they were not tried."""
@@ -291,8 +307,8 @@ class QueueJob(models.Model):
     # Moves of many ----------------------------------------------------------
 
     def _move_to_done(self, result=None):
-        # The texts of an earlier failure are kept.
-        values = {"state": DONE, "date_done": datetime.now()}
+        # Name and message of an earlier failure are kept, the traceback is not.
+        values = {"state": DONE, "date_done": datetime.now(), "exc_info": False}
         self._editor().write({**values, "result": result} if result else values)
         self.env.flush_all()
         self._release_dependents()
