@@ -4,4 +4,5 @@ from . import test_job_channel
 from . import test_job_function
 from . import test_migrations
 from . import test_security
+from . import test_views
 from . import test_wizards
