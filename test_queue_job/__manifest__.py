@@ -13,5 +13,4 @@
         "data/queue_job_function_data.xml",
         "data/queue_job_data.xml",
     ],
-    "installable": True,
 }

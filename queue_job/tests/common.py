@@ -161,7 +161,9 @@ class JobsTrap:
 
     def _is_duplicate(self, job):
         key = job.identity_key
-        return bool(key) and any(key == other.identity_key for other in self.enqueued_jobs)
+        return bool(key) and any(
+            key == other.identity_key for other in self.enqueued_jobs
+        )
 
     def _neutralise_store(self, job):
         self._store_patches.enter_context(mock.patch.object(job, "store"))
@@ -169,7 +171,7 @@ class JobsTrap:
     def _prepare_context(self, job):
         """Keep of the context what a store and a load would keep."""
         context = job.recordset._job_prepare_context_before_enqueue()
-        job.recordset = job.recordset.with_context(context)
+        job.recordset = job.recordset.with_env(job.env(context=context))
 
     def _filtered_enqueued_jobs(self, method):
         return [job for job in self.enqueued_jobs if _is_same_method(job.func, method)]
@@ -197,7 +199,9 @@ class JobsTrap:
                 break
 
     def _format_calls(self, names):
-        return "\n".join(f" * {self._format_job_call(call, names)}" for call in self.calls)
+        return "\n".join(
+            f" * {self._format_job_call(call, names)}" for call in self.calls
+        )
 
     def _format_job_call(self, call, names=None):
         """Return the call as text, with its properties of these names."""

@@ -4,4 +4,3 @@ from . import test_queue_channel
 from . import test_queue_job
 from . import test_related_action
 from . import test_third_party
-from . import third_party_queue_job

@@ -53,6 +53,9 @@ class TestQueueJob(models.Model):
     def return_value(self, value):
         return value
 
+    # A method that is known by another name than its own.
+    return_value_alias = return_value
+
     def return_context(self):
         return dict(self.env.context)
 
@@ -90,17 +93,17 @@ class TestQueueJob(models.Model):
     def commit_inside(self, name):
         """Write the name and commit."""
         self.write({"name": name})
-        self.env.cr.commit()
+        self.env.cr.commit()  # pylint: disable=invalid-commit # is refused
 
     def commit_inside_allowed(self, name):
         """Write the name and commit, which its function allows."""
         self.write({"name": name})
-        self.env.cr.commit()
+        self.env.cr.commit()  # pylint: disable=invalid-commit # is allowed
 
     def commit_inside_then_raise(self, name):
         """Write the name, commit, which its function allows, and fail."""
         self.write({"name": name})
-        self.env.cr.commit()
+        self.env.cr.commit()  # pylint: disable=invalid-commit # is allowed
         self.write({"name": "rolled back"})
         raise ValueError("after the commit")
 

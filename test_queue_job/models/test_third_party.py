@@ -26,7 +26,9 @@ class TestThirdParty(models.Model):
 
     @api.model
     def _job_prepare_context_before_enqueue_keys(self):
-        return super()._job_prepare_context_before_enqueue_keys() + ("third_party_shop",)
+        return super()._job_prepare_context_before_enqueue_keys() + (
+            "third_party_shop",
+        )
 
     @api.model
     def _job_store_values(self, job):

@@ -1,0 +1,163 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What the tests of this addon share."""
+
+import os
+from contextlib import contextmanager
+from unittest import mock
+
+from odoo import SUPERUSER_ID, api
+from odoo.tests import TransactionCase, new_test_user
+
+from odoo.addons.queue_job.controllers.main import RunJobController
+from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.jobrunner.runner import Database
+
+NO_DELAY = "QUEUE_JOB__NO_DELAY"
+CONTROLLER_LOGGER = "odoo.addons.queue_job.controllers.main"
+
+
+class JobCase(TransactionCase):
+    """Jobs in the transaction of the test."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Developers may run the suite with the variable set.
+        cls.startClassPatcher(mock.patch.dict(os.environ))
+        os.environ.pop(NO_DELAY, None)
+        cls.job_model = cls.env["queue.job"]
+        cls.model = cls.env["test.queue.job"]
+        cls.record = cls.model.create({"name": "one"})
+
+    def row(self, job):
+        """Return the stored row of a job, read anew."""
+        self.env.flush_all()
+        self.env.invalidate_all()
+        return self.job_model.search([("uuid", "=", job.uuid)])
+
+    def make_job(self, method=None, *args, **properties):
+        """Return a stored job of a method, ``testing_method`` by default."""
+        job = Job(method or self.record.testing_method, args=args, **properties)
+        job.store()
+        return job
+
+    def load(self, job):
+        return Job.load(self.env, job.uuid)
+
+    def make_user(self, login, groups="base.group_user", **values):
+        return new_test_user(self.env, login=login, groups=groups, **values)
+
+
+class CommittedJobCase(TransactionCase):
+    """Jobs in transactions of their own, committed, and removed at the end.
+
+    The cursor of the test case stays idle: work with :meth:`new_env`.
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.startClassPatcher(mock.patch.dict(os.environ))
+        os.environ.pop(NO_DELAY, None)
+
+    def setUp(self):
+        super().setUp()
+        with self.new_env() as env:
+            self.known_jobs = env["queue.job"].search([]).ids
+            self.known_records = env["test.queue.job"].search([]).ids
+            self.record_id = env["test.queue.job"].create({"name": "one"}).id
+        self.addCleanup(self._remove_committed)
+
+    def _remove_committed(self):
+        with self.new_env() as env:
+            env["queue.job"].search([("id", "not in", self.known_jobs)]).unlink()
+            env["test.queue.job"].search(
+                [("id", "not in", self.known_records)]
+            ).unlink()
+
+    @contextmanager
+    def new_env(self, user=SUPERUSER_ID, **context):
+        """Give an environment on its own cursor, committed at the end."""
+        with self.registry.cursor() as cr:
+            yield api.Environment(cr, user, context)
+
+    def record_in(self, env):
+        return env["test.queue.job"].browse(self.record_id)
+
+    def delay(
+        self, method_name, *args, user=SUPERUSER_ID, state="enqueued", **properties
+    ):
+        """Store and commit a job, in state enqueued as the runner leaves it."""
+        with self.new_env(user=user) as env:
+            delayed = self.record_in(env).with_delay(**properties)
+            uuid = getattr(delayed, method_name)(*args).uuid
+        self.move(uuid, state)
+        return uuid
+
+    def move(self, uuid, state):
+        """Do what the runner does: change the state by SQL."""
+        with self.registry.cursor() as cr:
+            cr.execute(
+                """
+                UPDATE queue_job SET state = %s, date_enqueued = now() at time zone 'UTC'
+                WHERE uuid = %s
+                """,
+                (state, uuid),
+            )
+
+    def columns(self, uuid, *names):
+        """Return committed columns of a job, as a dict."""
+        with self.new_env() as env:
+            job = env["queue.job"].search([("uuid", "=", uuid)])
+            [values] = job.read(names)
+        values.pop("id")
+        return values
+
+    def name_of_record(self):
+        with self.new_env() as env:
+            return self.record_in(env).name
+
+    def acquire_and_run(self, uuid, controller=RunJobController):
+        """Acquire and run as a worker does, on one cursor.
+
+        Return the exception that the run raised, or None.
+        """
+        with self.registry.cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            job = controller._acquire_job(env, uuid)
+            if job is None:
+                return None
+            try:
+                controller._runjob(env, job)
+            except Exception as error:
+                cr.rollback()
+                return error
+        return None
+
+    def die_while_running(self, uuid):
+        """Acquire a job, then lose the connection, as a killed worker."""
+        with self.registry.cursor() as cr:
+            RunJobController._acquire_job(api.Environment(cr, SUPERUSER_ID, {}), uuid)
+            cr.rollback()
+
+    def make_old(self):
+        """Let 10 seconds pass for the jobs of the test: they may be dead now."""
+        with self.registry.cursor() as cr:
+            cr.execute(
+                """
+                UPDATE queue_job SET date_enqueued = date_enqueued - interval '1 minute'
+                WHERE state IN ('enqueued', 'started') AND id != ALL(%s)
+                """,
+                (self.known_jobs,),
+            )
+
+    def sweep_dead(self):
+        """Run the dead-job query of the runner; return the uuids it found."""
+        database = Database(self.registry.db_name)
+        try:
+            query = database._query_requeue_dead_jobs()
+        finally:
+            database.close()
+        with self.registry.cursor() as cr:
+            cr.execute(query)
+            return [uuid for (uuid,) in cr.fetchall()]

@@ -1,0 +1,79 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from datetime import datetime, timedelta
+
+from odoo.tests import tagged
+
+from .common import JobCase
+
+
+@tagged("post_install", "-at_install")
+class TestAutovacuum(JobCase):
+    def setUp(self):
+        super().setUp()
+        # What other tests or the data left is not to be counted here.
+        self.job_model.search([]).unlink()
+
+    def done_job(self, days, channel="root", **values):
+        row = self.row(self.make_job(channel=channel))
+        row.write({"date_done": datetime.now() - timedelta(days=days), **values})
+        return row
+
+    def vacuum(self):
+        self.env.flush_all()
+        return self.job_model._gc_old_jobs()
+
+    def test_default_interval(self):
+        self.assertEqual(self.job_model._removal_interval, 30)
+        self.assertEqual(self.env.ref("queue_job.channel_root").removal_interval, 30)
+        old, young = self.done_job(31), self.done_job(29)
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertFalse(old.exists())
+        self.assertTrue(young.exists())
+
+    def test_cancelled_jobs(self):
+        row = self.row(self.make_job())
+        row.write(
+            {
+                "state": "cancelled",
+                "date_cancelled": datetime.now() - timedelta(days=31),
+            }
+        )
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertFalse(row.exists())
+
+    def test_unfinished_jobs_stay(self):
+        row = self.row(self.make_job())
+        self.assertEqual(self.vacuum(), (0, False))
+        self.assertTrue(row.exists())
+
+    def test_interval_of_the_channel(self):
+        self.env.ref("queue_job.channel_root").removal_interval = 5
+        self.env.ref("test_queue_job.channel_sub").removal_interval = 60
+        kept, removed = self.done_job(31, channel="root.sub"), self.done_job(6)
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertTrue(kept.exists())
+        self.assertFalse(removed.exists())
+
+    def test_unknown_and_empty_channels_use_the_root_interval(self):
+        unknown, empty = self.done_job(31, channel="root.unknown"), self.done_job(31)
+        empty.channel = False
+        young = self.done_job(29, channel="root.unknown")
+        self.assertEqual(self.vacuum(), (2, False))
+        self.assertFalse((unknown | empty).exists())
+        self.assertTrue(young.exists())
+
+    def test_interval_of_zero_removes_at_once(self):
+        self.env.ref("queue_job.channel_root").removal_interval = 0
+        self.done_job(0)
+        self.assertEqual(self.vacuum(), (1, False))
+
+    def test_thousand_at_a_time(self):
+        values = {"state": "done", "date_done": datetime.now() - timedelta(days=40)}
+        self.job_model.create([{**values, "uuid": f"old {i}"} for i in range(1001)])
+        self.assertEqual(self.vacuum(), (1000, True))
+        self.assertEqual(self.vacuum(), (1, False))
+
+    def test_vacuum_cron_runs_it(self):
+        self.assertTrue(
+            getattr(type(self.job_model)._gc_old_jobs, "_autovacuum", False)
+        )

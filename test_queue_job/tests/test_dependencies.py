@@ -1,0 +1,366 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import gc
+
+from odoo.tests import tagged
+
+from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.tests.test_migrations import load_script
+
+from .common import CommittedJobCase, JobCase
+
+CANCELLED_WITH_PARENT = "Cancelled because a job it depends on was cancelled"
+
+
+class GraphCase(JobCase):
+    def delayables(self, names):
+        return [
+            self.record.delayable(description=name).testing_method() for name in names
+        ]
+
+    def job_of(self, delayable):
+        return delayable._generated_job
+
+    def rows(self, *delayables):
+        return [self.row(self.job_of(delayable)) for delayable in delayables]
+
+    def states(self, *delayables):
+        return [row.state for row in self.rows(*delayables)]
+
+    def finish(self, delayable):
+        """Set a job done as a worker does, dependents included."""
+        job = self.load(self.job_of(delayable))
+        job.set_done()
+        job.store()
+        self.env.flush_all()
+        job.enqueue_waiting()
+        self.env.flush_all()
+
+
+@tagged("post_install", "-at_install")
+class TestAddDepends(JobCase):
+    def test_links_both_sides(self):
+        parent, child = Job(self.record.testing_method), Job(self.record.testing_method)
+        child.add_depends({parent})
+        self.assertEqual(child.depends_on, {parent})
+        self.assertEqual(parent.reverse_depends_on, {child})
+        self.assertEqual(set(child._depends_on), {parent})
+        self.assertEqual(set(parent._reverse_depends_on), {child})
+
+    def test_state_follows_the_parents(self):
+        waiting, done = Job(self.record.testing_method), Job(self.record.testing_method)
+        done.state = "done"
+        child = Job(self.record.testing_method)
+        child.add_depends({done})
+        self.assertEqual(child.state, "pending")
+        child.add_depends({waiting})
+        self.assertEqual(child.state, "wait_dependencies")
+
+    def test_itself_is_refused(self):
+        job = Job(self.record.testing_method)
+        with self.assertRaises(ValueError):
+            job.add_depends({job})
+
+    def test_reverse_links_do_not_keep_jobs_alive(self):
+        parent, child = Job(self.record.testing_method), Job(self.record.testing_method)
+        child.add_depends({parent})
+        del child
+        gc.collect()
+        self.assertFalse(set(parent._reverse_depends_on))
+
+    def test_dependencies_are_stored_and_loaded(self):
+        parent, child = Job(self.record.testing_method), Job(self.record.testing_method)
+        parent.graph_uuid = child.graph_uuid = "graph"
+        child.add_depends({parent})
+        parent.store()
+        child.store()
+        self.env.flush_all()
+        self.env.invalidate_all()
+        loaded_parent, loaded_child = self.load(parent), self.load(child)
+        self.assertEqual(loaded_child.depends_on, {parent})
+        self.assertEqual(loaded_parent.reverse_depends_on, {child})
+        self.assertFalse(loaded_parent.depends_on)
+        self.assertFalse(loaded_child.reverse_depends_on)
+        self.assertTrue(loaded_parent.should_check_dependents())
+        self.assertFalse(loaded_child.should_check_dependents())
+
+    def test_parent_stored_before_does_not_know_its_child(self):
+        parent = self.make_job()
+        child = Job(self.record.testing_method)
+        child.add_depends({parent})
+        child.store()
+        self.assertFalse(self.row(parent).dependencies.get("reverse_depends_on"))
+        parent.store()
+        self.assertEqual(
+            self.row(parent).dependencies["reverse_depends_on"], [child.uuid]
+        )
+
+
+@tagged("post_install", "-at_install")
+class TestRelease(GraphCase):
+    def test_child_of_one_parent(self):
+        a, b, c = self.delayables("abc")
+        chain(a, b, c).delay()
+        self.finish(a)
+        self.assertEqual(self.states(a, b, c), ["done", "pending", "wait_dependencies"])
+
+    def test_child_waits_for_all_parents(self):
+        a, b, c = self.delayables("abc")
+        group(a, b).on_done(c).delay()
+        self.finish(a)
+        self.assertEqual(self.states(c), ["wait_dependencies"])
+        self.finish(b)
+        self.assertEqual(self.states(c), ["pending"])
+
+    def test_all_children_of_a_group_after_a_group(self):
+        parents, children = (
+            self.delayables("abcdefghijkl"),
+            self.delayables("abcdefghijkl"),
+        )
+        group(*parents).on_done(group(*children)).delay()
+        for parent in parents[:-1]:
+            self.finish(parent)
+        self.assertEqual(set(self.states(*children)), {"wait_dependencies"})
+        self.finish(parents[-1])
+        self.assertEqual(set(self.states(*children)), {"pending"})
+
+    def test_failed_parent_does_not_release(self):
+        a, b = self.delayables("ab")
+        chain(a, b).delay()
+        job = self.load(self.job_of(a))
+        job.set_failed(exc_name="E")
+        job.store()
+        job.enqueue_waiting()
+        self.assertEqual(self.states(b), ["wait_dependencies"])
+
+    def test_only_waiting_children_are_released(self):
+        a, b = self.delayables("ab")
+        chain(a, b).delay()
+        self.row(self.job_of(b)).button_cancelled()
+        self.finish(a)
+        self.assertEqual(self.states(b), ["cancelled"])
+
+    def test_release_goes_through_the_write_of_the_model(self):
+        a, b = self.record.delayable(), self.record.delayable()
+        chain(a.testing_method(), b.testing_method()).delay()
+        seen = []
+        write = type(self.job_model).write
+
+        def spy(records, vals):
+            if "state" in vals:
+                seen.append((records.mapped("uuid"), vals["state"]))
+            return write(records, vals)
+
+        self.patch(type(self.job_model), "write", spy)
+        self.finish(a)
+        self.assertIn(([self.job_of(b).uuid], "pending"), seen)
+
+    def test_graph_of_an_older_database_releases_after_the_upgrade(self):
+        """Such a database knows its graphs from the uuid lists alone."""
+        a, b = self.delayables("ab")
+        chain(a, b).delay()
+        self.env.flush_all()
+        self.env.cr.execute("DELETE FROM queue_job_dependency")
+        load_script("post").store_dependencies(self.env.cr)
+        self.env.invalidate_all()
+        self.assertEqual(self.rows(b)[0].dependency_ids, self.rows(a)[0])
+        self.finish(a)
+        self.assertEqual(self.states(b), ["pending"])
+
+    def test_set_pending_of_a_child_waits_for_its_parent(self):
+        a, b = self.delayables("ab")
+        chain(a, b).delay()
+        job = self.load(self.job_of(b))
+        job.set_pending()
+        self.assertEqual(job.state, "wait_dependencies")
+        self.finish(a)
+        job = self.load(self.job_of(b))
+        job.set_pending()
+        self.assertEqual(job.state, "pending")
+
+
+@tagged("post_install", "-at_install")
+class TestCancelDependents(GraphCase):
+    def test_cancel_goes_down_the_chain(self):
+        a, b, c = self.delayables("abc")
+        chain(a, b, c).delay()
+        [top] = self.rows(a)
+        top.button_cancelled()
+        self.assertEqual(self.states(a, b, c), ["cancelled"] * 3)
+        a_row, b_row, c_row = self.rows(a, b, c)
+        self.assertEqual(b_row.date_cancelled, a_row.date_cancelled)
+        self.assertEqual(c_row.date_cancelled, a_row.date_cancelled)
+        self.assertEqual(b_row.result, CANCELLED_WITH_PARENT)
+        self.assertEqual(c_row.result, CANCELLED_WITH_PARENT)
+        self.assertEqual(a_row.result, f"Cancelled by {self.env.user.name}")
+
+    def test_one_cancelled_parent_is_enough(self):
+        a, b, c = self.delayables("abc")
+        group(a, b).on_done(c).delay()
+        self.rows(a)[0].button_cancelled()
+        self.assertEqual(self.states(a, b, c), ["cancelled", "pending", "cancelled"])
+
+    def test_cancelled_child_stays_when_another_parent_is_done(self):
+        a, b, c = self.delayables("abc")
+        group(a, b).on_done(c).delay()
+        self.rows(a)[0].button_cancelled()
+        self.finish(b)
+        self.assertEqual(self.states(c), ["cancelled"])
+
+    def test_job_selected_with_its_parent_is_cancelled_as_dependent(self):
+        a, b = self.delayables("ab")
+        chain(a, b).delay()
+        a_row, b_row = self.rows(a, b)
+        (a_row | b_row).button_cancelled()
+        self.assertEqual(self.rows(b)[0].result, CANCELLED_WITH_PARENT)
+
+    def test_diamond(self):
+        a, b, c, d = self.delayables("abcd")
+        a.on_done(b.on_done(d), c.on_done(d)).delay()
+        self.rows(a)[0].button_cancelled()
+        self.assertEqual(self.states(a, b, c, d), ["cancelled"] * 4)
+
+    def test_all_of_a_large_group(self):
+        parents, children = (
+            self.delayables("abcdefghijkl"),
+            self.delayables("abcdefghijkl"),
+        )
+        group(*parents).on_done(group(*children)).delay()
+        self.rows(parents[3])[0].button_cancelled()
+        self.assertEqual(set(self.states(*children)), {"cancelled"})
+        self.assertEqual(self.states(parents[0]), ["pending"])
+
+
+@tagged("post_install", "-at_install")
+class TestDependencyFields(GraphCase):
+    def setUp(self):
+        super().setUp()
+        a, b, c, d = self.delayables("abcd")
+        a.on_done(b.on_done(d), c.on_done(d)).delay()
+        self.a, self.b, self.c, self.d = self.rows(a, b, c, d)
+        [self.alone] = self.delayables("x")
+        self.alone.delay()
+        [self.alone] = self.rows(self.alone)
+        self.all = self.a | self.b | self.c | self.d | self.alone
+
+    def search(self, *leaf):
+        return self.job_model.search([("id", "in", self.all.ids), leaf])
+
+    def test_values(self):
+        self.assertFalse(self.a.dependency_ids)
+        self.assertEqual(self.a.dependent_ids, self.b | self.c)
+        self.assertEqual(self.d.dependency_ids, self.b | self.c)
+        self.assertFalse(self.d.dependent_ids)
+
+    def test_search_by_ids(self):
+        self.assertEqual(self.search("dependency_ids", "in", self.b.ids), self.d)
+        self.assertEqual(self.search("dependency_ids", "=", self.a.id), self.b | self.c)
+        self.assertEqual(
+            self.search("dependent_ids", "in", self.d.ids), self.b | self.c
+        )
+        self.assertEqual(
+            self.search("dependency_ids", "not in", self.a.ids),
+            self.a | self.d | self.alone,
+        )
+
+    def test_search_by_domain(self):
+        self.assertEqual(
+            self.search("dependency_ids", "any", [("name", "=", "a")]), self.b | self.c
+        )
+        self.assertEqual(
+            self.search("dependent_ids", "any", [("name", "in", ["b", "d"])]),
+            self.a | self.b | self.c,
+        )
+        self.assertEqual(
+            self.search("dependency_ids", "not any", [("name", "=", "a")]),
+            self.a | self.d | self.alone,
+        )
+
+    def test_missing_jobs_are_skipped(self):
+        self.b.unlink()
+        self.env.invalidate_all()
+        self.assertEqual(self.d.dependency_ids, self.c)
+        self.assertEqual(self.a.dependent_ids, self.c)
+
+    def test_graph_jobs_count(self):
+        self.assertEqual((self.a.graph_jobs_count, self.alone.graph_jobs_count), (4, 0))
+
+    def test_dependency_graph(self):
+        graph = self.a.dependency_graph
+        self.assertEqual(
+            {node["id"] for node in graph["nodes"]}, set((self.all - self.alone).ids)
+        )
+        self.assertEqual(
+            sorted(graph["edges"]),
+            sorted(
+                [
+                    [self.a.id, self.b.id],
+                    [self.a.id, self.c.id],
+                    [self.b.id, self.d.id],
+                    [self.c.id, self.d.id],
+                ]
+            ),
+        )
+        self.assertFalse(self.alone.dependency_graph)
+
+    def test_dependency_graph_node(self):
+        self.a.with_context(_job_edit_sentinel=self.a.EDIT_SENTINEL).name = "<a>"
+        self.assertEqual(
+            self.a._dependency_graph_vis_node(),
+            {
+                "id": self.a.id,
+                "title": (
+                    "<strong>&lt;a&gt;</strong><br/>"
+                    f"test.queue.job({self.record.id},).testing_method()"
+                ),
+                "color": "#D2E5FF",
+                "border": "#2B7CE9",
+                "shadow": True,
+            },
+        )
+
+    def test_dependency_graph_colours(self):
+        colours = {
+            "done": ("#C2FABC", "#4AD63A"),
+            "failed": ("#FB7E81", "#FA0A10"),
+            "started": ("#FFFF00", "#FFA500"),
+            "pending": ("#D2E5FF", "#2B7CE9"),
+            "cancelled": ("#D2E5FF", "#2B7CE9"),
+        }
+        for state, (fill, border) in colours.items():
+            with self.subTest(state):
+                self.a.state = state
+                node = self.a._dependency_graph_vis_node()
+                self.assertEqual((node["color"], node["border"]), (fill, border))
+
+    def test_open_graph_jobs(self):
+        action = self.a.open_graph_jobs()
+        self.assertEqual(action["name"], f"Jobs for graph {self.a.graph_uuid}")
+        self.assertEqual(action["res_model"], "queue.job")
+        self.assertFalse(action["context"])
+        self.assertEqual(self.job_model.search(action["domain"]), self.all - self.alone)
+
+
+@tagged("post_install", "-at_install")
+class TestReleaseRaces(CommittedJobCase):
+    def delay_graph(self):
+        """Two parents of one child, both about to be done."""
+        with self.new_env() as env:
+            record = self.record_in(env)
+            a, b, c = (record.delayable().testing_method() for _name in "abc")
+            group(a, b).on_done(c).delay()
+            return [delayable._generated_job.uuid for delayable in (a, b, c)]
+
+    def test_two_parents_that_end_at_once_release_the_child(self):
+        parent, other_parent, child = self.delay_graph()
+        self.move(parent, "enqueued")
+        self.move(other_parent, "enqueued")
+        with self.registry.cursor() as cr:
+            # This transaction looked before the other parent was done.
+            cr.execute("SELECT count(*) FROM queue_job")
+            self.acquire_and_run(other_parent)
+            self.assertEqual(
+                self.columns(child, "state"), {"state": "wait_dependencies"}
+            )
+        self.acquire_and_run(parent)
+        self.assertEqual(self.columns(child, "state"), {"state": "pending"})

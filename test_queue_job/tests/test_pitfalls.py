@@ -1,0 +1,443 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Known failures of the field's software, by their number; none of them is ours.
+
+Each test tells how the failure was reproduced; the numbers are those of the
+project's list.
+"""
+
+import contextlib
+from datetime import datetime, timedelta, timezone
+from unittest import mock
+
+import psycopg2
+
+from odoo import SUPERUSER_ID, api
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from odoo.addons.queue_job.controllers.main import RunJobController
+from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.job import Job
+
+from .common import CONTROLLER_LOGGER, CommittedJobCase, JobCase
+
+
+class SerializationFailure(psycopg2.OperationalError):
+    pgcode = "40001"
+
+
+@tagged("post_install", "-at_install")
+class TestPitfallsOfRuns(CommittedJobCase):
+    def setUp(self):
+        super().setUp()
+        self.startPatcher(mock.patch("time.sleep"))
+        muted = mute_logger(
+            CONTROLLER_LOGGER, "odoo.addons.queue_job.executor", "odoo.sql_db"
+        )
+        self.enterContext(muted)
+
+    def rewrite(self, uuid, **columns):
+        """Change what only SQL can: as an uninstalled module leaves it."""
+        with self.registry.cursor() as cr:
+            for column, value in columns.items():
+                cr.execute(
+                    f"UPDATE queue_job SET {column} = %s WHERE uuid = %s", (value, uuid)
+                )
+
+    def run_until_it_ends(self, uuid, rounds=8):
+        """Run, and sweep what was left over; return how many rounds it took."""
+        for number in range(1, rounds + 1):
+            self.move(uuid, "enqueued")
+            # What acquiring raises is a request that answered 500.
+            with contextlib.suppress(Exception):
+                self.acquire_and_run(uuid)
+            self.make_old()
+            self.sweep_dead()
+            if self.columns(uuid, "state")["state"] != "pending":
+                return number
+        return None
+
+    def failures(self, uuid):
+        return self.columns(
+            uuid, "state", "retry", "exc_name", "exc_message", "exc_info"
+        )
+
+    def test_b01_conflicts_count_against_the_limit(self):
+        uuid = self.delay("testing_method", max_retries=2)
+        with mock.patch.object(
+            type(self.env["test.queue.job"]),
+            "testing_method",
+            side_effect=SerializationFailure("conflict"),
+        ):
+            rounds = self.run_until_it_ends(uuid)
+        values = self.failures(uuid)
+        self.assertEqual((rounds, values["state"], values["retry"]), (2, "failed", 2))
+
+    def test_b02_missing_method_fails_at_the_limit(self):
+        uuid = self.delay("testing_method", max_retries=3)
+        self.rewrite(uuid, method_name="no_such_method")
+        rounds = self.run_until_it_ends(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(values["state"], "failed")
+        self.assertLessEqual(rounds, 3)
+        self.assertGreaterEqual(values["retry"], 1)
+        self.assertIn("no_such_method", values["exc_message"])
+
+    def test_b02_missing_model_fails_at_the_limit(self):
+        uuid = self.delay("testing_method", max_retries=3)
+        self.rewrite(
+            uuid,
+            model_name="no.such.model",
+            records='{"_type": "odoo_recordset", "model": "no.such.model", "ids": [1], "uid": 1}',
+        )
+        rounds = self.run_until_it_ends(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(values["state"], "failed")
+        self.assertLessEqual(rounds, 3)
+        self.assertIn("no.such.model", values["exc_message"])
+
+    def test_b02_buttons_work_without_the_method(self):
+        for button, expected in (
+            ("button_cancelled", "cancelled"),
+            ("requeue", "pending"),
+            ("button_done", "done"),
+        ):
+            with self.subTest(button):
+                uuid = self.delay("testing_method", state="failed")
+                self.rewrite(
+                    uuid,
+                    model_name="no.such.model",
+                    method_name="no_such_method",
+                    records='{"_type": "odoo_recordset", "model": "no.such.model", "ids": [1]}',
+                )
+                with self.new_env() as env:
+                    getattr(env["queue.job"].search([("uuid", "=", uuid)]), button)()
+                self.assertEqual(self.columns(uuid, "state"), {"state": expected})
+
+    def test_b03_job_of_a_deleted_user_fails(self):
+        with self.new_env() as env:
+            user = self.make_user(env, "b03_deleted")
+        uuid = self.delay("testing_method", user=user, max_retries=2)
+        with self.new_env() as env:
+            env["res.users"].browse(user).unlink()
+        self.run_until_it_ends(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(values["state"], "failed")
+        self.assertIn("user", values["exc_message"])
+
+    def test_b03_job_of_an_archived_user_runs(self):
+        with self.new_env() as env:
+            user = self.make_user(env, "b03_archived")
+        self.addCleanup(self.remove_user, user)
+        uuid = self.delay("testing_method", user=user)
+        with self.new_env() as env:
+            env["res.users"].browse(user).active = False
+        self.acquire_and_run(uuid)
+        self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
+
+    def make_user(self, env, login):
+        user = (
+            env["res.users"]
+            .with_context(no_reset_password=True)
+            .create({"name": login, "login": login})
+        )
+        return user.id
+
+    def remove_user(self, user_id):
+        with self.new_env() as env:
+            env["res.users"].browse(user_id).unlink()
+
+    def test_b05_hook_that_raises_loses_no_failure(self):
+        uuid = self.delay("with_broken_fail_hook")
+        self.acquire_and_run(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(
+            (values["state"], values["exc_name"], values["exc_message"]),
+            ("failed", "ValueError", "the first error"),
+        )
+        self.assertIn("the first error", values["exc_info"])
+        self.assertIn("the second error", values["exc_info"])
+
+    def test_b06_error_with_characters_no_text_column_takes(self):
+        for method, args in (
+            ("raise_error", ("surrogate",)),
+            ("raise_error", ("value", "bad \x01 character")),
+        ):
+            uuid = self.delay(method, *args)
+            self.acquire_and_run(uuid)
+            values = self.failures(uuid)
+            self.assertEqual(values["state"], "failed")
+            self.assertIn("character", values["exc_message"])
+
+    def test_b06_error_with_a_nul(self):
+        uuid = self.delay("testing_method")
+        with mock.patch.object(
+            type(self.env["test.queue.job"]),
+            "testing_method",
+            side_effect=ValueError("bad \x00 char"),
+        ):
+            self.acquire_and_run(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(values["state"], "failed")
+        self.assertIn("char", values["exc_message"])
+
+    def test_b06_result_with_a_nul(self):
+        uuid = self.delay("testing_method")
+        with mock.patch.object(
+            type(self.env["test.queue.job"]),
+            "testing_method",
+            return_value="a \x00 result",
+        ):
+            self.acquire_and_run(uuid)
+        values = self.columns(uuid, "state", "result")
+        self.assertEqual(values["state"], "done")
+        self.assertIn("result", values["result"])
+
+    def test_b07_error_while_done_is_written_does_not_hang(self):
+        """The handler of 19.0 waits for a row that its own worker locks."""
+        uuid = self.delay("testing_method")
+        write = type(self.env["queue.job"]).write
+
+        def broken_write(records, vals):
+            result = write(records, vals)
+            if vals.get("state") == "done":
+                records.flush_recordset()
+                raise ValueError("refused to be done")
+            return result
+
+        self.patch(type(self.env["queue.job"]), "write", broken_write)
+        with mock.patch.object(
+            type(self.env["test.queue.job"]),
+            "testing_method",
+            lambda records: records.env.cr.execute("SET LOCAL lock_timeout = '5s'"),
+        ):
+            self.acquire_and_run(uuid)
+        values = self.failures(uuid)
+        self.assertEqual(
+            (values["state"], values["exc_message"]), ("failed", "refused to be done")
+        )
+
+    def test_b09_worker_that_dies_each_time(self):
+        uuid = self.delay("testing_method", max_retries=5)
+        deaths = 0
+        while self.columns(uuid, "state")["state"] == "enqueued":
+            self.die_while_running(uuid)
+            deaths += 1
+            self.make_old()
+            self.assertEqual(self.sweep_dead(), [uuid])
+            if self.columns(uuid, "state")["state"] == "pending":
+                self.move(uuid, "enqueued")
+            self.assertLess(deaths, 10)
+        values = self.failures(uuid)
+        self.assertEqual((deaths, values["state"]), (5, "failed"))
+        self.assertEqual(values["exc_name"], "JobFoundDead")
+        self.assertTrue(values["exc_message"])
+
+    def test_b11_rollback_inside_the_job_releases_nothing_early(self):
+        uuid = self.delay("rollback_inside", "rolled back")
+        self.make_old()
+        swept = []
+        rollback_inside = type(self.env["test.queue.job"]).rollback_inside
+
+        def rollback_then_sweep(records, name):
+            rollback_inside(records, name)
+            swept.extend(self.sweep_dead())
+
+        with mock.patch.object(
+            type(self.env["test.queue.job"]), "rollback_inside", rollback_then_sweep
+        ):
+            self.acquire_and_run(uuid)
+        self.assertEqual(swept, [])
+        values = self.failures(uuid)
+        self.assertIn(values["state"], ("failed", "done"))
+        self.assertNotIn("Savepoint", values["exc_name"] or "")
+
+    def test_b12_cancel_that_arrives_while_the_job_runs_stays(self):
+        uuid = self.delay("testing_method")
+
+        def cancel_elsewhere(records):
+            records.write({"name": "of the job"})
+            with self.new_env() as env:
+                env["queue.job"].search([("uuid", "=", uuid)]).write(
+                    {"state": "cancelled"}
+                )
+
+        with mock.patch.object(
+            type(self.env["test.queue.job"]), "testing_method", cancel_elsewhere
+        ):
+            self.acquire_and_run(uuid)
+        state = self.columns(uuid, "state")["state"]
+        self.assertIn(state, ("cancelled", "done"))
+        self.assertEqual(
+            self.name_of_record(), "one" if state == "cancelled" else "of the job"
+        )
+
+    def test_b12_other_writes_while_the_job_runs_lose_nothing(self):
+        uuid = self.delay("testing_method")
+        priorities = iter((3,))
+
+        def write_elsewhere(records):
+            records.write({"name": "of the job"})
+            for priority in priorities:
+                with self.new_env() as env:
+                    job = env["queue.job"].search([("uuid", "=", uuid)])
+                    job.write({"priority": priority})
+
+        with mock.patch.object(
+            type(self.env["test.queue.job"]), "testing_method", write_elsewhere
+        ):
+            self.acquire_and_run(uuid)
+        self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
+        self.assertEqual(self.name_of_record(), "of the job")
+
+    def test_run_number_keeps_a_late_worker_from_writing(self):
+        """A worker thought dead comes back after the job ran elsewhere."""
+        uuid = self.delay("write_name", "late")
+        with self.registry.cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            late = RunJobController._acquire_job(env, uuid)
+            # Claimed and done elsewhere, as if its liveness row had been free.
+            self.rewrite(uuid, run_number=late.run_number + 1, state="done")
+            with contextlib.suppress(Exception):
+                RunJobController._runjob(env, late)
+            cr.rollback()
+        self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
+        self.assertEqual(self.name_of_record(), "one")
+
+
+@tagged("post_install", "-at_install")
+class TestPitfallsOfCallers(JobCase):
+    def delayable(self, **properties):
+        return self.record.delayable(**properties).testing_method()
+
+    def test_b20_every_job_of_a_refused_graph_is_an_existing_one(self):
+        def pair():
+            delayables = [
+                self.delayable(identity_key=f"b20 {number}") for number in range(2)
+            ]
+            group(*delayables).delay()
+            return [delayable._generated_job for delayable in delayables]
+
+        first, second = pair(), pair()
+        self.assertEqual([job.uuid for job in first], [job.uuid for job in second])
+        self.assertTrue(all(job.db_record() for job in second))
+
+    def test_b21_twin_is_a_job(self):
+        self.record.with_delay(identity_key="b21").testing_method()
+        job = self.record.with_delay(identity_key="b21").testing_method()
+        self.assertIsInstance(job, Job)
+        self.assertEqual(job.db_record().identity_key, "b21")
+
+    def test_b22_split_of_nothing_does_nothing(self):
+        for chained in (False, True):
+            with self.subTest(chain=chained):
+                before = self.job_model.search_count([])
+                self.model.browse().delayable().testing_method().split(
+                    10, chain=chained
+                ).delay()
+                self.assertEqual(self.job_model.search_count([]), before)
+
+    def test_b23_parts_have_distinct_keys(self):
+        records = self.model.create([{"name": str(number)} for number in range(4)])
+        parts = records.delayable(identity_key="b23").testing_method().split(1)
+        parts.delay()
+        keys = [part._generated_job.identity_key for part in parts._delayables]
+        self.assertEqual(len(set(keys)), 4)
+
+    def age(self, row, days):
+        """Let everything about a job be that old."""
+        moment = datetime.now() - timedelta(days=days)
+        self.env.flush_all()
+        self.env.cr.execute(
+            """
+            UPDATE queue_job
+            SET date_created = %(moment)s, date_enqueued = %(moment)s, date_started = %(moment)s
+            WHERE id = %(id)s
+            """,
+            {"moment": moment, "id": row.id},
+        )
+        self.env.invalidate_all()
+
+    def failed_row(self):
+        job = self.make_job()
+        job.set_failed(
+            exc_name="ValueError", exc_message="the reason", exc_info="the traceback"
+        )
+        job.store()
+        return self.row(job)
+
+    def test_b24_cancelled_and_done_jobs_keep_why_they_failed(self):
+        for button in ("button_cancelled", "requeue"):
+            with self.subTest(button):
+                row = self.failed_row()
+                getattr(row, button)()
+                self.assertEqual(
+                    (row.exc_name, row.exc_message, row.exc_info),
+                    ("ValueError", "the reason", "the traceback"),
+                )
+        row = self.failed_row()
+        row.button_done()
+        self.assertEqual(row.exc_message, "the reason")
+
+    def test_b25_child_of_a_cancelled_parent_does_not_wait_for_ever(self):
+        a, b = self.delayable(), self.delayable()
+        chain(a, b).delay()
+        self.row(a._generated_job).button_cancelled()
+        child = self.row(b._generated_job)
+        self.assertEqual(child.state, "cancelled")
+        child.requeue()
+        self.assertEqual(self.row(b._generated_job).state, "pending")
+
+    def test_b26_eta_with_a_timezone_is_stored_as_utc(self):
+        eta = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+        job = self.record.with_delay(eta=eta).testing_method()
+        self.assertEqual(self.row(job).eta, datetime(2030, 1, 1, 10))
+
+    def test_b26_eta_as_seconds_with_a_fraction(self):
+        before = datetime.now()
+        eta = self.row(self.record.with_delay(eta=90.5).testing_method()).eta
+        self.assertAlmostEqual(
+            eta, before + timedelta(seconds=90.5), delta=timedelta(seconds=30)
+        )
+
+    def test_b27_failed_jobs_are_kept_by_default(self):
+        row = self.failed_row()
+        self.age(row, days=5 * 365)
+        self.job_model._gc_old_jobs()
+        self.assertTrue(row.exists())
+
+    def test_b27_failed_jobs_go_after_the_interval_of_their_channel(self):
+        channel = self.env.ref("queue_job.channel_root")
+        channel.removal_interval_failed = 10
+        old, young = self.failed_row(), self.failed_row()
+        self.age(old, days=11)
+        self.age(young, days=9)
+        self.job_model._gc_old_jobs()
+        self.assertFalse(old.exists())
+        self.assertTrue(young.exists())
+
+    def test_b37_message_can_tell_the_exception(self):
+        seen = []
+
+        def message(record):
+            seen.append((record.exc_name, record.exc_message, record.exc_info))
+
+        self.patch(type(self.job_model), "_message_failed_job", message)
+        self.failed_row()
+        self.assertEqual(seen, [("ValueError", "the reason", "the traceback")])
+
+    def test_b38_manager_with_the_company_allowed_follows(self):
+        company = self.env["res.company"].create({"name": "of the job"})
+        manager = self.make_user(
+            "b38_manager",
+            "base.group_user,queue_job.group_queue_job_manager",
+            company_id=self.env.company.id,
+            company_ids=[(6, 0, (self.env.company | company).ids)],
+        )
+        job = Job(self.record.with_company(company).testing_method)
+        job.store()
+        job.set_failed(exc_name="E")
+        job.store()
+        row = self.row(job)
+        self.assertEqual(row.company_id, company)
+        self.assertIn(manager.partner_id, row.message_partner_ids)
