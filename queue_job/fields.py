@@ -311,12 +311,6 @@ def encode_arguments(holder, value, keep_tuples=True):
         raise
 
 
-def check_storable(args, kwargs):
-    """Raise :class:`NotStorableError` when a job with these arguments cannot be stored."""
-    encode_arguments("args", args)
-    encode_arguments("kwargs", kwargs)
-
-
 class JobSerialized(fields.Json):
     """A value with records, dates and the other types of :class:`JobEncoder`.
 

@@ -18,7 +18,7 @@ from odoo.addons.queue_job.fields import (
     JobEncoder,
     JobSerialized,
     NotStorableError,
-    check_storable,
+    encode_arguments,
 )
 
 
@@ -209,7 +209,8 @@ class TestMoreTypes(FieldsCase):
                 self.subTest(message=message),
                 self.assertRaisesRegex(TypeError, message),
             ):
-                check_storable(args, kwargs)
+                encode_arguments("args", args)
+                encode_arguments("kwargs", kwargs)
 
     def test_value_inside_itself(self):
         value = []
@@ -217,7 +218,7 @@ class TestMoreTypes(FieldsCase):
         with self.assertRaisesRegex(
             NotStorableError, "positional argument 1 .*inside itself"
         ):
-            check_storable((value,), {})
+            encode_arguments("args", (value,))
 
 
 @tagged("post_install", "-at_install")
