@@ -114,9 +114,7 @@ def run_parser():
         metavar="NAME,...",
         help="addons to install (default: %(default)s)",
     )
-    parser.add_argument(
-        "--fresh", action="store_true", help="drop the database first"
-    )
+    parser.add_argument("--fresh", action="store_true", help="drop the database first")
     parser.add_argument(
         "--once", action="store_true", help="end when the jobs are done"
     )

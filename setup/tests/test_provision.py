@@ -31,7 +31,9 @@ class FolderCase(unittest.TestCase):
 
 class TestCache(FolderCase):
     def test_option_then_variable_then_xdg(self):
-        with mock.patch.dict(os.environ, {CACHE_VARIABLE: "/b", "XDG_CACHE_HOME": "/c"}):
+        with mock.patch.dict(
+            os.environ, {CACHE_VARIABLE: "/b", "XDG_CACHE_HOME": "/c"}
+        ):
             self.assertEqual(Cache.locate("/a").root, Path("/a"))
             self.assertEqual(Cache.locate().root, Path("/b"))
             del os.environ[CACHE_VARIABLE]
@@ -169,5 +171,7 @@ class TestCommandLines(unittest.TestCase):
         for name, (parser, module) in cli.COMMANDS.items():
             with self.subTest(name):
                 self.assertIsInstance(parser(), argparse.ArgumentParser)
-                self.assertTrue((Path(cli.__file__).parent / (module[1:] + ".py")).exists())
+                self.assertTrue(
+                    (Path(cli.__file__).parent / (module[1:] + ".py")).exists()
+                )
                 self.assertTrue(os.access(bootstrap.REPO / "setup" / name, os.X_OK))
