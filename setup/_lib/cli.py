@@ -131,10 +131,7 @@ def lint_parser():
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: all files")
     parser.add_argument(
         "--hook",
-        dest="hooks",
         metavar="NAME",
-        action="append",
-        default=[],
         help="only this check of .pre-commit-config.yaml",
     )
     add_options(parser)

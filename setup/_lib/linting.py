@@ -25,8 +25,10 @@ def main(options, cache):
     # A hook's environment would be mixed up with this one.
     environment.pop("PYTHONPATH", None)
     selection = ["--files", *options.files] if options.files else ["--all-files"]
-    command = [python, "-m", "pre_commit", "run", "--color=never", *selection]
+    # The hook first: whatever follows --files is a file.
+    hook = [options.hook] if options.hook else []
+    command = [python, "-m", "pre_commit", "run", *hook, "--color=never", *selection]
     with Guarded(
-        [*command, *options.hooks], cwd=REPO, env=environment, stdin=subprocess.DEVNULL
+        command, cwd=REPO, env=environment, stdin=subprocess.DEVNULL
     ) as checks:
         return checks.wait()
