@@ -12,8 +12,6 @@ from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.service.model import call_kw
 from odoo.tests import (
-    HttpCase,
-    JsonRpcException,
     TransactionCase,
     new_test_user,
     tagged,
@@ -419,78 +417,3 @@ class TestCompanies(SecurityCase):
         )
         self.assertEqual(parent.graph_jobs_count, 2)
         self.assertEqual(parent.dependent_ids.ids, self.child.ids)
-
-
-@tagged("post_install", "-at_install")
-class TestRpc(HttpCase):
-    """The same doors through the web client's route."""
-
-    def call(self, model, method, args, kwargs=None):
-        params = {
-            "model": model,
-            "method": method,
-            "args": args,
-            "kwargs": kwargs or {},
-        }
-        return self.make_jsonrpc_request(
-            f"/web/dataset/call_kw/{model}/{method}", params
-        )
-
-    def test_s01_create_and_write(self):
-        groups = "base.group_user,queue_job.group_queue_job_manager"
-        new_test_user(self.env, "qj_rpc", password="qj_rpc_password", groups=groups)
-        job = self.env["res.partner"].with_delay().create_company().db_record()
-        self.authenticate("qj_rpc", "qj_rpc_password")
-        vals = {"uuid": "x", "state": "pending"}
-        for method, args in (
-            ("create", [[vals]]),
-            ("write", [job.ids, {"method_name": "unlink"}]),
-            ("write", [job.ids, {"user_id": 1}]),
-            ("write", [job.ids, {"state": "done"}]),
-            ("unlink", [job.ids]),
-            ("_change_job_state", [job.ids, "done"]),
-        ):
-            with self.subTest(method=method):
-                with self.assertRaises(JsonRpcException) as caught:
-                    self.call("queue.job", method, args)
-                self.assertIn("AccessError", str(caught.exception))
-        self.assertTrue(self.call("queue.job", "button_cancelled", [job.ids]))
-
-    def test_s05_unknown_jobs_are_answered_alike(self):
-        pending = self.env["res.partner"].with_delay().create_company()
-        self.env.flush_all()
-        with self.assertNoLogs("odoo.http", "ERROR"):
-            answers = {
-                (response.status_code, response.text)
-                for uuid in ("unknown", pending.uuid, "x" * 5000, "%00", "' OR 1=1", "")
-                for response in [self.url_open(f"/queue_job/runjob?job_uuid={uuid}")]
-            }
-        self.assertEqual(answers, {(200, "")})
-        self.assertEqual(pending.db_record().state, "pending")
-
-    def test_s05_signature_is_required_when_the_setting_says_so(self):
-        parameters = self.env["ir.config_parameter"].sudo()
-        parameters.set_param("queue_job.require_signature", "True")
-        job = self.env["queue.job"].with_delay()._test_job()
-        record = job.db_record()
-        record.state = "enqueued"
-        self.env.flush_all()
-        answer = self.url_open(f"/queue_job/runjob?job_uuid={job.uuid}")
-        self.assertEqual((answer.status_code, answer.text), (200, ""))
-        record.invalidate_recordset()
-        self.assertEqual(record.state, "enqueued")
-
-    def test_s06_test_jobs_are_for_erp_managers(self):
-        groups = "base.group_user,queue_job.group_queue_job_manager"
-        new_test_user(self.env, "qj_rpc", password="qj_rpc_password", groups=groups)
-        self.authenticate("qj_rpc", "qj_rpc_password")
-        count = self.env["queue.job"].search_count([])
-        self.assertEqual(self.url_open("/queue_job/create_test_job").status_code, 403)
-        self.assertEqual(self.env["queue.job"].search_count([]), count)
-
-    def test_s06_size_and_duration_are_bounded(self):
-        self.authenticate("admin", "admin")
-        for query in ("size=100000", "job_duration=1000000", "failure_rate=7"):
-            with self.subTest(query=query):
-                answer = self.url_open(f"/queue_job/create_test_job?{query}")
-                self.assertEqual(answer.status_code, 400)
