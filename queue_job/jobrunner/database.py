@@ -19,6 +19,7 @@ by the state it expects: a row that somebody moved meanwhile is left alone.
 import logging
 import os
 import socket
+import time
 from contextlib import closing, contextmanager
 from datetime import datetime
 
@@ -49,6 +50,8 @@ NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
 
 # Process number of a connection to each database that was lost, not closed.
 _lost_backends = {}
+# Databases whose lock this process had, and has not tried to get since.
+_held_before = set()
 
 
 class MasterElectionLost(Exception):
@@ -152,12 +155,27 @@ class Database:
             _logger.info("queue_job_notify trigger restored in db %s", self.db_name)
 
     def _acquire_master_lock(self):
-        if not self._value(sql.TRY_LOCK, (PG_ADVISORY_LOCK_ID,)):
+        if not self._try_master_lock():
             lost_backend = _lost_backends.pop(self.db_name, None)
             if lost_backend is not None:
                 self._execute(sql.END_BACKEND, (lost_backend, application_name()))
             raise MasterElectionLost(f"could not acquire master runner lock on {self.db_name}")
         _lost_backends.pop(self.db_name, None)
+        _held_before.add(self.db_name)
+
+    def _try_master_lock(self):
+        """Try to get the lock, for a moment if this process has just let go of it.
+
+        The end of a connection reaches PostgreSQL a little later.
+        """
+        tries = 4 if self.db_name in _held_before else 1
+        _held_before.discard(self.db_name)
+        for number in range(tries):
+            if number:
+                time.sleep(0.05)
+            if self._value(sql.TRY_LOCK, (PG_ADVISORY_LOCK_ID,)):
+                return True
+        return False
 
     def _listen(self):
         self._execute(f"LISTEN {notify.JOB_CHANNEL}")

@@ -58,12 +58,17 @@ class Address:
     user: str | None = None
     password: str | None = None
 
-    def url(self, path, uuids):
-        """Return the address of a request for jobs."""
+    def url(self, path, uuids, sequential=False):
+        """Return the address of a request for jobs.
+
+        :param sequential: a failure ends the run
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
         query = {"job_uuid": uuids[0]}
         if len(uuids) > 1:
             query["run"] = ",".join(uuids[1:])
+            if sequential:
+                query["sequential"] = "1"
         # Commas stay as they are.
         return f"{self.scheme}://{host}:{self.port}{path}?{urlencode(query, safe=',')}"
 
@@ -81,6 +86,7 @@ class Request:
     secret: str | None = None
     path: str = protocol.RUNJOB_PATH
     run: object = None
+    sequential: bool = False
 
     @property
     def headers(self):
@@ -138,7 +144,7 @@ def new_http_session(address):
 
 def ask(http, address, request):
     """Send one request and wait for the answer, however long that takes."""
-    url = address.url(request.path, request.uuids)
+    url = address.url(request.path, request.uuids, request.sequential)
     try:
         response = http.get(
             url,

@@ -61,6 +61,8 @@ class PriorityQueue:
             self._heap = list(self._known)
             heapq.heapify(self._heap)
             self._removed.clear()
+        else:
+            self._prune()
 
     def pop(self):
         """Return the smallest member and forget it; None when empty."""

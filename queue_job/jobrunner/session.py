@@ -241,7 +241,9 @@ class Session:
             self._held_times.pop(job.uuid, None)
             self._again.pop(job.uuid, None)
             _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
-        self._send(Request(self.name, tuple(run.uuids), self._secret, run=run))
+        sequential = run.channel.sequential
+        uuids = tuple(run.uuids)
+        self._send(Request(self.name, uuids, self._secret, run=run, sequential=sequential))
 
     def _modules_are_changing(self, now):
         """Return whether workers may not know all modules now (B33)."""

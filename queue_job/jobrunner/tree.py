@@ -75,7 +75,7 @@ class DatabaseTree(ChannelManager):
         channel.capacity, channel.sequential, channel.throttle, channel.paused = settings
         if not channel.throttle:
             channel._pause_until = 0
-        _logger.info("Configured channel: %s", channel)
+        _logger.debug("Configured channel by its record: %s", channel)
 
     def _channel_created(self, channel):
         channel.shared = self._shared._channels_by_name.get(channel.fullname)

@@ -11,3 +11,4 @@ from . import test_jobrunner_channel_config
 from . import test_jobrunner_channels
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_tree
+from . import test_jobrunner_database
