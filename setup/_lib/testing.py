@@ -20,6 +20,9 @@ OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
 BROWSERS = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
 RULE = "=" * 70
+# Seconds without news from the tests after which they are taken for stuck. The longest
+# silence is one test class's set-up or one browser test.
+STALL = 900
 
 
 def test_tags(addons, classes=(), tests=()):
@@ -159,17 +162,24 @@ class OdooRun:
         return self.suite.odoo.environment(**extra)
 
     def _watch(self, odoo):
-        """Wait for the end, showing how many tests are done."""
-        shown, said = 0, time.monotonic()
+        """Wait for the end, showing how many tests are done; give up on stuck ones."""
+        shown, said, news, size = 0, time.monotonic(), time.monotonic(), 0
         while True:
             try:
                 return odoo.wait(0.5)
             except subprocess.TimeoutExpired:
-                pass
-            if time.monotonic() - said >= progress.HEARTBEAT and self.results.exists():
+                now = time.monotonic()
+            known = self.results.stat().st_size if self.results.exists() else 0
+            if known != size:
+                size, news = known, now
+            elif now - news > STALL:
+                progress.say("    no news for %d s: ended" % STALL)
+                odoo.stop()
+                return 1
+            if now - said >= progress.HEARTBEAT and size:
                 tally = Tally().read(self.results.read_text().splitlines())
                 if len(tally.started) != shown:
-                    shown, said = len(tally.started), time.monotonic()
+                    shown, said = len(tally.started), now
                     progress.say("    ... %d tests so far" % shown)
 
     def _judge(self, tally, code):
