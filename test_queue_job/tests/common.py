@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from unittest import mock
 
 from odoo import SUPERUSER_ID, api
-from odoo.tests import TransactionCase, new_test_user
+from odoo.modules.registry import DummyRLock, Registry
+from odoo.tests import HttpCase, TransactionCase, new_test_user
 
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.job import Job
@@ -59,6 +60,8 @@ class CommittedJobCase(TransactionCase):
         super().setUpClass()
         cls.startClassPatcher(mock.patch.dict(os.environ))
         os.environ.pop(NO_DELAY, None)
+        # The thread of the tests holds the lock that other threads ask for.
+        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
 
     def setUp(self):
         super().setUp()
@@ -161,3 +164,18 @@ class CommittedJobCase(TransactionCase):
         with self.registry.cursor() as cr:
             cr.execute(query)
             return [uuid for (uuid,) in cr.fetchall()]
+
+
+class CommittedHttpCase(HttpCase, CommittedJobCase):
+    """Requests that work on committed jobs and commit, as those of the runner."""
+
+    registry_test_mode = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.startClassPatcher(
+            mock.patch.object(
+                cls.registry, "check_signaling", return_value=cls.registry
+            )
+        )

@@ -1,8 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import gc
+from unittest import mock
 
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.test_migrations import load_script
@@ -364,3 +366,26 @@ class TestReleaseRaces(CommittedJobCase):
             )
         self.acquire_and_run(parent)
         self.assertEqual(self.columns(child, "state"), {"state": "pending"})
+
+    def test_b04_children_of_parents_that_end_at_once_are_all_released(self):
+        """In 19.0 one of the children waits for ever, after useless retries."""
+        with self.new_env() as env:
+            record = self.record_in(env)
+            root, p1, p2, c1, c2 = (
+                record.delayable().testing_method() for _name in range(5)
+            )
+            root.on_done(p1.on_done(c1, c2), p2.on_done(c1)).delay()
+            uuids = [delayable._generated_job.uuid for delayable in (p1, p2, c1, c2)]
+        for uuid in uuids[:2]:
+            self.move(uuid, "done")
+        with self.new_env() as env:
+            job = Job.load(env, uuids[0])
+            with self.new_env() as other:
+                RunJobController._enqueue_dependent_jobs(
+                    other, Job.load(other, uuids[1])
+                )
+            with mock.patch("time.sleep") as sleep:
+                RunJobController._enqueue_dependent_jobs(env, job)
+            self.assertLessEqual(len(sleep.call_args_list), 1)
+        states = [self.columns(uuid, "state")["state"] for uuid in uuids]
+        self.assertEqual(states, ["done", "done", "pending", "pending"])

@@ -1,6 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import hashlib
-import json
 import os
 from datetime import date, datetime, timedelta
 from unittest import mock
@@ -9,7 +8,6 @@ from freezegun import freeze_time
 from lxml import etree
 
 from odoo.tests import BaseCase, tagged
-from odoo.tools import lazy
 
 from odoo.addons.queue_job import job as job_module
 from odoo.addons.queue_job.exception import (
@@ -20,7 +18,6 @@ from odoo.addons.queue_job.exception import (
     NoSuchJobError,
     RetryableJobError,
 )
-from odoo.addons.queue_job.fields import JobDecoder, JobEncoder
 from odoo.addons.queue_job.job import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_PRIORITY,
@@ -763,99 +760,46 @@ class TestIdentityFunctions(JobCase):
 
 
 @tagged("post_install", "-at_install")
-class TestWireFormat(JobCase):
-    def encode(self, value):
-        return json.loads(json.dumps(value, cls=JobEncoder))
+class TestArguments(JobCase):
+    def test_arguments_come_back(self):
+        cases = (
+            self.record.sudo(),
+            datetime(2026, 1, 2, 3, 4, 5, 678901),
+            date(2026, 1, 2),
+            {"a": [1, {"r": self.record, "d": date(2026, 1, 2)}]},
+            None,
+            "é",
+            1.5,
+        )
+        for value in cases:
+            with self.subTest(value=value):
+                job = self.make_job(self.record.return_value, value)
+                self.env.invalidate_all()
+                self.assertEqual(self.load(job).perform(), value)
 
-    def decode(self, value, env=None):
-        return json.loads(json.dumps(value), cls=JobDecoder, env=env or self.env)
+    def test_xml_comes_back(self):
+        job = self.make_job(
+            self.record.return_value, etree.fromstring("<a><b>é</b></a>")
+        )
+        self.env.invalidate_all()
+        element = self.load(job).perform()
+        self.assertEqual(etree.tostring(element, encoding="unicode"), "<a><b>é</b></a>")
 
-    def test_recordset(self):
-        user = self.make_user("wire")
-        records = self.record.with_user(user).with_context(lang="en_US", secret=1)
-        document = {
-            "_type": "odoo_recordset",
-            "model": "test.queue.job",
-            "ids": [self.record.id],
-            "uid": user.id,
-            "su": False,
-            "context": {"lang": "en_US"},
-        }
-        self.assertEqual(self.encode(records), document)
-        decoded = self.decode(document)
-        self.assertEqual(decoded, records)
-        self.assertEqual((decoded.env.uid, decoded.env.su), (user.id, False))
-        self.assertEqual(decoded.env.context.get("lang"), "en_US")
-
-    def test_superuser_mode(self):
-        self.assertIs(self.encode(self.record.sudo())["su"], True)
-        self.assertTrue(self.decode(self.encode(self.record.sudo())).env.su)
-
-    def test_recordset_documents_of_older_series(self):
-        user = self.make_user("wire_old")
-        document = {
-            "_type": "odoo_recordset",
-            "model": "test.queue.job",
-            "ids": [self.record.id],
-        }
-        self.assertEqual(self.decode(document).env.uid, self.env.uid)
-        decoded = self.decode({**document, "uid": user.id})
-        self.assertEqual((decoded.env.uid, decoded.env.su), (user.id, False))
+    def test_user_and_mode_of_each_argument_are_kept(self):
+        user = self.make_user("of_the_argument")
+        job = self.make_job(self.record.testing_method, self.record.with_user(user))
+        self.env.invalidate_all()
+        loaded = self.load(job)
+        self.assertEqual(
+            (loaded.args[0].env.uid, loaded.args[0].env.su), (user.id, False)
+        )
+        self.assertEqual(loaded.recordset.env.uid, self.env.uid)
 
     def test_unsaved_records_are_lost(self):
-        self.assertEqual(self.encode(self.model.new({"name": "new"}))["ids"], [])
-
-    def test_dates(self):
-        moment = datetime(2026, 1, 2, 3, 4, 5, 678901)
-        cases = (
-            (
-                moment,
-                {"_type": "datetime_isoformat", "value": "2026-01-02T03:04:05.678901"},
-            ),
-            (date(2026, 1, 2), {"_type": "date_isoformat", "value": "2026-01-02"}),
-        )
-        for value, document in cases:
-            with self.subTest(value=value):
-                self.assertEqual(self.encode(value), document)
-                self.assertEqual(self.decode(document), value)
-
-    def test_lenient_dates(self):
-        self.assertEqual(
-            self.decode({"_type": "datetime_isoformat", "value": "2026-01-02 03:04"}),
-            datetime(2026, 1, 2, 3, 4),
-        )
-
-    def test_xml_element(self):
-        document = {"_type": "etree_element", "value": "<a><b>é</b></a>"}
-        self.assertEqual(self.encode(etree.fromstring("<a><b>é</b></a>")), document)
-        self.assertEqual(
-            etree.tostring(self.decode(document), encoding="unicode"), "<a><b>é</b></a>"
-        )
-
-    def test_lazy_value(self):
-        self.assertEqual(self.encode(lazy(lambda: 5)), 5)
-
-    def test_nested_values(self):
-        value = {"a": [1, {"r": self.record, "d": date(2026, 1, 2)}]}
-        self.assertEqual(self.decode(self.encode(value)), value)
-
-    def test_non_string_keys_become_strings(self):
-        self.assertEqual(self.encode({1: "a"}), {"1": "a"})
+        job = self.make_job(self.record.return_value, self.model.new({"name": "new"}))
+        self.env.invalidate_all()
+        self.assertEqual(self.load(job).args, (self.model,))
 
     def test_what_cannot_be_stored_is_refused_when_delayed(self):
-        with self.assertRaises(TypeError):
-            self.record.with_delay().testing_method(object())
-
-    def test_refusal_names_the_argument(self):
         with self.assertRaisesRegex(TypeError, "(?s)(?=.*wrong)(?=.*object)"):
             self.record.with_delay().testing_method(wrong=object())
-
-    def test_context_comes_from_a_method_of_the_encoder(self):
-        class Encoder(JobEncoder):
-            def _get_record_context(self, obj):
-                return {"from": obj._name}
-
-        self.assertEqual(
-            json.loads(json.dumps(self.record, cls=Encoder))["context"],
-            {"from": "test.queue.job"},
-        )

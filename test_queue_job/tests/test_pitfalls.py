@@ -6,6 +6,8 @@ project's list.
 """
 
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from unittest import mock
 
@@ -232,6 +234,49 @@ class TestPitfallsOfRuns(CommittedJobCase):
         self.assertEqual((deaths, values["state"]), (5, "failed"))
         self.assertEqual(values["exc_name"], "JobFoundDead")
         self.assertTrue(values["exc_message"])
+
+    def test_b09_failure_of_a_dead_job_is_announced_once(self):
+        uuid = self.delay("with_fail_hook", "name", max_retries=1)
+        self.die_while_running(uuid)
+        self.make_old()
+        self.assertEqual(self.sweep_dead(), [uuid])
+        for _time in range(2):
+            with self.new_env() as env:
+                RunJobController._report_dead(env, uuid)
+        with self.new_env() as env:
+            job = env["queue.job"].search([("uuid", "=", uuid)])
+            subtype = env.ref("queue_job.mt_job_failed")
+            self.assertEqual(
+                len(job.message_ids.filtered(lambda m: m.subtype_id == subtype)), 1
+            )
+        self.assertIn("JobFoundDead", self.name_of_record())
+
+    def test_b10_second_caller_of_a_key_gets_the_job_of_the_first(self):
+        """Both asked before either had committed; test_keys.py has the rest."""
+
+        def call():
+            with self.new_env() as env:
+                asked.set()
+                return (
+                    self.record_in(env)
+                    .with_delay(identity_key="b10")
+                    .testing_method()
+                    .uuid
+                )
+
+        asked = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            with self.new_env() as env:
+                job = (
+                    self.record_in(env).with_delay(identity_key="b10").testing_method()
+                )
+                second = pool.submit(call)
+                asked.wait()
+            self.assertEqual(second.result(), job.uuid)
+        with self.new_env() as env:
+            self.assertEqual(
+                env["queue.job"].search_count([("identity_key", "=", "b10")]), 1
+            )
 
     def test_b11_rollback_inside_the_job_releases_nothing_early(self):
         uuid = self.delay("rollback_inside", "rolled back")

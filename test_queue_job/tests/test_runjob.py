@@ -6,7 +6,6 @@ from unittest import mock
 import psycopg2
 
 from odoo import SUPERUSER_ID, api, http
-from odoo.modules.registry import DummyRLock, Registry
 from odoo.tests import BaseCase, HttpCase, JsonRpcException, new_test_user, tagged
 from odoo.tools import mute_logger
 
@@ -21,7 +20,7 @@ from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
 
 from ..controllers.main import ThirdPartyRunJobController
-from .common import CONTROLLER_LOGGER, CommittedJobCase, JobCase
+from .common import CONTROLLER_LOGGER, CommittedHttpCase, CommittedJobCase, JobCase
 
 
 class SerializationFailure(psycopg2.OperationalError):
@@ -417,20 +416,7 @@ class TestEnqueueDependentJobs(JobCase):
 
 
 @tagged("post_install", "-at_install")
-class TestRunJobRoute(HttpCase, CommittedJobCase):
-    registry_test_mode = False  # the requests commit, as those of the runner
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        # The thread of the tests holds the lock that a request takes.
-        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
-        cls.startClassPatcher(
-            mock.patch.object(
-                cls.registry, "check_signaling", return_value=cls.registry
-            )
-        )
-
+class TestRunJobRoute(CommittedHttpCase):
     def open_runjob(self, **params):
         return self.url_open(
             "/queue_job/runjob",

@@ -1,0 +1,315 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Several jobs performed one after another in one request."""
+
+import json
+import threading
+from unittest import mock
+
+from odoo import SUPERUSER_ID, api
+from odoo.sql_db import Cursor
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from odoo.addons.queue_job import run
+from odoo.addons.queue_job.controllers.main import RunJobController
+from odoo.addons.queue_job.delay import chain
+
+from ..controllers.main import ThirdPartyRunJobController
+from .common import CONTROLLER_LOGGER, CommittedHttpCase, CommittedJobCase
+
+
+class RunCase(CommittedJobCase):
+    def setUp(self):
+        super().setUp()
+        # A run commits each job; in tests a single job leaves that to its caller.
+        config = {"test_enable": False}
+        self.startPatcher(mock.patch("odoo.addons.queue_job.executor.config", config))
+        self.startPatcher(
+            mock.patch.object(
+                self.registry, "check_signaling", return_value=self.registry
+            )
+        )
+        self.model_class = type(self.env["test.queue.job"])
+
+    def delay_many(self, *calls):
+        return [self.delay(*call) for call in calls]
+
+    def perform(self, uuids, controller=RunJobController, **options):
+        with self.registry.cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            return controller.run(env, uuids, **options)
+
+    def outcomes(self, report):
+        return {uuid: outcome for uuid, outcome, _seconds in report.outcomes}
+
+    def states(self, uuids):
+        return [self.columns(uuid, "state")["state"] for uuid in uuids]
+
+
+@tagged("post_install", "-at_install")
+class TestRuns(RunCase):
+    def test_jobs_run_in_order(self):
+        ran = []
+        uuids = self.delay_many(*(("return_value", number) for number in (3, 1, 2)))
+        with mock.patch.object(
+            self.model_class, "return_value", lambda records, value: ran.append(value)
+        ):
+            report = self.perform(uuids)
+        self.assertEqual(ran, [3, 1, 2])
+        self.assertEqual([uuid for uuid, _outcome, _seconds in report.outcomes], uuids)
+        self.assertEqual(set(self.outcomes(report).values()), {run.DONE})
+        self.assertEqual(report.left, [])
+        self.assertEqual(self.states(uuids), ["done"] * 3)
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_report_tells_each_outcome(self):
+        uuids = self.delay_many(
+            ("testing_method",),
+            ("raise_error", "value"),
+            ("raise_retryable",),
+            ("write_name", "x"),
+        )
+        self.move(uuids[3], "cancelled")
+        report = self.perform([*uuids, "no such uuid"])
+        self.assertEqual(
+            self.outcomes(report),
+            {
+                uuids[0]: run.DONE,
+                uuids[1]: run.FAILED,
+                uuids[2]: run.POSTPONED,
+                uuids[3]: run.REFUSED,
+                "no such uuid": run.REFUSED,
+            },
+        )
+        self.assertEqual(self.states(uuids), ["done", "failed", "pending", "cancelled"])
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_failure_undoes_its_own_job_only(self):
+        uuids = self.delay_many(
+            ("write_name", "of the first"),
+            ("write_name_then_raise", "of the second", "value"),
+            ("testing_method",),
+        )
+        self.perform(uuids)
+        self.assertEqual(self.states(uuids), ["done", "failed", "done"])
+        self.assertEqual(self.name_of_record(), "of the first")
+
+    def test_commit_of_one_job_starts_the_next(self):
+        seen = []
+        uuids = self.delay_many(
+            ("return_value", 0), ("return_value", 1), ("return_value", 2)
+        )
+        with mock.patch.object(
+            self.model_class,
+            "return_value",
+            lambda records, value: seen.append(self.states(uuids)),
+        ):
+            self.perform(uuids)
+        self.assertEqual(
+            seen,
+            [
+                ["started", "enqueued", "enqueued"],
+                ["done", "started", "enqueued"],
+                ["done", "done", "started"],
+            ],
+        )
+
+    def test_one_commit_for_each_job_and_one_to_begin(self):
+        uuids = self.delay_many(*[("testing_method",)] * 10)
+        commits = []
+        commit = Cursor.commit
+
+        def counting_commit(cursor):
+            commits.append(cursor)
+            return commit(cursor)
+
+        with mock.patch.object(Cursor, "commit", counting_commit):
+            self.perform(uuids)
+        self.assertEqual(self.states(uuids), ["done"] * 10)
+        # The cursor itself commits once more when it closes: nothing is left to write.
+        self.assertLessEqual(len(commits), 12)
+
+    def test_time_budget_leaves_the_rest_enqueued(self):
+        now = [0.0]
+
+        def slow(records, value):
+            now[0] += 0.3
+
+        uuids = self.delay_many(*(("return_value", number) for number in range(4)))
+        with (
+            mock.patch("odoo.addons.queue_job.executor.time.monotonic", lambda: now[0]),
+            mock.patch.object(self.model_class, "return_value", slow),
+        ):
+            report = self.perform(uuids, budget=0.5)
+        self.assertEqual(list(self.outcomes(report)), uuids[:2])
+        self.assertEqual(report.left, uuids[2:])
+        self.assertEqual(self.states(uuids), ["done", "done", "enqueued", "enqueued"])
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_failure_ends_a_sequential_run(self):
+        uuids = self.delay_many(("raise_error", "value"), ("testing_method",))
+        report = self.perform(uuids, stop_at_failure=True)
+        self.assertEqual(self.outcomes(report), {uuids[0]: run.FAILED})
+        self.assertEqual(report.left, uuids[1:])
+        self.assertEqual(self.states(uuids), ["failed", "enqueued"])
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_job_cancelled_while_the_one_before_runs_is_refused(self):
+        uuids = self.delay_many(("return_value", 0), ("write_name", "not to be"))
+        with mock.patch.object(
+            self.model_class,
+            "return_value",
+            lambda records, value: self.move(uuids[1], "cancelled"),
+        ):
+            report = self.perform(uuids)
+        self.assertEqual(
+            self.outcomes(report), {uuids[0]: run.DONE, uuids[1]: run.REFUSED}
+        )
+        self.assertEqual(self.states(uuids), ["done", "cancelled"])
+        self.assertEqual(self.name_of_record(), "one")
+
+    def test_dependents_are_released(self):
+        with self.new_env() as env:
+            parent, child = (
+                self.record_in(env).delayable().testing_method() for _ in "ab"
+            )
+            chain(parent, child).delay()
+            uuids = [delayable._generated_job.uuid for delayable in (parent, child)]
+        self.move(uuids[0], "enqueued")
+        other = self.delay("testing_method")
+        self.perform([uuids[0], other])
+        self.assertEqual(self.states([*uuids, other]), ["done", "pending", "done"])
+
+    def test_each_job_passes_through_the_overrides(self):
+        journal = []
+        self.patch(ThirdPartyRunJobController, "third_party_journal", journal)
+        uuids = self.delay_many(("testing_method",), ("testing_method",))
+        self.perform(uuids, ThirdPartyRunJobController)
+        self.assertEqual(
+            journal,
+            [
+                (step, uuid)
+                for uuid in uuids
+                for step in ("run", "try", "tried", "dependents")
+            ],
+        )
+
+
+@tagged("post_install", "-at_install")
+class TestNothingLeaks(RunCase):
+    """Between two jobs of a run all is as between two requests."""
+
+    def perform_two(self, first, second):
+        uuids = self.delay_many(("return_value", 1), ("without_docstring",))
+        with (
+            mock.patch.object(self.model_class, "return_value", first),
+            mock.patch.object(self.model_class, "without_docstring", second),
+            mute_logger(CONTROLLER_LOGGER),
+        ):
+            self.perform(uuids)
+        return self.states(uuids)
+
+    def test_attributes_of_the_thread(self):
+        def first(records, value):
+            threading.current_thread().left_by_a_job = True
+
+        def second(records):
+            seen.append(hasattr(threading.current_thread(), "left_by_a_job"))
+
+        seen = []
+        self.perform_two(first, second)
+        self.assertEqual(seen, [False])
+
+    def test_hooks_after_the_commit_run_with_their_own_job(self):
+        def first(records, value):
+            records.env.cr.postcommit.add(lambda: seen.append("hook"))
+
+        def second(records):
+            seen.append("second")
+
+        seen = []
+        self.perform_two(first, second)
+        self.assertEqual(seen, ["hook", "second"])
+
+    def test_hooks_of_a_failed_job_are_dropped(self):
+        def first(records, value):
+            records.env.cr.postcommit.add(lambda: seen.append("hook"))
+            raise ValueError
+
+        def second(records):
+            seen.append("second")
+
+        seen = []
+        self.assertEqual(self.perform_two(first, second), ["failed", "done"])
+        self.assertEqual(seen, ["second"])
+
+    def test_values_of_a_failed_job_are_not_cached(self):
+        def first(records, value):
+            records.name = "never written"
+            raise ValueError
+
+        def second(records):
+            seen.append(records.name)
+
+        seen = []
+        self.perform_two(first, second)
+        self.assertEqual(seen, ["one"])
+
+    def test_user_and_context(self):
+        def first(records, value):
+            env = (
+                records.with_user(user_id)
+                .with_context(lang="en_US", kept_key="first")
+                .env
+            )
+            env["test.queue.job"].browse(self.record_id).with_delay(
+                eta=60
+            ).testing_method()
+
+        def second(records):
+            seen.append((records.env.uid, records.env.context.get("kept_key")))
+            seen.append(records.env.transaction.default_env.uid)
+
+        seen = []
+        user_id = self.env.ref("base.user_admin").id
+        self.assertEqual(self.perform_two(first, second), ["done", "done"])
+        self.assertEqual(seen, [(SUPERUSER_ID, None), SUPERUSER_ID])
+
+
+@tagged("post_install", "-at_install")
+class TestRunRoute(CommittedHttpCase, RunCase):
+    def test_report_is_answered_to_who_accepts_json(self):
+        uuids = self.delay_many(*[("testing_method",)] * 3)
+        response = self.url_open(
+            run.RUNJOB_PATH,
+            params={"job_uuid": uuids[0], "run": ",".join(uuids[1:])},
+            headers={
+                run.DATABASE_HEADER: self.registry.db_name,
+                "Accept": run.REPORT_TYPE,
+            },
+        )
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(
+            [
+                (uuid, outcome)
+                for uuid, outcome, _seconds in json.loads(response.text)["outcomes"]
+            ],
+            [(uuid, run.DONE) for uuid in uuids],
+        )
+        self.assertEqual(self.states(uuids), ["done"] * 3)
+
+    @mute_logger(CONTROLLER_LOGGER, "odoo.http")
+    def test_failed_job_is_a_report_too(self):
+        [uuid] = self.delay_many(("raise_error", "value"))
+        response = self.url_open(
+            run.RUNJOB_PATH,
+            params={"job_uuid": uuid},
+            headers={
+                run.DATABASE_HEADER: self.registry.db_name,
+                "Accept": run.REPORT_TYPE,
+            },
+        )
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(
+            run.Report.loads(response.text).outcomes[0][:2], (uuid, run.FAILED)
+        )
