@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-from . import bench_options, progress
+from . import progress
 from .bootstrap import enter_venv
 from .errors import SetupError
 
@@ -151,8 +151,6 @@ def provision_parser():
 
 
 COMMANDS = {
-    "bench": (lambda: bench_options.bench_parser(add_options), ".bench"),
-    "chaos": (lambda: bench_options.chaos_parser(add_options), ".chaos"),
     "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
     "run": (run_parser, ".serving"),
