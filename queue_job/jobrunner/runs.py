@@ -109,7 +109,7 @@ class Backoff:
 
         :param severe: nobody was there to answer: wait from the first time on
         """
-        if began <= self._failed_at:
+        if began < self._failed_at:
             return False
         self._failed_at = now
         self.failures += 1

@@ -12,3 +12,10 @@ from . import test_jobrunner_channels
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_tree
 from . import test_jobrunner_database
+from . import test_jobrunner_backlog
+from . import test_jobrunner_runs
+from . import test_jobrunner_session
+from . import test_jobrunner_config
+from . import test_jobrunner_dispatch
+from . import test_jobrunner_runner
+from . import test_jobrunner_server

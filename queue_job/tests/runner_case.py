@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What tests of the runner share: committed jobs, and a session over them."""
 
+import select
 import uuid
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -99,6 +100,17 @@ class RunnerCase(BaseCase):
             self._db = Database(self.db_name)
             self.addCleanup(self._db.close)
         return self._db
+
+    def heard(self, db, count=1):
+        """Wait until ``count`` jobs were told of, or with 0 until channels changed."""
+        uuids, changed = db.hear()
+        while len(uuids) < count or not (count or changed):
+            ready, _w, _x = select.select([db.conn], [], [], 10)
+            self.assertTrue(ready, f"told of {uuids} only")
+            more, changed_too = db.hear()
+            uuids |= more
+            changed |= changed_too
+        return uuids, changed
 
     def session(self, config="root:9", now=1000.0, **options):
         """Return a loaded session; what it sends is in ``self.sent``."""

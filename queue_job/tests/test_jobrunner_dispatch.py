@@ -1,0 +1,194 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import base64
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from odoo.tests import BaseCase
+from odoo.tests.common import _super_send
+
+from ..jobrunner import dispatch, runner
+from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Address, Dispatcher, Request
+from ..run import DONE, RUNJOB_PATH, Report, signature
+
+REPORT = Report([["a", DONE, 0.5]], ["b"]).dumps()
+
+
+class FakeOdoo:
+    """An HTTP server that answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self):
+        self.status, self.body = 200, REPORT
+        self.asked = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self.came = threading.Semaphore(0)
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                fake.asked.append((self.path, dict(self.headers)))
+                fake.came.release()
+                fake.hold.wait(20)
+                if fake.status is None:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                body = fake.body.encode()
+                self.send_response(fake.status)
+                self.send_header("Location", "http://elsewhere.invalid/")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.hold.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class DispatchCase(BaseCase):
+    @classmethod
+    def _request_handler(cls, s, r, /, **kw):
+        """Let requests through: Odoo's guard against external ones cannot read a pair of timeouts."""
+        return _super_send(s, r, **kw)
+
+    def setUp(self):
+        super().setUp()
+        self.odoo = FakeOdoo()
+        self.addCleanup(self.odoo.close)
+
+    def ask(self, request=None, **address):
+        address = Address(**{"host": "127.0.0.1", "port": self.odoo.port, **address})
+        with dispatch.new_http_session(address) as http:
+            return dispatch.ask(http, address, request or Request("db", ("a",)))
+
+
+class TestRequest(DispatchCase):
+    def test_single_job_is_asked_as_ever(self):
+        url = Address("https", "example.com", "8069").url(RUNJOB_PATH, ["a"])
+        self.assertEqual(url, "https://example.com:8069/queue_job/runjob?job_uuid=a")
+
+    def test_run(self):
+        url = Address().url(RUNJOB_PATH, ["a", "b&", "c"], sequential=True)
+        query = parse_qs(urlsplit(url).query)
+        self.assertEqual(query, {"job_uuid": ["a"], "run": ["b&,c"], "sequential": ["1"]})
+
+    def test_ipv6(self):
+        self.assertIn("http://[::1]:8069/", Address(host="::1").url(RUNJOB_PATH, ["a"]))
+
+    def test_headers(self):
+        answer = self.ask(Request("my db", ("a", "b"), secret="s3"), user="me", password="pw")
+        self.assertEqual(answer.report.left, ["b"])
+        _path, headers = self.odoo.asked[0]
+        self.assertEqual(headers["X-Odoo-Database"], "my db")
+        self.assertEqual(headers["Accept"], "application/json")
+        self.assertEqual(headers["X-Queue-Job-Signature"], signature("s3", "my db", ("a", "b")))
+        self.assertEqual(headers["Authorization"], "Basic " + base64.b64encode(b"me:pw").decode())
+
+    def test_without_user_and_secret(self):
+        self.ask()
+        _path, headers = self.odoo.asked[0]
+        self.assertNotIn("Authorization", headers)
+        self.assertNotIn("X-Queue-Job-Signature", headers)
+
+    def test_async_http_get_asks_for_one_job(self):
+        runner._async_http_get("http", "127.0.0.1", self.odoo.port, None, None, "db", "u")
+        self.assertTrue(self.odoo.came.acquire(timeout=10))
+        self.assertEqual(self.odoo.asked[0][0], "/queue_job/runjob?job_uuid=u")
+
+
+class TestAnswers(DispatchCase):
+    def test_what_answers_mean(self):
+        for status, body, kind in (
+            (200, REPORT, None),
+            (200, "", ANSWERED),
+            (200, "<html>", ANSWERED),
+            (200, "[]", ANSWERED),
+            (303, "", ANSWERED),
+            (401, "", ANSWERED),
+            (404, "", ANSWERED),
+            (500, "", ANSWERED),
+            (502, "", GATEWAY),
+            (503, "", GATEWAY),
+            (504, "", GATEWAY),
+            (None, "", BROKEN),
+        ):
+            with self.subTest(status=status, body=body):
+                self.odoo.status, self.odoo.body = status, body
+                answer = self.ask()
+                self.assertEqual(answer.kind, kind)
+                if kind:
+                    self.assertIsNone(answer.report)
+                    self.assertTrue(answer.error)
+
+    def test_who_cannot_be_reached(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+            for address in ({"port": port}, {"host": "no-such-host.invalid"}):
+                with self.subTest(**address):
+                    answer = self.ask(**address)
+                    self.assertEqual(answer.kind, UNREACHABLE)
+                    self.assertIn("host", answer.hint)
+
+    def test_hints_say_what_to_check(self):
+        self.odoo.status = 401
+        self.assertIn("http_auth_user", self.ask().hint)
+        self.odoo.status = 404
+        self.assertIn("server_wide_modules", self.ask().hint)
+
+
+class TestDispatcher(DispatchCase):
+    def dispatcher(self, **options):
+        self.woken = threading.Semaphore(0)
+        address = Address(host="127.0.0.1", port=self.odoo.port)
+        dispatcher = Dispatcher(address, self.woken.release, **options)
+        self.addCleanup(dispatcher.close)
+        return dispatcher
+
+    def wait(self, count):
+        for _ in range(count):
+            self.assertTrue(self.woken.acquire(timeout=10))
+
+    def test_requests_stay_open_until_they_are_answered(self):
+        self.odoo.hold.clear()
+        dispatcher = self.dispatcher()
+        requests = [Request("db", (str(number),)) for number in range(3)]
+        for request in requests:
+            dispatcher.send(request)
+        for _ in requests:
+            self.assertTrue(self.odoo.came.acquire(timeout=10))
+        self.assertEqual((dispatcher.open_count, dispatcher.answers()), (3, []))
+        self.odoo.hold.set()
+        self.wait(3)
+        answers = dispatcher.answers()
+        self.assertEqual({answer.request for answer in answers}, set(requests))
+        self.assertEqual(dispatcher.open_count, 0)
+
+    def test_pool_is_bounded_and_used_again(self):
+        dispatcher = self.dispatcher(limit=2)
+        self.odoo.hold.clear()
+        for number in range(5):
+            dispatcher.send(Request("db", (str(number),)))
+        self.assertEqual(dispatcher._threads, 2)
+        self.assertLess(dispatcher.room, 1)
+        self.odoo.hold.set()
+        self.wait(5)
+        self.assertEqual(len(dispatcher.answers()), 5)
+        self.assertEqual(dispatcher._threads, 2)
+
+    def test_idle_thread_is_used_before_a_new_one(self):
+        dispatcher = self.dispatcher()
+        for number in range(3):
+            dispatcher.send(Request("db", (str(number),)))
+            self.wait(1)
+            dispatcher.answers()
+        self.assertEqual(dispatcher._threads, 1)

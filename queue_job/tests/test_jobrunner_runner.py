@@ -1,0 +1,329 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import gc
+import os
+import threading
+import time
+from unittest.mock import patch
+
+from odoo.tests import BaseCase, tagged
+from odoo.tests.common import _super_send
+from odoo.tools import config
+
+from ..jobrunner import runner as runner_module
+from ..jobrunner.database import Database, MasterElectionLost
+from ..jobrunner.runner import QueueJobRunner
+from ..run import DONE, Report
+from .runner_case import RunnerCase
+from .test_jobrunner_dispatch import FakeOdoo
+
+RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
+
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+class TestLife(BaseCase):
+    def test_doors(self):
+        for name in (
+            *("QueueJobRunner", "Database", "MasterElectionLost", "SELECT_TIMEOUT"),
+            *("ERROR_RECOVERY_DELAY", "PG_ADVISORY_LOCK_ID", "_channels", "_odoo_now"),
+            *("_connection_info_for", "_async_http_get"),
+        ):
+            self.assertTrue(hasattr(runner_module, name), name)
+        self.assertEqual(runner_module.SELECT_TIMEOUT, 60)
+        self.assertEqual(runner_module.ERROR_RECOVERY_DELAY, 5)
+        self.assertEqual(runner_module._odoo_now().microsecond, 0)
+
+    def test_descriptors_are_closed_with_the_runner(self):
+        """Without the help of the garbage collector."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        runner = QueueJobRunner.from_environ_or_config()
+        reader, writer = runner._stop_pipe
+        self.assertTrue(is_open(reader) and is_open(writer))
+        del runner
+        self.assertFalse(is_open(reader) or is_open(writer))
+
+    def test_descriptors_that_somebody_closed_already(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        for descriptor in runner._stop_pipe:
+            os.close(descriptor)
+        with patch("sys.unraisablehook") as hook:
+            del runner
+        hook.assert_not_called()
+
+    def test_stop_ends_a_sleep(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        sleeper = threading.Thread(target=runner.sleep, args=(60,))
+        sleeper.start()
+        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
+            runner.stop()
+        sleeper.join(10)
+        self.assertFalse(sleeper.is_alive())
+        self.assertIn("graceful stop requested", logs.output[0])
+
+    def test_answers_do_not_end_a_sleep(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        runner._waker.wake()
+        began = time.monotonic()
+        runner.sleep(0.05)
+        self.assertGreaterEqual(time.monotonic() - began, 0.05)
+
+    def test_stop_ends_the_recovery_delay(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        failed = threading.Event()
+
+        def fail():
+            failed.set()
+            raise ValueError("no databases today")
+
+        runner.initialize_databases = fail
+        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
+            thread = threading.Thread(target=runner.run)
+            thread.start()
+            self.assertTrue(failed.wait(10))
+            runner.stop()
+            thread.join(10)
+        self.assertFalse(thread.is_alive())
+        text = "\n".join(logs.output)
+        for line in ("starting", "no databases today", "graceful stop requested", "stopped"):
+            self.assertIn(line, text)
+
+    def test_database_names(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        for value, names in ((["a", "b"], ["a", "b"]), ("a, b", ["a", "b"])):
+            with patch.dict(config.options, {"db_name": value}):
+                self.assertEqual(runner.get_db_names(), names)
+        with (
+            patch.dict(config.options, {"db_name": []}),
+            patch("odoo.service.db.list_dbs", return_value=["x"]) as list_dbs,
+        ):
+            self.assertEqual(runner.get_db_names(), ["x"])
+        list_dbs.assert_called_once_with(True)
+
+
+@tagged("post_install", "-at_install")
+class TestDatabases(RunnerCase):
+    def runner(self, *names, channels="root:4", port=1):
+        runner = QueueJobRunner(
+            host="127.0.0.1", port=port, channel_config_string=channels
+        )
+        runner.get_db_names = lambda: list(self.names)
+        self.names = names or (self.db_name,)
+        self.addCleanup(runner.close_databases)
+        return runner
+
+    def test_initialize(self):
+        uuid = self.job()
+        runner = self.runner()
+        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
+            runner.initialize_databases()
+        self.assertIn(f"queue job runner ready for db {self.db_name}", logs.output[-1])
+        self.assertIsInstance(runner.db_by_name[self.db_name], Database)
+        session = runner._sessions[self.db_name]
+        self.assertIsNotNone(session.tree.job(uuid, self.db_name))
+        runner.close_databases()
+        self.assertEqual(runner.db_by_name, {})
+
+    def test_election_that_is_lost_leaves_the_others(self):
+        runner = self.runner(self.db_name, "other")
+        winner = self.database()
+
+        def database(name):
+            if name == "other":
+                raise MasterElectionLost("could not acquire master runner lock on other")
+            return winner
+
+        with patch.object(runner_module, "Database", side_effect=database):
+            runner.initialize_databases()
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+        self.assertLess(abs(runner._look_at["other"] - time.time() - 5), 1)
+
+    def test_lost_election_is_tried_again(self):
+        winner = self.database()
+        runner = self.runner()
+        runner.initialize_databases()
+        self.assertEqual(runner.db_by_name, {})
+        winner.close()
+        runner._look_at[self.db_name] = 0
+        runner._look_after_databases()
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+
+    def test_broken_database_leaves_the_others(self):
+        runner = self.runner(self.db_name, "no such database")
+        with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
+            runner.initialize_databases()
+        self.assertIn("no such database", logs.output[0])
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+        with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
+            runner._open("no such database")
+
+    def test_b31_database_is_found_while_the_runner_lives(self):
+        self.names = ()
+        runner = self.runner()
+        self.names = ()
+        runner.initialize_databases()
+        self.assertEqual(runner.db_by_name, {})
+        self.assertLessEqual(runner._wakeup_time(), time.time() + 30)
+        self.names = (self.db_name,)
+        runner._look_for_databases_at = 0
+        runner._look_after_databases()
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+
+    def test_b31_addon_is_found_while_the_runner_lives(self):
+        runner = self.runner()
+        with patch.object(Database, "_has_queue_job", return_value=False):
+            runner.initialize_databases()
+        self.assertEqual(runner.db_by_name, {})
+        self.assertLessEqual(runner._look_at[self.db_name], time.time() + 30)
+        runner._look_at[self.db_name] = 0
+        runner._look_after_databases()
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+
+    def test_dropped_database_is_forgotten(self):
+        runner = self.runner()
+        runner.initialize_databases()
+        self.names = ()
+        runner._look_for_databases_at = 0
+        runner._look_after_databases()
+        self.assertEqual((runner.db_by_name, runner._look_at), ({}, {}))
+
+    def test_b30_lost_connection_is_noticed_and_replaced(self):
+        """The backend is gone: the session ends, a new one is elected, nothing is lost."""
+        runner = self.runner()
+        runner.initialize_databases()
+        backend = runner.db_by_name[self.db_name].conn.get_backend_pid()
+        self.sql("SELECT pg_terminate_backend(%s)", backend)
+        uuid = self.job()
+        with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+            while self.db_name in runner.db_by_name:
+                runner.process_notifications()
+        runner._look_at[self.db_name] = 0
+        runner._look_after_databases()
+        self.assertIsNotNone(runner._sessions[self.db_name].tree.job(uuid, self.db_name))
+
+    def test_without_configuration_the_largest_record_counts(self):
+        runner = self.runner(channels="")
+        self.assertEqual(runner._stated, {})
+        runner.initialize_databases()
+        root = runner.channel_manager.get_channel_by_name("root")
+        session = runner._sessions[self.db_name]
+        session.tree.root.capacity = 7
+        runner._share_root_capacity()
+        self.assertEqual(root.capacity, 7)
+
+
+@tagged("post_install", "-at_install")
+class TestLoop(RunnerCase):
+    """A whole runner against a server that answers like a worker."""
+
+    @classmethod
+    def _request_handler(cls, s, r, /, **kw):
+        return _super_send(s, r, **kw)
+
+    def setUp(self):
+        super().setUp()
+        self.odoo = FakeOdoo()
+        self.addCleanup(self.odoo.close)
+        self.runner = QueueJobRunner(
+            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
+        )
+        self.runner.get_db_names = lambda: [self.db_name]
+
+    def start(self):
+        thread = threading.Thread(target=self.runner.run)
+        ready = threading.Event()
+        self.runner.on_round = lambda runner: ready.set()
+        thread.start()
+        self.addCleanup(thread.join, 20)
+        self.addCleanup(self.runner.stop)
+        self.assertTrue(ready.wait(20))
+        return thread
+
+    def wait_until(self, condition):
+        """Wait for rounds of the runner until ``condition`` holds."""
+        done = threading.Event()
+        self.runner.on_round = lambda runner: condition() and done.set()
+        self.runner._waker.wake()
+        self.assertTrue(done.wait(20))
+
+    def test_job_is_sent_and_its_slot_freed(self):
+        self.start()
+        uuid = self.job()
+        self.assertTrue(self.odoo.came.acquire(timeout=20))
+        self.assertIn(uuid, self.odoo.asked[-1][0])
+        session = self.runner._sessions[self.db_name]
+        self.wait_until(lambda: uuid not in session.carried)
+
+    def test_stop_lets_go_of_everything(self):
+        self.odoo.hold.clear()
+        thread = self.start()
+        uuid = self.job()
+        self.assertTrue(self.odoo.came.acquire(timeout=20))
+        self.runner.stop()
+        thread.join(20)
+        self.assertFalse(thread.is_alive())
+        self.assertEqual(self.value(uuid), "pending")
+        self.database()
+
+    def test_other_runner_takes_over(self):
+        self.start()
+        second = QueueJobRunner(
+            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
+        )
+        second.get_db_names = lambda: [self.db_name]
+        self.addCleanup(second.close_databases)
+        second.initialize_databases()
+        self.assertEqual(second.db_by_name, {})
+        first = self.runner.db_by_name[self.db_name]
+        # As PostgreSQL does when the process of the runner is killed.
+        self.sql("SELECT pg_terminate_backend(%s)", first.conn.get_backend_pid())
+        deadline = time.monotonic() + 10
+        while not second.db_by_name and time.monotonic() < deadline:
+            second._open(self.db_name)
+        self.assertEqual(list(second.db_by_name), [self.db_name])
+
+    def test_drain_needs_few_requests_and_statements(self):
+        """Runs pay: the count of requests is far below the count of jobs."""
+        uuids = {self.job() for _ in range(200)}
+
+        def answer(path):
+            asked = path.partition("?")[2].replace("job_uuid=", "").replace("&run=", ",")
+            report = Report()
+            for uuid in asked.split(","):
+                self.update(uuid, state="done", conn=self.worker)
+                report.add(uuid, DONE, 0.001)
+            return report.dumps()
+
+        self.worker = self.connect()
+        lock = threading.Lock()
+
+        class Asked(list):
+            def append(asked, item):  # noqa: N805 self is the test
+                with lock:
+                    self.odoo.body = answer(item[0])
+                    list.append(asked, item)
+
+        self.odoo.asked = Asked()
+        runner = QueueJobRunner(
+            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:1"
+        )
+        runner.get_db_names = lambda: [self.db_name]
+        self.runner = runner
+        self.start()
+
+        def drained():
+            return not self.sql(
+                "SELECT 1 FROM queue_job WHERE state <> 'done' AND uuid = ANY(%s)",
+                list(uuids),
+                conn=looker,
+            )
+
+        looker = self.connect()
+        self.wait_until(drained)
+        self.assertLess(len(self.odoo.asked), 20)

@@ -1,0 +1,183 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import os
+import signal
+import sys
+from unittest.mock import MagicMock, patch
+
+from odoo.service import server as odoo_server
+from odoo.tests import BaseCase
+from odoo.tools import config
+
+from .. import jobrunner
+from ..jobrunner import __main__ as standalone
+from ..jobrunner import server
+
+JOBRUNNER_LOGGER = "odoo.addons.queue_job.jobrunner"
+ENABLED = {"ODOO_QUEUE_JOB_CHANNELS": "root:4"}
+DISABLED = {"ODOO_QUEUE_JOB_CHANNELS": "root:0"}
+
+
+class TestThreadedServer(BaseCase):
+    def setUp(self):
+        super().setUp()
+        self.thread = MagicMock()
+        for patcher in (
+            patch.object(server, "QueueJobRunnerThread", return_value=self.thread),
+            patch.object(server, "runner_thread", None),
+            patch.dict(config.options, {"stop_after_init": False, "test_enable": False}),
+            patch.dict("os.environ", ENABLED),
+            patch("odoo.service.server.set_limit_memory_hard"),
+            patch("odoo.service.server.signal.signal"),
+            patch.object(odoo_server.ThreadedServer, "http_spawn"),
+        ):
+            patcher.start()
+            self.addCleanup(patcher.stop)
+        self.server = odoo_server.ThreadedServer(None)
+
+    def test_thread_is_started_and_stopped_with_the_server(self):
+        with self.assertLogs(JOBRUNNER_LOGGER, 20) as logs:
+            self.server.start()
+        self.assertEqual(
+            logs.output[0].partition(":")[2],
+            f"{JOBRUNNER_LOGGER}:starting jobrunner thread (in threaded server)",
+        )
+        self.thread.start.assert_called_once()
+        self.assertIs(jobrunner.runner_thread, self.thread)
+        order = []
+        self.thread.stop.side_effect = lambda: order.append("stop")
+        self.thread.join.side_effect = lambda: order.append("join")
+        with patch.object(
+            odoo_server.CommonServer, "stop", side_effect=lambda: order.append("server"), create=True
+        ), patch("odoo.service.server.sql_db.close_all"), patch("logging.shutdown"):
+            self.server.stop()
+        self.assertEqual(order, ["stop", "server", "join"])
+        self.assertIsNone(jobrunner.runner_thread)
+
+    def test_not_started(self):
+        for options, environ, stop in (
+            ({"stop_after_init": True}, ENABLED, False),
+            ({}, ENABLED, True),
+            ({}, DISABLED, False),
+        ):
+            with patch.dict(config.options, options), patch.dict("os.environ", environ):
+                self.server.start(stop=stop)
+        self.thread.start.assert_not_called()
+
+    def test_disabled_runner_says_why(self):
+        with (
+            patch.dict("os.environ", DISABLED),
+            self.assertLogs(JOBRUNNER_LOGGER, 20) as logs,
+        ):
+            self.server.start()
+        self.assertIn(
+            "jobrunner thread (in threaded server) NOT started, "
+            "because the root channel's capacity is set to 0",
+            logs.output[0],
+        )
+
+
+class TestPreforkServer(BaseCase):
+    def setUp(self):
+        super().setUp()
+        patcher = patch.dict("os.environ", ENABLED)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        self.server = odoo_server.PreforkServer(None)
+        self.server.population = 0
+        self.server.worker_spawn = MagicMock(side_effect=self.spawn)
+        self.spawned = []
+
+    def spawn(self, worker_class, registry):
+        self.spawned.append(worker_class)
+        registry[len(self.spawned)] = MagicMock()
+
+    def process_spawn(self):
+        with patch.dict(config.options, {"http_enable": False, "max_cron_threads": 0}):
+            self.server.process_spawn()
+
+    def test_one_worker_is_spawned_and_respawned(self):
+        self.assertEqual(self.server.jobrunner, {})
+        self.process_spawn()
+        self.process_spawn()
+        self.assertEqual(self.spawned, [server.WorkerJobRunner])
+        self.server.worker_pop(1)
+        self.assertEqual(self.server.jobrunner, {})
+        self.process_spawn()
+        self.assertEqual(len(self.spawned), 2)
+
+    def test_disabled(self):
+        with patch.dict("os.environ", DISABLED):
+            self.process_spawn()
+        self.assertEqual(self.spawned, [])
+
+    def test_server_made_before_the_addon_was_loaded(self):
+        del self.server.jobrunner
+        self.process_spawn()
+        self.server.worker_pop(1)
+        self.assertEqual(self.spawned, [])
+
+
+class TestWorker(BaseCase):
+    def setUp(self):
+        super().setUp()
+        multi = MagicMock()
+        multi.pipe_new.side_effect = os.pipe
+        self.worker = server.WorkerJobRunner(multi)
+        self.worker.pid = os.getpid()
+        self.addCleanup(self.worker.close)
+
+    def test_no_watchdog(self):
+        self.assertIsNone(self.worker.watchdog_timeout)
+
+    def test_signal_stops_the_runner(self):
+        self.worker.signal_handler(signal.SIGINT, None)
+        self.assertFalse(self.worker.alive)
+        self.assertTrue(self.worker.runner._stop)
+
+    def test_cpu_limit_makes_a_new_runner(self):
+        first = self.worker.runner
+        self.worker.signal_time_expired_handler(signal.SIGXCPU, None)
+        self.assertTrue(first._stop)
+        self.assertTrue(self.worker.alive)
+        with patch.object(server, "START_DELAY", 0), patch.object(
+            server.QueueJobRunner, "run", autospec=True
+        ) as run:
+            self.worker.process_work()
+        self.assertIsNot(self.worker.runner, first)
+        run.assert_called_once_with(self.worker.runner)
+
+    def test_stop_ends_the_start_delay(self):
+        self.worker.runner.stop()
+        with patch.object(server, "START_DELAY", 3600), patch.object(server.QueueJobRunner, "run"):
+            self.worker.process_work()
+
+    def test_worker_whose_server_was_killed_stops(self):
+        """Else it keeps the election, and nobody sees that the node is dead."""
+        self.worker.ppid = -1
+        with patch("resource.setrlimit"):
+            self.worker._check_on_round(self.worker.runner)
+        self.assertFalse(self.worker.alive)
+        self.assertTrue(self.worker.runner._stop)
+
+    def test_cpu_limit_is_for_a_piece_of_work(self):
+        self.worker.ppid = os.getppid()
+        with patch("resource.setrlimit") as setrlimit:
+            self.worker._check_on_round(self.worker.runner)
+            self.worker._check_on_round(self.worker.runner)
+        setrlimit.assert_called_once()
+        self.assertTrue(self.worker.alive)
+
+
+class TestStandalone(BaseCase):
+    def test_command_line_counts(self):
+        with (
+            patch.object(sys, "argv", ["jobrunner", "-c", "file.conf"]),
+            patch.object(config, "parse_config") as parse_config,
+            patch.object(standalone, "QueueJobRunner") as runner_class,
+        ):
+            runner_class.from_environ_or_config.side_effect = lambda: (
+                parse_config.assert_called_once() or MagicMock()
+            )
+            standalone.main()
+        self.assertEqual(parse_config.call_args.args, (["-c", "file.conf"],))
+        runner_class.from_environ_or_config.assert_called_once()
