@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
-from . import progress
+from . import guard, progress
 from .cache import SUITE, digest
 from .errors import SetupError
 from .locks import FileLock
@@ -232,6 +233,8 @@ class Embedded:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Not guarded, as the guard could not read its own file as another user.
+            preexec_fn=_end_with_caller,
             **other,
         )
         if done.returncode:
@@ -276,6 +279,10 @@ class Embedded:
             keeper.terminate()
             keeper.wait()
         return None
+
+
+def _end_with_caller():
+    guard.prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _open_to_others(folder):
