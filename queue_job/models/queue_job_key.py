@@ -70,7 +70,9 @@ END;
 $$ LANGUAGE plpgsql;
 
 -- A job that waits without a reservation: an older row, or the second job of
--- a key. The row lock tells the past from the present.
+-- a key. The row lock tells the past from the present; FOR SHARE, because a
+-- weaker lock does not mind a row whose state has changed. The lock is given back
+-- by leaving the block through an exception: a claim is not to wait for it.
 CREATE OR REPLACE FUNCTION queue_job_key_unreserved(
     key_kind text, lock_key text, full_key text, blocking text[], asker text
 ) RETURNS text AS $$
@@ -80,16 +82,22 @@ BEGIN
     IF key_kind = '{IDENTITY}' THEN
         SELECT uuid INTO found FROM queue_job
         WHERE identity_key = full_key AND state IN ({_WAITING_SQL}) AND uuid <> asker
-        ORDER BY id LIMIT 1 FOR KEY SHARE SKIP LOCKED;
+        ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED;
     ELSE
         SELECT uuid INTO found FROM queue_job
         WHERE twin_key = lock_key AND func_string = full_key AND state = ANY(blocking)
           AND uuid <> asker
-        ORDER BY id LIMIT 1 FOR KEY SHARE SKIP LOCKED;
+        ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED;
     END IF;
-    RETURN found;
-EXCEPTION WHEN serialization_failure THEN
-    RETURN NULL;
+    IF found IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RAISE SQLSTATE 'QJ001';
+EXCEPTION
+    WHEN SQLSTATE 'QJ001' THEN
+        RETURN found;
+    WHEN serialization_failure THEN
+        RETURN NULL;
 END;
 $$ LANGUAGE plpgsql;
 

@@ -9,6 +9,7 @@ from . import test_dependencies
 from . import test_failure_messages
 from . import test_import_paths
 from . import test_job
+from . import test_keys
 from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
