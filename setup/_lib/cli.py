@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-from . import progress
+from . import bench_options, progress
 from .bootstrap import enter_venv
 from .errors import SetupError
 
@@ -122,6 +122,32 @@ def run_parser():
     return parser
 
 
+def generate_parser():
+    """Return the parser of ``setup/generate``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/generate",
+        description="Fill a database with jobs of all kinds, to see how the screens bear it.",
+    )
+    parser.add_argument(
+        "--count", type=int, default=1_000_000, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="another one adds other jobs (default: 1)"
+    )
+    parser.add_argument(
+        "--database", default="queue_job_million", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--addons",
+        default="queue_job",
+        metavar="NAME,...",
+        help="addons to install (default: %(default)s)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="drop the database first")
+    add_options(parser)
+    return parser
+
+
 def lint_parser():
     """Return the parser of ``setup/lint``."""
     parser = argparse.ArgumentParser(
@@ -151,6 +177,9 @@ def provision_parser():
 
 
 COMMANDS = {
+    "generate": (generate_parser, ".generate"),
+    "bench": (lambda: bench_options.bench_parser(add_options), ".bench"),
+    "chaos": (lambda: bench_options.chaos_parser(add_options), ".chaos"),
     "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
     "run": (run_parser, ".serving"),

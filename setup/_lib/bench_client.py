@@ -1,0 +1,127 @@
+"""Delays jobs as an addon does, on request: ``bench_client.py DATABASE ODOO-OPTIONS...``.
+
+A script that runs in Odoo's Python. Each line of stdin is a JSON list, a function of this file
+and its arguments; each line of stdout the JSON of what it returns. Only public names of
+queue_job are used. Times are those of the monotonic clock, which all processes share.
+"""
+
+import json
+import sys
+import threading
+import time
+
+MODEL = "queue.job.bench"
+
+
+class Client:
+    """One transaction at a time on one database."""
+
+    def __init__(self, database):
+        from odoo import api
+        from odoo.modules.registry import Registry
+
+        self.cr = Registry(database).cursor()
+        self.env = api.Environment(self.cr, api.SUPERUSER_ID, {})
+        self.thread = threading.current_thread()
+
+    def _counted(self, function):
+        """Return the seconds and queries of a function, what it left to flush included."""
+        self.env.flush_all()
+        self.thread.query_count = self.thread.query_time = 0
+        started = time.monotonic()
+        function()
+        self.env.flush_all()
+        return [time.monotonic() - started, self.thread.query_count]
+
+    def loop(self, count, method="noop", *args, **properties):
+        """Delay jobs one by one."""
+
+        def delay():
+            model = self.env[MODEL]
+            for _number in range(count):
+                getattr(model.with_delay(**properties), method)(*args)
+
+        return self._counted(delay)
+
+    def numbered(self, first, count, properties):
+        """Delay jobs that insert the numbers from ``first`` on."""
+
+        def delay():
+            model = self.env[MODEL]
+            for number in range(first, first + count):
+                model.with_delay(**properties).insert(number, 0.002)
+
+        return self._counted(delay)
+
+    def slow(self, channel, seconds):
+        """Delay one job that holds a channel."""
+        return self._counted(
+            lambda: self.env[MODEL].with_delay(channel=channel).sleep(seconds)
+        )
+
+    def group(self, count):
+        """Delay a group."""
+        return self._counted(lambda: self._new_group(count).delay())
+
+    def graph(self, parents, children):
+        """Delay a group before a group."""
+
+        def delay():
+            self._new_group(parents).on_done(self._new_group(children)).delay()
+
+        return self._counted(delay)
+
+    def _new_group(self, count):
+        from odoo.addons.queue_job.delay import group
+
+        model = self.env[MODEL]
+        return group(*(model.delayable().noop() for _number in range(count)))
+
+    def commit(self):
+        """Commit; return when it began and when it ended."""
+        began = time.monotonic()
+        self.cr.commit()
+        self.env.transaction.reset()
+        return [began, time.monotonic()]
+
+    def rollback(self):
+        self.cr.rollback()
+
+    def latency(self, samples, pause, timeout=120):
+        """Return, for each of some jobs, the seconds from its commit to its end."""
+        return [self._one_latency(pause, timeout) for _sample in range(samples)]
+
+    def _one_latency(self, pause, timeout):
+        time.sleep(pause)
+        job = self.env[MODEL].with_delay(priority=0).noop()
+        uuid = job.uuid
+        self.env.flush_all()
+        began = time.monotonic()
+        self.cr.commit()
+        while time.monotonic() - began < timeout:
+            self.cr.execute("SELECT state FROM queue_job WHERE uuid = %s", (uuid,))
+            state = self.cr.fetchone()[0]
+            self.cr.rollback()
+            if state == "done":
+                break
+            time.sleep(0.001)
+        return time.monotonic() - began
+
+
+def main(argv):
+    """Serve requests until stdin ends."""
+    database, options = argv[1], argv[2:]
+    sys.path.pop(0)
+    # Whatever Odoo prints is not an answer.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    from odoo.tools import config
+
+    config.parse_config(["-d", database, *options], setup_logging=True)
+    client = Client(database)
+    for line in sys.stdin:
+        name, *args = json.loads(line)
+        print(json.dumps(getattr(client, name)(*args)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

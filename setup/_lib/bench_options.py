@@ -1,0 +1,80 @@
+"""Command lines of ``setup/bench`` and ``setup/chaos``. Standard library only."""
+
+import argparse
+
+
+def bench_parser(add_options):
+    """Return the parser of ``setup/bench``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/bench",
+        description="Measure a queue_job on a database and a PostgreSQL server of its own. "
+        "With --addons-path, that of a queue_job, another one than this suite's.",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="only these rows; may be repeated; 'list' shows their names",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1000, help="jobs of a drain (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=100, help="of latency (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=3,
+        help="drains; the median counts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the figures there too ('-': instead of the table)",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="write the table into setup/BENCHMARK.md"
+    )
+    _add_server_options(parser)
+    add_options(parser)
+    return parser
+
+
+def chaos_parser(add_options):
+    """Return the parser of ``setup/chaos``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/chaos",
+        description="Run jobs, kill at random what runs them, and count what was done.",
+    )
+    parser.add_argument("--jobs", type=int, default=2000, help="default: %(default)s")
+    parser.add_argument("--kills", type=int, default=100, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument(
+        "--max-retries",
+        type=int,
+        default=0,
+        help="of each job, 0 for no limit (default)",
+    )
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=30,
+        help="seconds from the last kill to the last job (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-restart", action="store_true", help="never restart PostgreSQL"
+    )
+    _add_server_options(parser)
+    add_options(parser)
+    return parser
+
+
+def _add_server_options(parser):
+    parser.add_argument("--workers", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "--pg-bin",
+        metavar="FOLDER",
+        help="bin folder of the PostgreSQL to start (default: the embedded one)",
+    )

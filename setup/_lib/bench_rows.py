@@ -1,0 +1,347 @@
+"""The rows of figures: what each needs, does, and is to reach.
+
+OCA's figures and the aims are those of the suite's design, section 8: OCA queue_job
+19.0.2.4.0, Odoo 19, PostgreSQL 15, two cores, four prefork workers, ``root:4``.
+"""
+
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import progress
+from .bench_measure import Meter, Sampler, StatementLog, memory
+from .bench_server import READY, RUNNER, BenchServer, Client, script
+from .errors import SetupError
+from .process import Guarded, tail
+
+ADDONS = ("queue_job", "queue_job_bench")
+# Seconds for a drain, per job and at least: OCA needs a fifth of a second in graphs.
+DRAIN_SECONDS, DRAIN_LEAST = 0.3, 60
+WARM_UP = 400
+
+
+@dataclass
+class Figure:
+    """One cell of the table.
+
+    ``reached`` is None where the figure has no aim of its own.
+    """
+
+    row: str
+    what: str
+    oca: str
+    aim: str
+    value: float
+    shown: str
+    reached: bool | None = None
+
+
+class Bench:
+    """The rows on one lab; parts that several rows share are made when first needed."""
+
+    def __init__(self, lab, options):
+        self.lab = lab
+        self.options = options
+        self.figures = []
+        self.details = {}
+        self._server = None
+        self._client = None
+        self._meter = None
+        self._installed = None
+
+    # Parts --------------------------------------------------------------------
+
+    @property
+    def installed(self):
+        """A database with the addons that nobody uses, to copy from."""
+        if self._installed is None:
+            self._installed = self.lab.database("bench", ADDONS)
+        return self._installed
+
+    def close(self):
+        for part in (self._meter, self._client, self._server):
+            if part is not None:
+                part.close() if part is self._meter else part.__exit__()
+        self._meter = self._client = self._server = None
+
+    def _start(self):
+        """Start server and client on a fresh database, and let each worker run jobs."""
+        if self._server is not None:
+            return
+        database = self.lab.copy(self.installed, "bench")
+        channels = "root:%d,root.slow:1" % self.options.workers
+        self._server = BenchServer(
+            self.lab.odoo, database, "bench", workers=self.options.workers, channels=channels
+        )
+        with progress.step("Starting Odoo"):
+            self._server.__enter__()
+            self._server.wait_until_ready()
+            self._client = Client(self.lab.odoo, database)
+            self._meter = Meter(self.lab.cluster, database, self._server)
+            self._server.wait_until_runner_ready()
+            self._client.loop(WARM_UP)
+            self._client.commit()
+            self._drained(WARM_UP)
+
+    def _drained(self, jobs, condition="true"):
+        timeout = max(DRAIN_LEAST, jobs * DRAIN_SECONDS)
+        return self._meter.watch.wait_until_drained(self._server.check, timeout, condition)
+
+    def _add(self, row, what, oca, aim, value, unit, reached=None, digits=1):
+        shown = "%.*f %s" % (digits, value, unit)
+        self.figures.append(Figure(row, what, oca, aim, value, shown.strip(), reached))
+
+    # Rows ---------------------------------------------------------------------
+
+    def drain(self):
+        """Drain no-op jobs that wait: rate, transactions, processor time, queries."""
+        self._start()
+        jobs = self.options.jobs
+        costs = [self._drain(jobs) for _number in range(self.options.repeat)]
+        costs.sort(key=lambda cost: cost.seconds)
+        median = costs[len(costs) // 2]
+        self.rate = jobs / median.seconds
+        each = {
+            name: statistics.median(cost.per_job(jobs)[name] for cost in costs)
+            for name in median.per_job(jobs)
+        }
+        best = jobs / costs[0].seconds
+        add = self._add
+        add("drain", "no-op jobs done per second, %s waiting" % jobs, "86", ">= 860",
+            self.rate, "(best %.0f)" % best, self.rate >= 860, 0)
+        add("drain", "PostgreSQL transactions per job", "17.4", "<= 2",
+            each["transactions"], "", each["transactions"] <= 2, 2)
+        add("drain", "CPU of the Odoo processes per job", "12.7 ms", "<= 2 ms",
+            each["odoo_cpu"] * 1000, "ms", each["odoo_cpu"] <= 0.002, 2)
+        add("drain", "  of that the runner", "", "", each["runner_cpu"] * 1000, "ms", None, 2)
+        add("drain", "CPU of PostgreSQL per job", "7.0 ms", "<= 1 ms",
+            each["pg_cpu"] * 1000, "ms", each["pg_cpu"] <= 0.001, 2)
+        add("drain", "requests per job", "", "", each["requests"], "", None, 3)
+        self.details["drain"] = [{**cost.per_job(jobs), "rate": jobs / cost.seconds}
+                                 for cost in costs]
+
+    def _drain(self, jobs):
+        self._client.loop(jobs)
+        with self._meter.measure() as cost:
+            began, _ended = self._client.commit()
+            ended = self._drained(jobs)
+        cost.seconds = ended - began
+        return cost
+
+    def queries(self):
+        """Count the statements of a drain, in PostgreSQL's log."""
+        self._start()
+        jobs = self.options.jobs
+        self._client.loop(jobs)
+        cost = self._logged_drain(jobs)
+        self._add("queries", "queries per job", "", "", cost.queries / jobs, "", None, 2)
+        self.details["queries"] = {
+            statement: {"per_job": count / jobs, "ms_per_job": cost.times[statement] / jobs}
+            for statement, count in cost.statements.most_common(40)
+        }
+
+    def _logged_drain(self, jobs):
+        from .bench_measure import Cost
+
+        cost = Cost()
+        watch = self._meter.watch
+        log = StatementLog(self.lab.cluster, self._server.database)
+        with log.count(cost, without=watch.pid):
+            self._client.commit()
+            self._drained(jobs)
+        return cost
+
+    def latency(self):
+        """Measure commit to done on an idle server."""
+        self._start()
+        with progress.step("Latency of %d jobs" % self.options.samples):
+            seconds = sorted(self._client.latency(self.options.samples, 0.1))
+        median, late = statistics.median(seconds), seconds[int(len(seconds) * 0.95)]
+        what = "commit of one with_delay to done, idle server"
+        self._add("latency", what + ", median", "20 ms", "<= 10 ms",
+                  median * 1000, "ms", median <= 0.010)
+        self._add("latency", what + ", 95th", "94 ms", "<= 20 ms",
+                  late * 1000, "ms", late <= 0.020)
+        self.idle_latency = median
+
+    def delay(self):
+        """Delay jobs in a loop, and in a group."""
+        self._start()
+        jobs = 1000
+        self._client.loop(10)
+        self._client.group(10)
+        loops = sorted(self._discarded("loop", jobs) for _number in range(3))
+        seconds, queries = loops[1]
+        self._add("delay", "with_delay in a loop, 1,000 jobs", "400 /s", ">= 800 /s",
+                  jobs / seconds, "/s", jobs / seconds >= 800, 0)
+        self._add("delay", "with_delay, queries per job", "2", "1",
+                  queries / jobs, "", queries <= jobs * 1.05, 2)
+        groups = sorted(self._discarded("group", jobs) for _number in range(3))
+        seconds, queries = groups[1]
+        self._add("delay", "group(1,000).delay()", "245 to 420 /s", ">= 1,960 /s",
+                  jobs / seconds, "/s", jobs / seconds >= 1960, 0)
+        self._add("delay", "group(1,000).delay(), queries", "2,005", "< 20",
+                  queries, "", queries < 20, 0)
+
+    def _discarded(self, name, *args):
+        result = getattr(self._client, name)(*args)
+        self._client.rollback()
+        return result
+
+    def graph(self):
+        """Store and drain a group before a group."""
+        self._start()
+        half = 500
+        self._client.graph(10, 10)
+        self._client.rollback()
+        seconds, queries = self._client.graph(half, half)
+        self._add("graph", "graph 500 before 500, stored", "5.0 s", "<= 0.25 s",
+                  seconds, "s", seconds <= 0.25, 2)
+        self._add("graph", "graph 500 before 500, queries", "", "", queries, "", None, 0)
+        began, _ended = self._client.commit()
+        rate = 2 * half / (self._drained(2 * half) - began)
+        plain = getattr(self, "rate", 860)
+        # A tenth is noise.
+        self._add("graph", "graph 500 before 500, drained", "4.9 /s", "as jobs without",
+                  rate, "/s", rate >= 0.9 * plain, 0)
+
+    def deaf(self):
+        """Write 20,000 waiting jobs and see how long an urgent job waits."""
+        self._start()
+        self.flood(20_000, "root.slow", holder_seconds=90)
+        watch = self._meter.watch
+        usual = statistics.median(self._client.latency(20, 0.05))
+        worst = []
+        for number in range(3):
+            watch.execute("UPDATE queue_job SET priority = %d WHERE channel = 'root.slow'"
+                          " AND state = 'pending'" % (20 + number))
+            seconds = self._client.latency(40, 0.01)
+            worst.append(max(seconds) - usual)
+        worst = statistics.median(worst)
+        self._add("deaf", "one UPDATE over 20,000 waiting rows, deaf for", "16.7 s", "<= 0.2 s",
+                  worst, "s", worst <= 0.2, 2)
+        watch.execute("UPDATE queue_job SET state = 'cancelled' WHERE channel = 'root.slow'"
+                      " AND state = 'pending'")
+        self._drained(1)
+
+    def flood(self, count, channel, holder_seconds):
+        """Let jobs wait in a channel that one job holds."""
+        self._client.slow(channel, holder_seconds)
+        self._client.commit()
+        time.sleep(0.5)
+        self._client.loop(1, "noop", *())
+        self._client.rollback()
+        with progress.step("Inserting %d waiting jobs" % count):
+            insert_waiting(self._meter.watch, self._template_job(), count, channel)
+
+    def _template_job(self):
+        self._client.loop(1)
+        self._client.commit()
+        self._drained(1, "channel = 'root'")
+        watch = self._meter.watch
+        ((job_id,),) = watch.query("SELECT max(id) FROM queue_job WHERE method_name = 'noop'")
+        return job_id
+
+    def start(self):
+        """Start a runner alone on many waiting jobs."""
+        self.close()
+        small = self._runner_start(200_000)
+        self._add("start", "runner ready with 200,000 waiting", "10.8 s", "<= 2 s",
+                  small["seconds"], "s", small["seconds"] <= 2, 2)
+        self._add("start", "  its memory then", "203 MB", "<= 90 MB",
+                  small["megabytes"], "MB", small["megabytes"] <= 90, 0)
+        self._add("start", "  its memory at most", "", "", small["peak"], "MB", None, 0)
+        big = self._runner_start(1_000_000)
+        self._add("start", "runner ready with 1,000,000 waiting", "", "<= 4 s",
+                  big["seconds"], "s", big["seconds"] <= 4, 2)
+        self._add("start", "  its memory then", "", "<= 180 MB",
+                  big["megabytes"], "MB", big["megabytes"] <= 180, 0)
+        self._add("start", "  its memory at most", "", "", big["peak"], "MB", None, 0)
+
+    def _runner_start(self, count):
+        database = self.lab.copy(self.installed, "bench")
+        with Client(self.lab.odoo, database) as client:
+            client.loop(1)
+            client.commit()
+        from .bench_measure import Watch
+
+        watch = Watch(self.lab.cluster.server, database)
+        with progress.step("Inserting %d waiting jobs" % count):
+            insert_waiting(watch, watch.query("SELECT max(id) FROM queue_job")[0][0], count, "root")
+        watch.close()
+        log = self.lab.cache.log("runner-%s" % database)
+        command = script(self.lab.odoo, RUNNER) + ["-d", database, "--load=base,rpc,web,queue_job"]
+        environment = self.lab.odoo.environment(
+            ODOO_QUEUE_JOB_CHANNELS="root:4", ODOO_QUEUE_JOB_PORT="1"
+        )
+        with (
+            open(log, "w") as output,
+            Guarded(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env=environment) as runner,
+        ):
+            began = _wait_for(log, "jobrunner.runner: starting", runner)
+            pid = _python_below(runner.pid)
+            sampler = Sampler(pid)
+            sampler.start()
+            ready = _wait_for(log, READY % database, runner, 300)
+            # It has begun to send: what it holds is there.
+            time.sleep(1)
+            sampler.stop()
+            megabytes, peak = memory(pid)
+        self.lab.databases.drop(database)
+        return {"seconds": ready - began, "megabytes": megabytes, "peak": peak}
+
+
+def insert_waiting(watch, template_id, count, channel):
+    """Insert pending jobs like one that is stored, without telling anybody.
+
+    Only names of the contract's SQL are used, and whatever other columns there are.
+    """
+    columns = [
+        name
+        for (name,) in watch.query(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'queue_job'"
+            " AND column_name <> 'id' ORDER BY ordinal_position"
+        )
+    ]
+    changed = {
+        "uuid": "gen_random_uuid()::varchar",
+        "state": "'pending'",
+        "channel": "'%s'" % channel,
+        "date_created": "now() AT TIME ZONE 'UTC' + n * interval '1 millisecond'",
+        "date_enqueued": "NULL",
+        "date_started": "NULL",
+        "date_done": "NULL",
+        "eta": "NULL",
+    }
+    values = ", ".join(changed.get(name, "t." + name) for name in columns)
+    watch.execute("ALTER TABLE queue_job DISABLE TRIGGER USER")
+    watch.execute(
+        "INSERT INTO queue_job (%s) SELECT %s FROM queue_job t, generate_series(1, %d) AS n"
+        " WHERE t.id = %d" % (", ".join(columns), values, count, template_id)
+    )
+    watch.execute("ALTER TABLE queue_job ENABLE TRIGGER USER")
+    watch.execute("VACUUM ANALYZE queue_job")
+
+
+def _wait_for(log, text, process, timeout=60):
+    """Return when a text appeared in a log, on the monotonic clock."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and process.poll() is None:
+        if text in Path(log).read_text(errors="replace"):
+            return time.monotonic()
+        time.sleep(0.005)
+    raise SetupError("'%s' was not logged.\n%s" % (text, tail(log)), "The log is in %s." % log)
+
+
+def _python_below(guard):
+    from .bench_measure import tree
+
+    (pid,) = tree(guard) - {guard}
+    return pid
+
+
+# In this order; a name is a method of Bench.
+ROWS = ("drain", "queries", "latency", "delay", "graph", "deaf", "start")

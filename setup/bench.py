@@ -1,0 +1,11 @@
+"""Measure a queue_job: see ``setup/bench --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("bench", sys.argv[1:]))

@@ -1,0 +1,29 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import time
+
+from odoo import fields, models
+
+
+class QueueJobBench(models.Model):
+    """One row for each time that a numbered job was performed."""
+
+    _name = "queue.job.bench"
+    _description = "Queue Job Benchmark"
+    _log_access = False
+
+    # No constraint: a job that counted twice shall be seen, not refused.
+    number = fields.Integer(readonly=True)
+
+    def noop(self):
+        """Do nothing: what is measured is the queue."""
+
+    def sleep(self, seconds):
+        """Hold a slot."""
+        time.sleep(seconds)
+
+    def insert(self, number, seconds=0):
+        """Insert a numbered row, slowly if asked, as work that must count once."""
+        self.create({"number": number})
+        self.env.flush_all()
+        if seconds:
+            time.sleep(seconds)
