@@ -271,6 +271,17 @@ class TestDelayGraph(JobCase):
         with self.assertRaises(ValueError):
             a.delay()
 
+    def test_jobs_that_wait_for_each_other_are_refused(self):
+        """19.0 stores them, and none of them can ever start."""
+        first, a, b = map(self.delayable, ("first", "a", "b"))
+        first.on_done(a.on_done(b.on_done(a)))
+        before = self.job_model.search_count([])
+        with self.assertRaisesRegex(ValueError, "wait for each other"):
+            first.delay()
+        self.assertEqual(self.job_model.search_count([]), before)
+        for delayable in (first, a, b):
+            delayable._generated_job = True  # not to be delayed
+
     def test_all_keys_taken_stores_nothing(self):
         twins = [self.delayable(name, identity_key=f"key {name}") for name in "ab"]
         group(*twins).delay()

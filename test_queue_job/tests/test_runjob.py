@@ -218,15 +218,19 @@ class TestRunJob(CommittedJobCase):
         self.assertTrue(values["date_started"])
         self.assertEqual(self.name_of_record(), "one")
 
-    def test_failure_posts_one_message(self):
+    def test_failure_shows_one_message_and_the_tracked_error(self):
         uuid = self.delay("raise_error", "value")
         self.run_failing(uuid)
         with self.new_env() as env:
-            job = env["queue.job"].search([("uuid", "=", uuid)])
+            messages = env["queue.job"].search([("uuid", "=", uuid)]).message_ids
             subtype = env.ref("queue_job.mt_job_failed")
+            self.assertEqual(len(messages), 2)
             self.assertEqual(
-                len(job.message_ids.filtered(lambda m: m.subtype_id == subtype)), 1
+                len(messages.filtered(lambda m: m.subtype_id == subtype)), 1
             )
+            tracked = messages.tracking_value_ids
+            self.assertEqual(tracked.field_id.name, "exc_message")
+            self.assertEqual(tracked.new_value_char, "the job raised")
 
     def test_retry(self):
         uuid = self.delay("raise_retryable", "busy", 40)
@@ -264,16 +268,24 @@ class TestRunJob(CommittedJobCase):
         )
         self.assertEqual(values["exc_message"], "Max. retries (1) reached: busy")
 
-    def test_concurrency_error_is_tried_again(self):
+    def test_concurrency_errors_are_tried_again(self):
         self.assertEqual(PG_RETRY, 5)
-        uuid = self.delay("testing_method")
-        with mock.patch.object(
-            Job, "perform", side_effect=SerializationFailure("conflict")
-        ):
-            self.assertIsNone(self.acquire_and_run(uuid))
-        values = self.columns(uuid, "state", "result", "eta")
-        self.assertEqual((values["state"], values["result"]), ("pending", "conflict"))
-        self.assertTrue(values["eta"])
+        for pgcode in ("55P03", "40001", "40P01"):
+            with self.subTest(pgcode):
+                error = type(
+                    "Conflict", (psycopg2.OperationalError,), {"pgcode": pgcode}
+                )
+                uuid = self.delay("testing_method")
+                with (
+                    mock.patch.object(Job, "perform", side_effect=error("conflict")),
+                    mock.patch("time.sleep"),
+                ):
+                    self.assertIsNone(self.acquire_and_run(uuid))
+                values = self.columns(uuid, "state", "result", "eta")
+                self.assertEqual(
+                    (values["state"], values["result"]), ("pending", "conflict")
+                )
+                self.assertTrue(values["eta"])
 
     def test_other_operational_error_fails(self):
         uuid = self.delay("testing_method")
@@ -358,6 +370,26 @@ class TestRunJob(CommittedJobCase):
             [("run", uuid), ("try", uuid), ("tried", uuid), ("dependents", uuid)],
         )
         self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
+
+
+@tagged("post_install", "-at_install")
+class TestTemporaryEnvironment(CommittedJobCase):
+    def test_commits_at_the_end(self):
+        with self.new_env() as env:
+            job = Job(self.record_in(env).testing_method)
+            with job.in_temporary_env():
+                job.recordset.name = "committed"
+            self.assertEqual(self.name_of_record(), "committed")
+
+    def test_rolls_back_after_an_error(self):
+        with self.new_env() as env:
+            job = Job(self.record_in(env).testing_method)
+            with self.assertRaises(KeyError), job.in_temporary_env():
+                job.recordset.name = "rolled back"
+                job.env.flush_all()
+                raise KeyError
+            self.assertIs(job.env, env)
+        self.assertEqual(self.name_of_record(), "one")
 
 
 @tagged("post_install", "-at_install")
