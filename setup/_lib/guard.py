@@ -3,8 +3,9 @@
 The guard is the parent of the command and, as a child subreaper, of whatever the
 command leaves behind, be it in another session. FD is the reading end of a
 pipe whose writing end only the caller holds: it closes when the caller dies,
-even by SIGKILL. Then, or on SIGTERM, the command gets SIGTERM and GRACE seconds; in
-the end everything below the guard is killed. Exits as the command did.
+even by SIGKILL. Then the command gets SIGTERM and a moment; when the caller asks by
+SIGTERM, it gets GRACE seconds. In the end everything below the guard is killed. Exits as
+the command did.
 
 A script of its own, stdlib only: it must start fast, in any Python.
 """
@@ -19,6 +20,8 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+# Seconds to end for a command whose caller is dead: nobody waits for its last words.
+ORPHAN_GRACE = 1
 
 
 def prctl(option, value):
@@ -105,6 +108,7 @@ def main(argv):
         if pipe in ready:
             watched.remove(pipe)
             asked.append(True)
+            grace, deadline = min(grace, ORPHAN_GRACE), None
         if asked and deadline is None:
             deadline = time.monotonic() + grace
             child.terminate()

@@ -50,10 +50,12 @@ class Guarded:
 
     def stop(self):
         """End the command and everything it started; return when nothing is left."""
+        self.popen.terminate()
+        code = self.popen.wait()
         if self._life is not None:
             os.close(self._life)
             self._life = None
-        return self.popen.wait()
+        return code
 
     def __enter__(self):
         return self
