@@ -9,8 +9,9 @@ from ..run import TIME_BUDGET
 # the request stays below two kilobytes.
 MAX_LENGTH = 50
 # Seconds. A function that takes longer on average gets runs of one job: the
-# request is cheap against it, and nobody waits behind it.
-SHORT = 0.02
+# request is cheap against it, and nobody waits behind it. Not less: on a busy
+# machine short jobs take long, and that is when requests should be few.
+SHORT = 0.1
 # Share of the newest duration in the average.
 WEIGHT = 0.2
 # Functions remembered; far more than any server has.
@@ -85,6 +86,17 @@ class Pace:
                 return
             spent += cost
             yield job
+
+
+def least_seconds(report):
+    """Return what each job of a run took on average at least.
+
+    A run that was not finished spent its time budget on the jobs it did, also
+    on what a worker does not measure as theirs.
+    """
+    if not report.left or not report.outcomes:
+        return 0.0
+    return TIME_BUDGET / len(report.outcomes)
 
 
 class Backoff:

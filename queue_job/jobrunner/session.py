@@ -22,7 +22,7 @@ from .. import run as protocol
 from ..states import ENQUEUED, FAILED, PENDING, STARTED
 from .backlog import Backlog
 from .dispatch import BROKEN, UNREACHABLE, Request
-from .runs import Backoff, Pace, Run
+from .runs import Backoff, Pace, Run, least_seconds
 from .schedule import Schedule
 
 _logger = logging.getLogger(__package__ + ".runner")
@@ -269,10 +269,11 @@ class Session:
             return
         if self.backoff.succeeded():
             _logger.info("Odoo answers again for db %s", self.name)
+        least = least_seconds(answer.report)
         for uuid, outcome, seconds in answer.report.outcomes:
             job = jobs.pop(uuid, None)
             if job is not None:
-                self._job_answered(job, outcome, seconds, run, now)
+                self._job_answered(job, outcome, max(seconds, least), run, now)
         self._to_put_back.update(set(answer.report.left) & jobs.keys())
         self._to_read.update(jobs.keys() - set(answer.report.left))
 

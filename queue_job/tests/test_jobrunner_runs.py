@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 from odoo.tests import BaseCase
 
-from ..jobrunner.runs import MAX_LENGTH, Backoff, Pace
-from ..run import TIME_BUDGET
+from ..jobrunner.runs import MAX_LENGTH, Backoff, Pace, least_seconds
+from ..run import DONE, TIME_BUDGET, Report
 
 
 class TestPace(BaseCase):
@@ -37,7 +37,7 @@ class TestPace(BaseCase):
         self.assertEqual(lengths, [5, 9, 21, MAX_LENGTH])
 
     def test_long_functions_get_one_job(self):
-        self.assertEqual(self.fill(self.seen(f=0.03), ["f"] * 9), 1)
+        self.assertEqual(self.fill(self.seen(f=0.2), ["f"] * 9), 1)
 
     def test_run_ends_before_a_function_that_is_not_known_to_be_short(self):
         pace = self.seen(f=0.001, g=0.002, slow=2)
@@ -51,6 +51,14 @@ class TestPace(BaseCase):
         for _ in range(40):
             pace.saw("f", 0.001)
         self.assertEqual(self.fill(pace, ["f"] * 9), 9)
+
+
+class TestLeastSeconds(BaseCase):
+    def test_run_that_was_not_finished_spent_its_budget(self):
+        outcomes = [[uuid, DONE, 0.001] for uuid in "abcde"]
+        self.assertEqual(least_seconds(Report(outcomes, ["f"])), TIME_BUDGET / 5)
+        self.assertEqual(least_seconds(Report(outcomes, [])), 0)
+        self.assertEqual(least_seconds(Report([], ["f"])), 0)
 
 
 class TestBackoff(BaseCase):
