@@ -12,6 +12,9 @@ MAX_LENGTH = 50
 # request is cheap against it, and nobody waits behind it. Not less: on a busy
 # machine short jobs take long, and that is when requests should be few.
 SHORT = 0.1
+# Seconds that the jobs of a run are expected to take together: less than a worker
+# may spend, for what it does not begin has to be taken back and sent again.
+FILL = 0.6 * TIME_BUDGET
 # Share of the newest duration in the average.
 WEIGHT = 0.2
 # Functions remembered; far more than any server has.
@@ -82,7 +85,7 @@ class Pace:
         for _number in range(min(limit, self.length(head.function)) - 1):
             job = next_job()
             cost = job and self.expected(job.function)
-            if cost is None or spent + cost > TIME_BUDGET:
+            if cost is None or spent + cost > FILL:
                 return
             spent += cost
             yield job
