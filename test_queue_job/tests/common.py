@@ -162,8 +162,28 @@ class CommittedJobCase(TransactionCase):
         finally:
             database.close()
         with self.registry.cursor() as cr:
-            cr.execute(query)
-            return [uuid for (uuid,) in cr.fetchall()]
+            with self._spared_jobs(cr):
+                cr.execute(query)
+                return [uuid for (uuid,) in cr.fetchall()]
+
+    @contextmanager
+    def _spared_jobs(self, cr):
+        """Keep the jobs that the test did not make from being found dead."""
+        cr.execute(
+            """
+            UPDATE queue_job job SET date_enqueued = NULL FROM queue_job before
+            WHERE before.id = job.id AND job.id = ANY(%s)
+            RETURNING job.id, before.date_enqueued
+            """,
+            (self.known_jobs,),
+        )
+        spared = cr.fetchall()
+        yield
+        for job_id, date_enqueued in spared:
+            cr.execute(
+                "UPDATE queue_job SET date_enqueued = %s WHERE id = %s",
+                (date_enqueued, job_id),
+            )
 
 
 class CommittedHttpCase(HttpCase, CommittedJobCase):

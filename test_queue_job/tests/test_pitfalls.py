@@ -19,6 +19,7 @@ from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
 
 from .common import CONTROLLER_LOGGER, CommittedJobCase, JobCase
@@ -199,6 +200,7 @@ class TestPitfallsOfRuns(CommittedJobCase):
         """The handler of 19.0 waits for a row that its own worker locks."""
         uuid = self.delay("testing_method")
         write = type(self.env["queue.job"]).write
+        in_temporary_env = Job.in_temporary_env
 
         def broken_write(records, vals):
             result = write(records, vals)
@@ -207,13 +209,15 @@ class TestPitfallsOfRuns(CommittedJobCase):
                 raise ValueError("refused to be done")
             return result
 
+        @contextlib.contextmanager
+        def impatient(job):
+            with in_temporary_env(job):
+                job.env.cr.execute("SET LOCAL lock_timeout = '3s'")
+                yield
+
         self.patch(type(self.env["queue.job"]), "write", broken_write)
-        with mock.patch.object(
-            type(self.env["test.queue.job"]),
-            "testing_method",
-            lambda records: records.env.cr.execute("SET LOCAL lock_timeout = '5s'"),
-        ):
-            self.acquire_and_run(uuid)
+        self.patch(Job, "in_temporary_env", impatient)
+        self.acquire_and_run(uuid)
         values = self.failures(uuid)
         self.assertEqual(
             (values["state"], values["exc_message"]), ("failed", "refused to be done")
@@ -334,6 +338,42 @@ class TestPitfallsOfRuns(CommittedJobCase):
             self.acquire_and_run(uuid)
         self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
         self.assertEqual(self.name_of_record(), "of the job")
+
+    def test_b12_cancel_that_arrives_while_the_job_fails_stays(self):
+        for method, error in (
+            ("raise_error", ValueError("too late")),
+            ("raise_retryable", RetryableJobError("too late")),
+        ):
+            with self.subTest(method):
+                uuid = self.delay(method)
+
+                def cancel_elsewhere(records, uuid=uuid, error=error):
+                    with self.new_env() as env:
+                        env["queue.job"].search([("uuid", "=", uuid)]).write(
+                            {"state": "cancelled"}
+                        )
+                    raise error
+
+                with mock.patch.object(
+                    type(self.env["test.queue.job"]), method, cancel_elsewhere
+                ):
+                    self.acquire_and_run(uuid)
+                self.assertEqual(
+                    self.columns(uuid, "state", "exc_name", "eta"),
+                    {"state": "cancelled", "exc_name": False, "eta": False},
+                )
+
+    def test_run_number_keeps_a_late_worker_from_failing_the_next_run(self):
+        uuid = self.delay("raise_error", "value")
+        with self.registry.cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            late = RunJobController._acquire_job(env, uuid)
+            # Claimed again elsewhere, as if its liveness row had been free.
+            self.rewrite(uuid, run_number=late.run_number + 1)
+            with contextlib.suppress(ValueError):
+                RunJobController._runjob(env, late)
+            cr.rollback()
+        self.assertEqual(self.columns(uuid, "state"), {"state": "started"})
 
     def test_run_number_keeps_a_late_worker_from_writing(self):
         """A worker thought dead comes back after the job ran elsewhere."""
