@@ -154,9 +154,10 @@ class JobsTrap:
         properties = {name: kwargs.get(name) for name in JOB_PROPERTIES}
         self.calls.append(JobCall(method, job.args, job.kwargs, properties))
         self._neutralise_store(job)
-        self._prepare_context(job)
+        # An identity function sees the context of the caller.
         if not self._is_duplicate(job):
             self.enqueued_jobs.append(job)
+        self._prepare_context(job)
         return job
 
     def _is_duplicate(self, job):
