@@ -6,13 +6,22 @@ REPEATABLE READ: a row that changed after the snapshot raises 40001 instead of
 being overwritten, which is what keeps a cancel that arrived meanwhile.
 """
 
+import functools
+import logging
 from datetime import datetime
 
+from psycopg2 import OperationalError
+
 from odoo import api, models
+from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import SQL, OrderedSet
 
-from ..states import CANCELLED, DONE, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
+from ..states import CANCELLED, DONE, ENDED, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
 from .queue_job_key import IDENTITY
+
+_logger = logging.getLogger(__name__)
+
+RELEASE_TRIES = 5
 
 # Claim a job: lock its row, if it is enqueued and free, and its keys; make its
 # liveness row. Skips, never waits. The version of the row tells whether what
@@ -49,45 +58,66 @@ $$ LANGUAGE plpgsql
 # it, and who requeues one of them alone wants it to run.
 _BLOCKS = "p.state NOT IN ('done', 'cancelled')"
 
-# Jobs that wait for one of %(parents)s and for nothing else now, locked in the order
-# of their ids. A joint is looked at from its last parent backwards, because
-# that one ends last: one look, not one per parent.
-RELEASABLE = f"""
-WITH closed_joint AS (
-    SELECT DISTINCT ended.joint FROM queue_job_dependency ended
-    LEFT JOIN LATERAL (
-        SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-        WHERE d.joint = ended.joint AND d.parent_id IS NOT NULL AND {_BLOCKS}
-        ORDER BY d.parent_id DESC LIMIT 1
-    ) AS blocking ON true
-    WHERE ended.parent_id = ANY(%(parents)s) AND ended.joint IS NOT NULL
-      AND blocking.parent_id IS NULL
-), candidate AS (
-    SELECT child_id FROM queue_job_dependency
-    WHERE parent_id = ANY(%(parents)s) AND joint IS NULL
-    UNION
-    SELECT d.child_id FROM closed_joint JOIN queue_job_dependency d USING (joint)
-    WHERE d.child_id IS NOT NULL
-)
-SELECT child.id FROM queue_job child
-WHERE child.id IN (SELECT child_id FROM candidate) AND child.state = 'wait_dependencies'
-  AND NOT EXISTS (
-    SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
-  )
-  AND NOT EXISTS (
-    SELECT FROM queue_job_dependency own
-    JOIN LATERAL (
-        SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-        WHERE d.joint = own.joint AND d.parent_id IS NOT NULL AND {_BLOCKS}
-        ORDER BY d.parent_id DESC LIMIT 1
-    ) AS blocking ON true
-    WHERE own.child_id = child.id AND own.joint IS NOT NULL
-      AND own.joint NOT IN (SELECT joint FROM closed_joint)
-  )
-ORDER BY child.id
-FOR NO KEY UPDATE OF child
+# What waits for nothing now, behind some jobs or among some. Functions, because
+# planning such a query takes longer than its execution, and because the first
+# step, which mostly finds nobody, must not be mixed with the second.
+#
+# A joint is looked at from its last parent backwards, because that one ends last:
+# one look, not one per parent. The jobs found are locked in the order of their ids.
+RELEASE_FUNCTIONS_DDL = f"""
+CREATE OR REPLACE FUNCTION queue_job_joint_is_open(which integer) RETURNS boolean AS $$
+DECLARE
+    blocking integer;
+BEGIN
+    SELECT d.parent_id INTO blocking
+    FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+    WHERE d.joint = which AND d.parent_id IS NOT NULL AND {_BLOCKS}
+    ORDER BY d.parent_id DESC LIMIT 1;
+    RETURN FOUND;
+END;
+$$ LANGUAGE plpgsql STABLE;
+
+CREATE OR REPLACE FUNCTION queue_job_free_among(jobs integer[]) RETURNS SETOF integer AS $$
+BEGIN
+    RETURN QUERY
+    SELECT child.id FROM queue_job child
+    WHERE child.id = ANY(jobs) AND child.state = 'wait_dependencies'
+      AND NOT EXISTS (
+        SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+        WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
+      )
+      AND NOT EXISTS (
+        SELECT FROM queue_job_dependency d
+        WHERE d.child_id = child.id AND d.joint IS NOT NULL AND queue_job_joint_is_open(d.joint)
+      )
+    ORDER BY child.id
+    FOR NO KEY UPDATE OF child;
+END;
+$$ LANGUAGE plpgsql;
+
+CREATE OR REPLACE FUNCTION queue_job_free_behind(jobs integer[]) RETURNS SETOF integer AS $$
+DECLARE
+    children integer[];
+BEGIN
+    SELECT array_agg(child_id) INTO children FROM (
+        SELECT child_id FROM queue_job_dependency
+        WHERE parent_id = ANY(jobs) AND joint IS NULL
+        UNION
+        SELECT d.child_id FROM queue_job_dependency d
+        WHERE d.child_id IS NOT NULL AND d.joint IN (
+            SELECT own.joint FROM queue_job_dependency own
+            WHERE own.parent_id = ANY(jobs) AND own.joint IS NOT NULL
+            GROUP BY own.joint HAVING NOT queue_job_joint_is_open(own.joint)
+        )
+    ) AS behind;
+    IF children IS NOT NULL THEN
+        RETURN QUERY SELECT queue_job_free_among(children);
+    END IF;
+END;
+$$ LANGUAGE plpgsql;
 """
+FREE_BEHIND = "SELECT queue_job_free_behind(%(jobs)s)"
+FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
 
 # Those of %(jobs)s that a parent holds back.
 HELD_BACK = f"""
@@ -124,6 +154,7 @@ class QueueJob(models.Model):
 
     def _create_store_functions(self):
         self.env.cr.execute(CLAIM_FUNCTION_DDL)
+        self.env.cr.execute(RELEASE_FUNCTIONS_DDL)
 
     def _editor(self):
         """Return these rows as the code that may change everything, quietly."""
@@ -178,9 +209,11 @@ class QueueJob(models.Model):
             if all(ends[0]) and all(ends[1]):
                 joint.stored = True
                 joint_ids.append(ends)
-        self.env["queue.job.dependency"].sudo()._add_edges(
-            [pair for pair in pairs if all(pair)], joint_ids
-        )
+        pairs = [pair for pair in pairs if all(pair)]
+        self.env["queue.job.dependency"].sudo()._add_edges(pairs, joint_ids)
+        # A parent that was stored before may end before this is committed.
+        here = {job._db_id for job in jobs}
+        self._after_commit(FREE_AMONG, [child for parent, child in pairs if parent not in here])
 
     @api.model
     def _reserve_keys(self, jobs):
@@ -312,6 +345,7 @@ class QueueJob(models.Model):
         self._editor().write({**values, "result": result} if result else values)
         self.env.flush_all()
         self._release_dependents()
+        self._after_commit(FREE_BEHIND, self.ids)
 
     def _move_to_pending(self, result=None):
         values = {
@@ -330,6 +364,7 @@ class QueueJob(models.Model):
         for jobs, state in ((self - held_back, PENDING), (held_back, WAIT_DEPENDENCIES)):
             if jobs:
                 jobs._editor().write({**values, "state": state})
+        self._after_commit(FREE_AMONG, held_back.ids)
 
     def _move_to_cancelled(self, result=None):
         now = datetime.now()
@@ -337,19 +372,39 @@ class QueueJob(models.Model):
         self._editor().write({**values, "result": result} if result else values)
         self.env.flush_all()
         self._cancel_dependents(now)
+        self._after_commit(FREE_BEHIND, self.ids)
+
+    # Release ----------------------------------------------------------------
 
     def _release_dependents(self):
-        """Make pending what waits for these jobs and for nothing else now.
+        """Make pending what waited for these jobs and waits for nothing now.
 
-        Locks the released jobs in the order of their ids. The ends of their
-        parents must be committed, or written in this transaction: of two
-        parents that end at once, the one whose snapshot is younger releases.
+        Locks the released jobs in the order of their ids; the caller commits.
+        What this transaction's snapshot does not show is missed: call it when the
+        ends of these jobs are committed, or :meth:`_after_commit` as well.
         """
         self.flush_model(["state"])
-        self.env.cr.execute(SQL(RELEASABLE, parents=self.ids))
+        self._release(FREE_BEHIND, self.ids)
+
+    @api.model
+    def _release(self, statement, ids):
+        self.env.cr.execute(SQL(statement, jobs=list(ids)))
         released = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
         if released:
             released._editor().write({"state": PENDING})
+
+    @api.model
+    def _after_commit(self, statement, ids):
+        """Release what ``statement`` finds, once this transaction is committed.
+
+        Two transactions that end two parents of a job, or end its parent and
+        requeue the job, do not see each other. The one that commits last sees
+        both here.
+        """
+        if ids:
+            self.env.cr.postcommit.add(
+                functools.partial(_release_now, self.env.registry, statement, ids)
+            )
 
     def _waiting_behind(self):
         """Return the jobs in wait_dependencies behind these, to any depth."""
@@ -375,9 +430,24 @@ class QueueJob(models.Model):
                 }
             )
 
-    @api.ondelete(at_uninstall=False)
-    def _unlink_cancel_dependents(self):
-        """A job that is deleted before it was done will never release anybody."""
-        unfinished = self.filtered(lambda job: job.state not in (DONE, CANCELLED))
-        if unfinished:
+    def unlink(self):
+        """Delete jobs. One that was not done will never release anybody: cancel those."""
+        dependents = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
+        unfinished = self.filtered(lambda job: job.state not in ENDED)
+        if dependents and unfinished:
             unfinished._cancel_dependents()
+        self._after_commit(FREE_AMONG, list(dependents.difference(self.ids)))
+        return super().unlink()
+
+
+def _release_now(registry, statement, ids):
+    """Release in transactions of their own; the sweep of the runner does what fails here."""
+    for _try in range(RELEASE_TRIES):
+        try:
+            with registry.cursor() as cr:
+                env = api.Environment(cr, api.SUPERUSER_ID, {})
+                return env["queue.job"]._release(statement, ids)
+        except OperationalError as error:
+            if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:
+                break
+    _logger.warning("dependents of jobs %s could not be released now", ids)
