@@ -1,0 +1,193 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""One pass of a runner cron: takes jobs until none may start or its time is up.
+
+Odoo gives a cron ten seconds, then lets the other crons have their turn. A
+pass that leaves jobs behind says so through Odoo's progress API and is called
+again after them. Odoo counts a pass without any progress after a kill as a time-out
+and gives the cron up: so a job counts as progress when it is claimed.
+"""
+
+import logging
+import time
+from datetime import datetime, timedelta, timezone
+
+from odoo import SUPERUSER_ID, api
+from odoo.modules.registry import Registry
+
+from .alarm import alarm_clock
+from .executor import CronExecutor, CronRun
+from .limits import LimitGuard, WorkerClock
+
+_logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
+
+# Seconds between two triggers for the other runner crons while jobs are left for them.
+SPREAD_INTERVAL = 1
+# Seconds that a pass waits for what time or somebody's lock holds back, in all.
+LONGEST_WAIT = 2
+SHORTEST_WAIT = 0.1
+# Seconds after which what a lock holds back, young claims, and a database that a regular
+# runner serves are looked at again.
+LOCKED_AGAIN = 5
+YOUNG_AGAIN = 11
+SERVED_AGAIN = 60
+
+# Databases of which it was said that the regular runner serves them.
+_served = set()
+
+
+class CronPass:
+    """Performs the jobs of one call of a runner cron; commits.
+
+    :param jobs: ``queue.job`` in the environment that the cron gives
+    """
+
+    def __init__(self, jobs):
+        self.jobs = jobs.with_context(queue_job_cron_pass=self)
+        self.env = jobs.env
+        # Ids, not records: a pass outlives many transactions.
+        self.own_cron_id = self.env.context.get("cron_id")
+        self.end = self.env.context.get("cron_end_time", float("inf"))
+        self.clock = WorkerClock()
+        self.guard = LimitGuard(self.clock, self._fail_over_limit)
+        self.look = None
+        self.processed = 0
+        self._spread_at = 0
+        self._waited = 0
+
+    def run(self):
+        """Perform jobs; at the end tell Odoo whether some are left."""
+        if self._is_time_up():
+            # Called again although the time is up: that is how a cron is let go.
+            self._finish(self.jobs._count_due())
+            return
+        if self._is_served():
+            return
+        self._look_after_others()
+        with self.guard:
+            self._finish(self._drain())
+
+    # Jobs -------------------------------------------------------------------
+
+    def begin_run(self):
+        """Return the run for the job that was acquired last."""
+        return CronRun(self.look.followers, guard=self.guard, in_order=self.look.in_order)
+
+    def end_run(self, report):
+        """Learn what a run did."""
+        self.processed += max(0, len(report.outcomes) - 1)
+
+    def _drain(self):
+        """Perform jobs until none may start; return how many are left to be taken later."""
+        while self.clock.restart() and not self._is_time_up():
+            self.jobs._begin_turn()
+            job = self.jobs._acquire_one_job()
+            if job:
+                self._waited = 0
+                self._spread()
+                job._process(commit=True)
+            elif not self._wait():
+                self._leave()
+                return 0
+        self.env.cr.rollback()
+        return self.jobs._count_due()
+
+    def _is_time_up(self):
+        return time.monotonic() >= self.end
+
+    def _spread(self):
+        """Wake the other runner crons, now and then, while they could take a job too.
+
+        One that found its channels full sleeps, and nobody tells it that there is
+        room again.
+        """
+        if self.look.has_more and time.monotonic() >= self._spread_at:
+            self._spread_at = time.monotonic() + SPREAD_INTERVAL
+            others = self.env["ir.cron"].sudo()._runner_crons()
+            for cron in others.filtered(lambda cron: cron.id != self.own_cron_id):
+                cron._trigger()
+
+    def _wait(self):
+        """Wait a moment for what is held back; return False when it is not worth it."""
+        self.env.cr.rollback()
+        look = self.look
+        pauses = []
+        if look.is_hindered:
+            pauses.append(max(SHORTEST_WAIT, self._waited))
+        if look.wake_in is not None:
+            pauses.append(max(SHORTEST_WAIT / 2, look.wake_in))
+        if not pauses or self._waited + min(pauses) > LONGEST_WAIT:
+            return False
+        time.sleep(min(pauses))
+        self._waited += min(pauses)
+        return True
+
+    # Beginning and end ------------------------------------------------------
+
+    def _is_served(self):
+        """Return whether a regular runner dispatches here; say so once."""
+        db_name = self.env.cr.dbname
+        if not self.jobs._is_regular_runner_alive():
+            _served.discard(db_name)
+            return False
+        if db_name not in _served:
+            _served.add(db_name)
+            _logger.warning(
+                "the job runner of the server performs the jobs of %s: cron workers do not",
+                db_name,
+            )
+        if self.jobs._count_due():
+            self._trigger_in(SERVED_AGAIN)
+        return True
+
+    def _look_after_others(self):
+        """Requeue what dead workers left, announce failures that nobody could announce."""
+        self.jobs._begin_turn()
+        for uuid in self.jobs._requeue_dead_jobs():
+            _logger.warning("Re-queued dead job with uuid: %s", uuid)
+        self.env.cr.commit()
+        env = api.Environment(self.env.cr, SUPERUSER_ID, {})
+        while uuid := self.jobs._next_unreported():
+            CronExecutor._report_dead(env, uuid)
+            self.env.cr.commit()
+
+    def _leave(self):
+        """See to it that somebody comes back when there may be something to do."""
+        self._release_forgotten()
+        if self.look.is_hindered:
+            self._trigger_in(LOCKED_AGAIN)
+        elif self.look.wake_in is not None:
+            self._trigger_in(self.look.wake_in)
+        if self.jobs._has_young_runs():
+            self._trigger_in(YOUNG_AGAIN)
+        next_trigger = self.jobs._next_trigger()
+        if next_trigger:
+            alarm_clock.set(self.env.cr.dbname, [next_trigger])
+
+    def _release_forgotten(self):
+        after_id, released = 0, []
+        while True:
+            uuids, after_id = self.jobs._release_forgotten(after_id)
+            released += uuids
+            if not after_id or released:
+                break
+        for uuid in released:
+            _logger.warning("job %s waited for nothing, it is pending now", uuid)
+        if released:
+            self.jobs._cron_trigger()
+
+    def _trigger_in(self, seconds):
+        # Triggers are kept in whole seconds: rather late than in vain.
+        moment = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+        self.jobs._cron_trigger(at=moment + timedelta(seconds=int(seconds) + 1))
+
+    def _finish(self, remaining):
+        """Tell Odoo what was done and what is left; commit."""
+        self.env["ir.cron"]._commit_progress(self.processed, remaining=remaining)
+
+    def _fail_over_limit(self, job, limit):
+        """Record that the job is too long, on a cursor of its own; called by the guard."""
+        with Registry(self.env.cr.dbname).cursor() as cr:
+            jobs = api.Environment(cr, SUPERUSER_ID, {})["queue.job"]
+            if jobs._fail_over_limit(job._db_id, job.run_number, limit):
+                _logger.error("job %s takes longer than %s allows, it is failed", job.uuid, limit[1])
+                jobs._cron_trigger()

@@ -1,0 +1,125 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""How a cron worker claims jobs; how they are performed is the executor of queue_job.
+
+A job goes from pending to started: nobody sends it, so it is never enqueued. The
+first job of a run is chosen in a turn of its own (``models/queue_job_turn.py``).
+The commit that ends one job claims the next of the same channel: as many
+jobs run in the channel after it as before, so nobody needs to count. After
+anything else than success the run ends, and the next job is chosen in a turn.
+"""
+
+import logging
+from contextlib import nullcontext
+
+from odoo.addons.queue_job import run
+from odoo.addons.queue_job.exception import RetryableJobError
+from odoo.addons.queue_job.executor import OUTCOMES, PG_RETRY, JobExecutor, Run
+from odoo.addons.queue_job.job import Job
+
+_logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
+
+
+class CronRun(Run):
+    """The jobs of one channel that a cron worker performs one after another.
+
+    :param guard: context manager factory that watches over a job, see ``limits.py``
+    """
+
+    def __init__(self, followers=(), guard=None, budget=run.TIME_BUDGET, in_order=False):
+        super().__init__(followers, budget)
+        self.guard = guard
+        self.in_order = in_order
+
+    def take_up_to(self, uuid):
+        """Remove a job, and those before it that could not be had."""
+        while self.waiting.popleft() != uuid:
+            pass
+
+
+class CronExecutor(JobExecutor):
+    """Performs a chosen job and what follows it in its channel; commits each."""
+
+    @classmethod
+    def start(cls, env, job):
+        """Move a job whose row this transaction has locked to started."""
+        job._has_lock_row = True
+        job.set_started()
+        # What the rule of dead jobs looks at: nobody enqueues here.
+        job.date_enqueued = job.date_started
+        job.store()
+        env.flush_all()
+        return job
+
+    @classmethod
+    def perform(cls, env, job_run):
+        """Perform the claimed job of a run, committed as started, and those after it."""
+        while job_run.claimed:
+            job = cls._next_in_run(env, job_run)
+            if job:
+                cls._perform_in_run(env, job, job_run)
+        return job_run.report
+
+    @classmethod
+    def _perform_in_run(cls, env, job, job_run):
+        with job_run.guard.watch(job) if job_run.guard else nullcontext():
+            super()._perform_in_run(env, job, job_run)
+
+    @classmethod
+    def _claim_next(cls, env, job_run):
+        """Claim the first follower that can be had, in the transaction that ends this job.
+
+        Its snapshot is that of the job: what was moved since is passed over.
+        """
+        if not job_run.next_uuid():
+            return
+        if not job_run.read:
+            cls._read_together(env, job_run)
+        jobs = env["queue.job"].sudo()
+        uuid, version = jobs._lock_pending(list(job_run.waiting), job_run.in_order)
+        if not uuid:
+            job_run.stop()
+            return
+        job_run.take_up_to(uuid)
+        job, known_version = job_run.read.pop(uuid, (None, None))
+        if version != known_version:
+            job = Job.load(env, uuid)
+        job_run.claimed = cls.start(env, job)
+
+
+class UncommittedExecutor(CronExecutor):
+    """Performs one job without a commit: all in the transaction of the caller.
+
+    The job's savepoint does what the rollback does elsewhere. Tests run
+    jobs so.
+    """
+
+    @classmethod
+    def perform(cls, env, job_run):
+        job, job_run.claimed = job_run.claimed, None
+        if cls._lock_or_warn(job):
+            # What is recorded elsewhere after a rollback stays in this transaction.
+            job.in_temporary_env = nullcontext
+            cls._runjob(env, job)
+            job_run.report.add(job.uuid, OUTCOMES.get(job.state, run.REFUSED))
+        return job_run.report
+
+    @classmethod
+    def _runjob(cls, env, job):
+        state = job.state
+        try:
+            cls._try_perform_job_at_once(env, job)
+        except RetryableJobError as error:
+            cls._record_postponed(job, state, error)
+        except Exception as error:  # noqa: BLE001 a job may raise anything
+            cls._record_failure(job, state, error)
+        else:
+            cls._enqueue_dependent_jobs(env, job)
+
+    @classmethod
+    def _begin_again(cls, env, job, attempt):
+        """Try again another time: the snapshot of the caller stays what it is."""
+        raise RetryableJobError("concurrent update", seconds=PG_RETRY)
+
+    @classmethod
+    def _commit_done(cls, env, job):
+        """Leave the commit to the caller."""

@@ -1,0 +1,353 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Turns: how cron workers choose jobs without exceeding any channel.
+
+What runs is counted in the database, so counting and claiming must be one step:
+whoever chooses holds one advisory lock from before it counts until its claim is
+committed. The snapshot must be younger than the lock; the cursors of Odoo are
+REPEATABLE READ, whose snapshot is as old as the first statement, the wait for
+the lock included. So the transaction of a turn is READ COMMITTED. It is short: some
+index scans, one claim.
+
+Only jobs that are started, or that a runner enqueued, count. Those that the rule of
+dead jobs would requeue do not, so a crash blocks a channel for seconds.
+"""
+
+from typing import NamedTuple
+
+from odoo import api, models
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.jobrunner import statements
+from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
+from odoo.addons.queue_job.jobrunner.database import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.states import FAILED, PENDING
+
+from ..tree import CronTree, merged_settings
+
+# "cron" in ASCII; PostgreSQL keeps advisory locks of one number and of two apart.
+TURN_LOCK = 0x63726F6E
+# Jobs read of each channel, and how many in all when there are many channels. When
+# none of them can be had more are read, up to the last number.
+WINDOW = 200
+SMALLEST_WINDOW = 5
+LARGEST_WINDOW = 20_000
+
+CLAIM_DDL = """
+CREATE OR REPLACE FUNCTION queue_job_cron_claim(
+    uuids varchar[], in_order boolean, OUT claimed varchar, OUT version varchar
+) AS $$
+DECLARE
+    job record;
+BEGIN
+    FOR n IN 1 .. cardinality(uuids) LOOP
+        -- A row that changed after the snapshot is passed over; the transaction of
+        -- the job before must survive it.
+        BEGIN
+            SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
+            WHERE uuid = uuids[n] AND state = 'pending'
+              AND (eta IS NULL OR eta <= clock_timestamp() AT TIME ZONE 'UTC')
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND AND queue_job_key_is_free(job.identity_key)
+               AND queue_job_key_is_free(job.twin_key) THEN
+                INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
+                ON CONFLICT (id) DO NOTHING;
+                claimed := uuids[n];
+                version := job.xmin::text;
+                RETURN;
+            END IF;
+        EXCEPTION WHEN serialization_failure THEN
+            NULL;
+        END;
+        EXIT WHEN in_order;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql
+"""
+
+# Ten seconds: between the claim and the lock of its liveness a job is free for a moment.
+_IS_OLD = (
+    "COALESCE(q.date_enqueued, q.date_started, '1970-01-01'::timestamp)"
+    " < (clock_timestamp() AT TIME ZONE 'UTC') - interval '10 seconds'"
+)
+# What holds a slot: enqueued and started jobs, less those that are dead.
+ALIVE = f"""
+WITH free AS MATERIALIZED (
+    SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
+    WHERE q.state IN ('enqueued', 'started') AND {_IS_OLD}
+    FOR NO KEY UPDATE OF l SKIP LOCKED
+)
+SELECT q.channel, q.uuid, q.id, q.date_created, q.priority, q.state FROM queue_job q
+WHERE q.state IN ('enqueued', 'started') AND NOT (
+    {_IS_OLD} AND (
+        q.id IN (SELECT queue_job_id FROM free)
+        OR NOT EXISTS (SELECT FROM queue_job_lock l WHERE l.queue_job_id = q.id)
+    )
+)
+"""
+# As the sweep of the regular runner; jobs that were claimed without a date are dead too.
+DEAD_JOBS = statements.DEAD_JOBS.format(condition=_IS_OLD)
+NEXT_UNREPORTED = """
+SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
+ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+FORGOTTEN = statements.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
+# The election lock of the regular runner, as pg_locks shows a number of 64 bits.
+REGULAR_RUNNER = """
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid::bigint = %(high)s AND objid::bigint = %(low)s
+)
+"""
+CRON_COUNT = "SELECT count(*) FROM ir_cron WHERE queue_job_runner AND active"
+DUE_COUNT = """
+SELECT count(*) FROM (
+    SELECT FROM queue_job
+    WHERE state = 'pending' AND (eta IS NULL OR eta <= clock_timestamp() AT TIME ZONE 'UTC')
+    LIMIT 10000
+) AS due
+"""
+FAIL_OVER_LIMIT = """
+UPDATE queue_job SET state = 'failed', retry = COALESCE(retry, 0) + 1, to_report = true,
+    exc_name = %(name)s, exc_message = %(message)s, exc_info = %(info)s
+WHERE id = %(id)s AND state = 'started' AND COALESCE(run_number, 0) = %(run_number)s
+"""
+
+
+class Look(NamedTuple):
+    """What a worker saw in its turn.
+
+    ``followers`` may run after the job in the same channel; ``has_more`` tells that
+    yet another job could start now, ``is_hindered`` that jobs could start but for
+    locks of others, ``wake_in`` the seconds until time alone lets one start.
+    """
+
+    uuid: str | None = None
+    followers: tuple = ()
+    in_order: bool = False
+    has_more: bool = False
+    is_hindered: bool = False
+    wake_in: float | None = None
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def init(self):
+        super().init()
+        self.env.cr.execute(CLAIM_DDL)
+
+    # Choosing ---------------------------------------------------------------
+
+    @api.model
+    def _begin_turn(self):
+        """Begin the transaction of a turn, whose statements see what is committed."""
+        self.env.cr.rollback()
+        # A turn takes milliseconds; who holds it longer is in trouble of its own.
+        self.env.cr.execute(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'"
+        )
+
+    @api.model
+    def _look(self):
+        """Choose the job to perform next, lock it and what tells of its life.
+
+        Holds the lock of the turn until the transaction ends.
+        """
+        self.env.cr.execute(SQL("SELECT pg_advisory_xact_lock(%s, 0)", TURN_LOCK))
+        window = WINDOW
+        while True:
+            now = self._database_time()
+            tree = self._read_tree(window)
+            look = self._lock_best(tree, now)
+            if look.uuid or not (look.is_hindered and tree.is_partial) or window > LARGEST_WINDOW:
+                return look
+            window *= 10
+
+    @api.model
+    def _lock_best(self, tree, now):
+        is_hindered = False
+        while run := tree.take_run(now):
+            channel = run[0].channel
+            uuids = [job.uuid for job in run]
+            uuid, _version = self._lock_pending(uuids, channel.sequential)
+            if not uuid:
+                is_hindered = True
+                tree.pass_over(run)
+                continue
+            job = run[uuids.index(uuid)]
+            channel.start(job, now)
+            throttled = tree.throttled_names(channel)
+            self.env["queue.job.cron.start"].sudo()._remember(throttled, now)
+            followers = tuple(uuids[uuids.index(uuid) + 1 :])
+            has_more = bool(followers) or tree.root.best(now) is not None
+            return Look(uuid, followers, channel.sequential, has_more, is_hindered)
+        wake_at = tree.get_wakeup_time()
+        return Look(is_hindered=is_hindered, wake_in=max(0, wake_at - now) if wake_at else None)
+
+    @api.model
+    def _lock_pending(self, uuids, in_order=False):
+        """Lock the first of these jobs that is pending, due and free, and its keys.
+
+        Return ``(uuid, version of the row)``, None for both when none is. Skips,
+        never waits; with ``in_order`` only the first one is asked for.
+        """
+        self.env.cr.execute(
+            SQL(
+                "SELECT claimed, version FROM queue_job_cron_claim(%s::varchar[], %s)",
+                *(list(uuids), in_order),
+            )
+        )
+        return self.env.cr.fetchone()
+
+    @api.model
+    def _database_time(self):
+        self.env.cr.execute("SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8")
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _read_tree(self, window):
+        """Return the channels with what runs, what failed and the first of what waits."""
+        cr = self.env.cr
+        tree = CronTree(self._channel_settings(), self._last_starts_of_channels())
+        cr.execute(ALIVE)
+        for channel, uuid, seq, date_created, priority, state in cr.fetchall():
+            tree.place(cr.dbname, channel, uuid, seq, date_created, priority, None, state)
+        self._place_failed(tree)
+        cr.execute(statements.WAITING_CHANNELS)
+        names = [name for (name,) in cr.fetchall()]
+        limit = max(SMALLEST_WINDOW, window // max(1, len(names)))
+        tree.is_partial = False
+        for statement in (statements.CANDIDATES, statements.TIMED):
+            cr.execute(statement, {"names": names, "limit": limit})
+            rows = [statements.Row(*row) for row in cr.fetchall()]
+            tree.is_partial |= len(rows) >= limit
+            for row in rows:
+                tree.place(cr.dbname, *row[:6], PENDING)
+        return tree
+
+    @api.model
+    def _place_failed(self, tree):
+        """Put failed jobs where they hold up a sequential channel."""
+        if not tree.sequential_channels():
+            return
+        cr = self.env.cr
+        cr.execute(statements.FAILED_CHANNELS)
+        names = [
+            name for (name,) in cr.fetchall() if tree.get_channel_by_name(name, True).sequential
+        ]
+        if names:
+            cr.execute(statements.FAILED, {"names": names, "limit": 1})
+            for row in cr.fetchall():
+                tree.place(cr.dbname, *row[:6], FAILED)
+
+    @api.model
+    def _channel_settings(self):
+        cr = self.env.cr
+        self.env["queue.job.channel"].flush_model()
+        cr.execute(CRON_COUNT)
+        (cron_count,) = cr.fetchone()
+        cr.execute(statements.CHANNEL_RECORDS)
+        return merged_settings(fixed_settings(), cr.fetchall(), cron_count)
+
+    @api.model
+    def _last_starts_of_channels(self):
+        return self.env["queue.job.cron.start"].sudo()._last_starts()
+
+    # Looking after others ---------------------------------------------------
+
+    @api.model
+    def _is_regular_runner_alive(self):
+        """Return whether a runner is elected for this database."""
+        high, low = divmod(PG_ADVISORY_LOCK_ID, 2**32)
+        self.env.cr.execute(REGULAR_RUNNER, {"high": high, "low": low})
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _requeue_dead_jobs(self):
+        """Requeue jobs whose worker vanished, or fail them; return their uuids."""
+        self.env.flush_all()
+        self.env.cr.execute(DEAD_JOBS)
+        self.env.invalidate_all()
+        return [uuid for (uuid,) in self.env.cr.fetchall()]
+
+    @api.model
+    def _next_unreported(self):
+        """Lock a job whose failure nobody was told of, and return its uuid, or None."""
+        self.env.cr.execute(NEXT_UNREPORTED)
+        row = self.env.cr.fetchone()
+        return row and row[0]
+
+    @api.model
+    def _release_forgotten(self, after_id=0):
+        """Make pending what waits for dependencies that are all over.
+
+        That happens when a worker died between the end of a job and the release of
+        its dependents. Return ``(uuids, id to go on from)``, 0 for the end.
+        """
+        self.env.flush_all()
+        self.env.cr.execute(FORGOTTEN, {"after": after_id})
+        rows = self.env.cr.fetchall()
+        ids = [job_id for job_id, is_blocked in rows if not is_blocked]
+        uuids = []
+        if ids:
+            self.env.cr.execute(statements.RELEASE, (ids,))
+            uuids = [uuid for (uuid,) in self.env.cr.fetchall()]
+            self.env.invalidate_all()
+        return uuids, rows[-1][0] if rows else 0
+
+    @api.model
+    def _count_due(self):
+        self.env.cr.execute(DUE_COUNT)
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _has_young_runs(self):
+        """Return whether jobs run that were claimed too lately to be told from dead ones."""
+        self.env.cr.execute(
+            "SELECT EXISTS (SELECT FROM queue_job q "
+            f"WHERE q.state IN ('enqueued', 'started') AND NOT ({_IS_OLD}))"
+        )
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _next_trigger(self):
+        """Return the UNIX time of the next trigger of a runner cron, or None."""
+        self.env.cr.execute(
+            "SELECT EXTRACT(EPOCH FROM min(t.call_at))::float8 FROM ir_cron_trigger t "
+            "JOIN ir_cron c ON c.id = t.cron_id WHERE c.queue_job_runner AND c.active "
+            "AND t.call_at > clock_timestamp() AT TIME ZONE 'UTC'"
+        )
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _fail_over_limit(self, job_id, run_number, limit):
+        """Record that a job runs longer than its worker may; the caller commits.
+
+        Its failure is announced by the next pass of a cron worker: this one is
+        about to be killed.
+
+        :param limit: ``(seconds, option)``
+        """
+        seconds, option = limit
+        kind = "of CPU time" if option == "limit_time_cpu" else "long"
+        message = (
+            f"The job took too long: Odoo ends a worker that is busy for {seconds} seconds "
+            f"{'of CPU time' if kind != 'long' else 'without a break'} ({option} = {seconds}). "
+            f"Raise the limit with --{option.replace('_', '-')} or in the configuration file"
+            f"{' (0 is no limit)' if option == 'limit_time_real_cron' else ''}, or split the "
+            "job into shorter ones."
+        )
+        self.env.cr.execute("SET LOCAL lock_timeout = '1s'")
+        self.env.cr.execute(
+            FAIL_OVER_LIMIT,
+            {
+                "id": job_id,
+                "run_number": run_number or 0,
+                "name": "JobOverLimit",
+                "message": message,
+                "info": message,
+            },
+        )
+        return bool(self.env.cr.rowcount)
