@@ -76,7 +76,7 @@ class QueueJob(models.Model):
     )
 
     uuid = fields.Char(string="UUID", readonly=True, required=True, index=True)
-    graph_uuid = fields.Char(string="Graph UUID", readonly=True, index=True)
+    graph_uuid = fields.Char(string="Graph UUID", readonly=True, index="btree_not_null")
     user_id = fields.Many2one("res.users", string="User ID")
     company_id = fields.Many2one("res.company", string="Company", index=True)
     name = fields.Char(string="Description", readonly=True)

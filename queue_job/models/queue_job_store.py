@@ -40,7 +40,9 @@ BEGIN
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         verdict := 'refused';
-    ELSIF NOT (queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)) THEN
+    ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
+        queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+    ) THEN
         verdict := 'held';
     ELSE
         INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
@@ -51,7 +53,22 @@ BEGIN
 EXCEPTION WHEN serialization_failure THEN
     verdict := 'changed';
 END;
-$$ LANGUAGE plpgsql
+$$ LANGUAGE plpgsql;
+
+-- Lock the liveness row of a job, if its last run is this one. A function, because
+-- planning takes longer than execution.
+CREATE OR REPLACE FUNCTION queue_job_lock_run(job_id integer, own_run integer)
+RETURNS boolean AS $$
+BEGIN
+    PERFORM FROM queue_job_lock
+    WHERE queue_job_id = job_id AND EXISTS (
+        SELECT FROM queue_job
+        WHERE id = job_id AND state = 'started' AND COALESCE(run_number, 0) = own_run
+    )
+    FOR NO KEY UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END;
+$$ LANGUAGE plpgsql;
 """
 
 # A parent that is cancelled holds nobody back: its dependents were cancelled with
@@ -300,19 +317,9 @@ class QueueJob(models.Model):
         """Lock the liveness row of the job, if this run of it is the last one."""
         self.flush_recordset(["state", "run_number"])
         self.env.cr.execute(
-            SQL(
-                """
-                SELECT FROM queue_job_lock
-                WHERE queue_job_id = %s AND queue_job_id IN (
-                    SELECT id FROM queue_job
-                    WHERE id = %s AND state = %s AND COALESCE(run_number, 0) = %s
-                )
-                FOR NO KEY UPDATE SKIP LOCKED
-                """,
-                *(self.id or None, self.id or None, STARTED, run_number or 0),
-            )
+            SQL("SELECT queue_job_lock_run(%s, %s)", self.id or None, run_number or 0)
         )
-        return bool(self.env.cr.rowcount)
+        return self.env.cr.fetchone()[0]
 
     def _is_own_run(self, state, run_number):
         """Lock the row and tell whether nobody moved it since ``state`` was written."""

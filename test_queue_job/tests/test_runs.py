@@ -37,7 +37,8 @@ class RunCase(CommittedJobCase):
     def perform(self, uuids, controller=RunJobController, **options):
         with self.registry.cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
-            return controller.run(env, uuids, **options)
+            # A busy machine is not to spend the budget of a worker.
+            return controller.run(env, uuids, **{"budget": 60, **options})
 
     def outcomes(self, report):
         return {uuid: outcome for uuid, outcome, _seconds in report.outcomes}
