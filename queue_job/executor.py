@@ -322,6 +322,9 @@ class JobExecutor:
         """Record, in a transaction of its own, that a job is to be tried again."""
         with job.in_temporary_env():
             if job._record()._is_own_run(state, job.run_number):
+                if not error.ignore_retry:
+                    values = cls._get_failure_values(job, cls._traceback_text(), error)
+                    job._record()._keep_attempt("postponed", job.retry, values)
                 job.postpone(result=str(error), seconds=error.seconds)
                 job.set_pending(reset_retry=False)
                 job.store()
@@ -341,6 +344,7 @@ class JobExecutor:
             with job.in_temporary_env():
                 if not job._record()._is_own_run(state, job.run_number):
                     return
+                job._record()._keep_attempt("failed", job.retry, values)
                 job.date_done = None
                 job.set_failed(**values)
                 job.store()
@@ -355,6 +359,7 @@ class JobExecutor:
     def _record_failure_plainly(cls, job, values):
         plain = {name: storable_text(value) for name, value in values.items()}
         with job.in_temporary_env():
+            job._record()._keep_attempt("failed", job.retry, values)
             job._record()._fail_plainly({**plain, "retry": job.retry}, job.run_number)
 
     @classmethod

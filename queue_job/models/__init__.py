@@ -10,3 +10,8 @@ from . import queue_job_graph
 from . import queue_job_store
 from . import queue_job_dependency
 from . import queue_job_key
+from . import queue_job_attempt
+from . import queue_job_explain
+from . import queue_job_failure
+from . import queue_job_record
+from . import queue_job_timeline

@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import models
 
+from ..states import CAN_CANCEL
+
 
 class QueueJobsToCancelled(models.TransientModel):
     """Cancel the selected jobs, and those that wait for them."""
@@ -9,6 +11,8 @@ class QueueJobsToCancelled(models.TransientModel):
     _name = "queue.jobs.to.cancelled"
     _description = "Wizard to cancel a selection of jobs"
 
+    _moved_states = CAN_CANCEL
+
     def set_cancelled(self):
-        self.job_ids.button_cancelled()
+        self._jobs().button_cancelled()
         return {"type": "ir.actions.act_window_close"}

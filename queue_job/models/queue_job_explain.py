@@ -1,0 +1,299 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Why a job is not running, in one sentence.
+
+The runner decides in memory, in another process; what it decides from is all in
+the database: the jobs, the records of the channels, the configuration, and the
+lock that says who dispatches. The same rules are applied here to the one job
+that somebody asks about. What holds it is told in the order in which a person
+should deal with it: first what stops everything, last what time alone will do.
+
+A list of jobs costs the queries of one job: what they share is read once.
+"""
+
+from datetime import datetime
+
+from odoo import api, fields, models
+from odoo.tools import format_datetime
+
+from ..states import ENQUEUED, FAILED, PENDING, STARTED, WAIT_DEPENDENCIES
+from .queue_job_situation import Situation, duration_text
+
+# A sentence names so many jobs, and says how many more there are.
+NAMED = 3
+# Seconds after which a worker should have begun what was sent to it.
+LONG_SENT = 10
+# Seconds after which a job that nothing holds should have been sent.
+LONG_NEXT = 60
+
+INFO, WARNING, DANGER = "info", "warning", "danger"
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    explanation = fields.Json(
+        compute="_compute_explanation",
+        help="Why the job is not running, as a sentence and the jobs that it speaks of.",
+    )
+    reason = fields.Char(
+        compute="_compute_reason", help="Why the job failed, or why it is not running."
+    )
+
+    @api.depends("state", "channel", "eta", "priority", "date_created")
+    @api.depends_context("uid", "allowed_company_ids", "lang", "tz")
+    def _compute_explanation(self):
+        situation = Situation(self.env, alone=len(self) == 1)
+        for job in self:
+            explain = getattr(job, f"_explain_{job.state}", None)
+            job.explanation = explain(situation) if explain and job._origin else False
+
+    @api.depends("state", "exc_message", "exc_name", "result")
+    @api.depends_context("uid", "allowed_company_ids", "lang", "tz")
+    def _compute_reason(self):
+        for job in self:
+            if job.state == FAILED:
+                text = job.exc_message or job.exc_name or ""
+            elif job.state in (WAIT_DEPENDENCIES, PENDING, ENQUEUED):
+                text = (job.explanation or {}).get("text", "")
+            else:
+                text = job.result if job.state == "cancelled" else ""
+            job.reason = (text or "").strip().split("\n")[0][:200]
+
+    def _explanation(self, kind, level, text, jobs=None, count=None):
+        """Return an explanation; its sentence ends with the names of ``jobs``.
+
+        Named are only jobs that the reader may see.
+
+        :param count: how many jobs there are, when ``jobs`` are some of them
+        """
+        jobs = (jobs or self.browse())._filtered_access("read")[:NAMED]
+        named = [{"id": job.id, "name": job.name or job.uuid, "state": job.state} for job in jobs]
+        more = max((count or len(named)) - len(named), 0)
+        if named:
+            names = ", ".join(job["name"] for job in named)
+            more_text = self.env._("%(names)s and %(count)s more", names=names, count=more)
+            text = f"{text} {more_text if more else names}"
+        return {"kind": kind, "level": level, "text": text, "jobs": named, "more": more}
+
+    # By state ---------------------------------------------------------------
+
+    def _explain_wait_dependencies(self, situation):
+        blocking = situation.blocking_parents(self)
+        failed = [job_id for job_id, state in blocking if state == FAILED]
+        if failed:
+            return self._explanation(
+                "dependency_failed",
+                DANGER,
+                self.env._(
+                    "Waits for a job that failed, and will wait until that is requeued, "
+                    "set to done or cancelled:"
+                ),
+                self.browse(failed),
+                len(failed),
+            )
+        if blocking:
+            return self._explanation(
+                "dependencies",
+                INFO,
+                self.env._("Waits until these jobs are done:"),
+                self.browse(job_id for job_id, _state in blocking),
+                len(blocking),
+            )
+        return self._explanation(
+            "dependencies",
+            WARNING,
+            self.env._(
+                "All jobs it waited for are over: the runner will notice that within minutes."
+            ),
+        )
+
+    def _explain_pending(self, situation):
+        steps = (
+            self._explain_eta,
+            self._explain_runner,
+            self._explain_modules,
+            self._explain_channel,
+            self._explain_line,
+        )
+        return next(filter(None, (step(situation) for step in steps)))
+
+    def _explain_enqueued(self, situation):
+        seconds = situation.seconds_since(self.date_enqueued)
+        if seconds < LONG_SENT:
+            text = self.env._("A worker was asked to run it just now.")
+            return self._explanation("sent", INFO, text)
+        return self._explanation(
+            "sent",
+            WARNING,
+            self.env._(
+                "Sent to a worker %s ago, which has not begun: all workers are busy, or it is "
+                "behind other jobs of its run.",
+                duration_text(self.env, seconds),
+            ),
+        )
+
+    def _explain_started(self, situation):
+        return self._explanation(
+            "running",
+            INFO,
+            self.env._(
+                "Runs since %(duration)s in process %(process)s.",
+                duration=duration_text(self.env, situation.seconds_since(self.date_started)),
+                process=self.worker_pid or "?",
+            ),
+        )
+
+    # Of a pending job, in this order ----------------------------------------
+
+    def _explain_eta(self, situation):
+        if not self.eta or self.eta <= situation.now:
+            return None
+        values = {
+            "date": format_datetime(self.env, self.eta),
+            "duration": duration_text(self.env, -situation.seconds_since(self.eta)),
+        }
+        if self.retry:
+            text = self.env._(
+                "Will be tried again on %(date)s, in %(duration)s, after an error.", **values
+            )
+        else:
+            text = self.env._("Not before %(date)s, in %(duration)s.", **values)
+        return self._explanation("eta", INFO, text)
+
+    def _explain_runner(self, situation):
+        if situation.runner():
+            return None
+        return self._explanation(
+            "no_runner",
+            DANGER,
+            self.env._(
+                "No runner is alive for this database, so no job starts. The usual cause: "
+                "queue_job is not in server_wide_modules of the server's configuration."
+            ),
+        )
+
+    def _explain_modules(self, situation):
+        if not situation.modules_are_changing():
+            return None
+        return self._explanation(
+            "modules",
+            WARNING,
+            self.env._(
+                "Modules are being installed, upgraded or removed: no job starts before that "
+                "is over."
+            ),
+        )
+
+    def _explain_channel(self, situation):
+        """Tell about the first channel, from the root down, that holds the job."""
+        path = situation.path(self.channel)
+        for channel in path:
+            if channel.paused:
+                text = self.env._("The channel %s is paused.", channel.name)
+                return self._explanation("paused", WARNING, text)
+        for channel in path:
+            explanation = self._explain_sequential(situation, channel) or self._explain_full(
+                situation, channel
+            )
+            if explanation:
+                return explanation
+        for channel in path:
+            wait = situation.throttled_for(channel)
+            if wait > 0:
+                return self._explanation(
+                    "throttled",
+                    INFO,
+                    self.env._(
+                        "The channel %(channel)s starts a job every %(throttle)s: next in "
+                        "%(duration)s. %(line)s",
+                        channel=channel.name,
+                        throttle=duration_text(self.env, channel.throttle),
+                        duration=duration_text(self.env, wait),
+                        line=self._line_text(situation, channel),
+                    ).strip(),
+                )
+        return None
+
+    def _explain_sequential(self, situation, channel):
+        if not channel.sequential:
+            return None
+        failed = situation.failed_in(channel)
+        if failed:
+            return self._explanation(
+                "sequential",
+                DANGER,
+                self.env._(
+                    "The channel %s runs one job after the other and is held up by a job that "
+                    "failed. Requeue it, set it to done or cancel it:",
+                    channel.name,
+                ),
+                self.browse(failed),
+                len(failed),
+            )
+        earlier = situation.earlier_with_eta(self, channel)
+        if not earlier:
+            return None
+        return self._explanation(
+            "sequential_eta",
+            WARNING,
+            self.env._(
+                "The channel %(channel)s runs one job after the other, and an earlier one waits "
+                "until %(date)s:",
+                channel=channel.name,
+                date=format_datetime(self.env, earlier[1]),
+            ),
+            self.browse(earlier[0]),
+        )
+
+    def _explain_full(self, situation, channel):
+        holders = situation.holders(channel)
+        if not channel.capacity or len(holders) < channel.capacity:
+            return None
+        line = self._line_text(situation, channel)
+        text = (
+            self.env._("The only slot of the channel %s is taken.", channel.name)
+            if channel.capacity == 1
+            else self.env._(
+                "All %(count)s slots of the channel %(channel)s are taken.",
+                count=channel.capacity,
+                channel=channel.name,
+            )
+        )
+        return self._explanation(
+            "full",
+            INFO,
+            " ".join(filter(None, [text, line, self.env._("Running:")])),
+            self.browse(job_id for job_id, _state in holders[:NAMED]),
+            len(holders),
+        )
+
+    def _explain_line(self, situation):
+        path = situation.path(self.channel)
+        line = self._line_text(situation, path[-1])
+        if line:
+            return self._explanation("line", INFO, line)
+        due = max(self.date_created or datetime.min, self.eta or datetime.min)
+        if situation.seconds_since(due) < LONG_NEXT:
+            return self._explanation("next", INFO, self.env._("Next in line: it starts in a moment."))
+        return self._explanation(
+            "next",
+            WARNING,
+            self.env._(
+                "Next in line, and nothing in this database holds it. If it stays so, look "
+                "in the log of the server with the runner (%s): it may not reach a worker, or "
+                "what is configured for all databases is full.",
+                situation.runner(),
+            ),
+        )
+
+    def _line_text(self, situation, channel):
+        """Return how many jobs come before this one, nothing when there are none."""
+        # For each row of a list that would be too much.
+        count = situation.count_before(self, channel) if situation.alone else 0
+        if not count:
+            return ""
+        if count > situation.COUNT_LIMIT:
+            return self.env._("More than %s jobs come before it.", situation.COUNT_LIMIT)
+        if count == 1:
+            return self.env._("One job comes before it.")
+        return self.env._("%s jobs come before it.", count)

@@ -1,0 +1,107 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import fields, models
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+# When a failed job failed, as near as its row tells: the start of its last run.
+SEEN = "COALESCE(date_started, date_enqueued, date_created)"
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    # All that the groups of failures need: they are read from this index alone.
+    _failure_index = models.Index(
+        f"(channel_method_name, exc_name, company_id, {SEEN}, id) WHERE state = 'failed'"
+    )
+
+
+class QueueJobFailure(models.Model):
+    """The failed jobs by function, kind of error and company.
+
+    A row stands for a group; its id is that of the oldest job in it.
+    """
+
+    _name = "queue.job.failure"
+    _description = "Failures of Jobs"
+    _auto = False
+    _depends = {
+        "queue.job": [
+            "channel_method_name",
+            "company_id",
+            "date_created",
+            "date_enqueued",
+            "date_started",
+            "exc_name",
+            "state",
+        ]
+    }
+    _order = "last_seen DESC, id"
+    _rec_name = "function"
+
+    function = fields.Char(string="Job Function")
+    exc_name = fields.Char(string="Exception")
+    company_id = fields.Many2one("res.company")
+    jobs_count = fields.Integer(string="Jobs")
+    last_hour = fields.Integer(help="Failed within the last hour.")
+    last_day = fields.Integer(help="Failed within the last 24 hours.")
+    last_week = fields.Integer(help="Failed within the last 7 days.")
+    first_seen = fields.Datetime(help="Start of the run that failed first.")
+    last_seen = fields.Datetime(help="Start of the run that failed last.")
+    last_job_id = fields.Many2one("queue.job", string="Last Job")
+    exc_message = fields.Char(related="last_job_id.exc_message", string="Last Message")
+
+    @property
+    def _table_query(self):
+        return SQL(
+            """
+            SELECT min(id) AS id, channel_method_name AS function, exc_name, company_id,
+                count(*)::int AS jobs_count,
+                (count(*) FILTER (WHERE seen >= now - interval '1 hour'))::int AS last_hour,
+                (count(*) FILTER (WHERE seen >= now - interval '1 day'))::int AS last_day,
+                (count(*) FILTER (WHERE seen >= now - interval '7 days'))::int AS last_week,
+                min(seen) AS first_seen, max(seen) AS last_seen, max(id) AS last_job_id
+            FROM (
+                SELECT id, channel_method_name, exc_name, company_id, %s AS seen,
+                    (now() AT TIME ZONE 'UTC') AS now
+                FROM queue_job WHERE state = 'failed'
+            ) AS job
+            GROUP BY channel_method_name, exc_name, company_id
+            """,
+            SQL(SEEN),
+        )
+
+    def _jobs_domain(self):
+        """Return the domain of the failed jobs in these groups."""
+        groups = [
+            [
+                ("channel_method_name", "=", failure.function),
+                ("exc_name", "=", failure.exc_name),
+                ("company_id", "=", failure.company_id.id),
+            ]
+            for failure in self
+        ]
+        return [("state", "=", "failed"), *Domain.OR(groups)]
+
+    def action_open_jobs(self):
+        """Return the action that lists the jobs of these groups."""
+        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        action.update(
+            name=self.env._("Failed Jobs"), context={}, domain=self._jobs_domain()
+        )
+        return action
+
+    def action_requeue(self):
+        return self._confirm("queue_job.action_requeue_job")
+
+    def action_set_done(self):
+        return self._confirm("queue_job.action_set_jobs_done")
+
+    def action_cancel(self):
+        return self._confirm("queue_job.action_set_jobs_cancelled")
+
+    def _confirm(self, xmlid):
+        """Return the wizard that says how many jobs there are, and moves them."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(xmlid)
+        action["context"] = {"default_jobs_domain": self._jobs_domain()}
+        return action

@@ -1,0 +1,302 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What the runner decides from, read from the database: channels, slots, who dispatches."""
+
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+import babel.dates
+
+from odoo.tools import SQL, babel_locale_parse
+from odoo.tools.misc import get_lang
+
+from ..states import STARTED
+
+ROOT = "root"
+# The advisory lock of the elected runner (jobrunner/database.py).
+RUNNER_LOCK_ID = 2293787760715711918
+# More running jobs than any channel has slots.
+RUNNING_LIMIT = 5000
+
+_RANK = "COALESCE(priority, 0), COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id"
+
+# What a parent holds back, joints included, failed ones first.
+_BLOCKING = """
+SELECT waiting.child, p.id, p.state FROM (
+    SELECT d.child_id AS child, d.parent_id AS parent FROM queue_job_dependency d
+    WHERE d.child_id = ANY(%(ids)s) AND d.joint IS NULL
+    UNION
+    SELECT own.child_id, d.parent_id FROM queue_job_dependency own
+    JOIN queue_job_dependency d ON d.joint = own.joint AND d.parent_id IS NOT NULL
+    WHERE own.child_id = ANY(%(ids)s) AND own.joint IS NOT NULL
+) AS waiting JOIN queue_job p ON p.id = waiting.parent
+WHERE p.state NOT IN ('done', 'cancelled')
+ORDER BY p.state = 'failed' DESC, p.id
+LIMIT 10000
+"""
+
+_RUNNER = """
+SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC'
+FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
+WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
+  AND lock.classid = %(high)s AND lock.objid = %(low)s
+  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+# The channels in which jobs wait: one step of the index each.
+_WAITING_CHANNELS = """
+WITH RECURSIVE seen(channel) AS (
+    (SELECT channel FROM queue_job WHERE state = 'pending' AND {when} AND channel IS NOT NULL
+     ORDER BY channel LIMIT 1)
+    UNION ALL
+    SELECT (SELECT channel FROM queue_job WHERE state = 'pending' AND {when}
+            AND channel > seen.channel ORDER BY channel LIMIT 1)
+    FROM seen WHERE seen.channel IS NOT NULL
+)
+SELECT channel FROM seen WHERE channel IS NOT NULL
+"""
+_PLAIN_CHANNELS = _WAITING_CHANNELS.format(when="eta IS NULL")
+_TIMED_CHANNELS = _WAITING_CHANNELS.format(when="eta IS NOT NULL")
+
+_BEFORE = f"""
+SELECT count(*) FROM (
+    SELECT FROM unnest(%(plain)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
+        SELECT FROM queue_job WHERE state = 'pending' AND eta IS NULL
+          AND queue_job.channel = asked.channel AND ({_RANK}) < %(rank)s LIMIT %(limit)s
+    ) AS job
+    UNION ALL
+    SELECT FROM unnest(%(timed)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
+        SELECT FROM queue_job WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
+          AND queue_job.channel = asked.channel AND ({_RANK}) < %(rank)s LIMIT %(limit)s
+    ) AS job
+    LIMIT %(limit)s
+) AS before
+"""
+
+_EARLIER_WITH_ETA = f"""
+SELECT id, eta FROM queue_job
+WHERE state = 'pending' AND eta IS NOT NULL AND eta > %(now)s AND channel = ANY(%(names)s)
+  AND ({_RANK}) < %(rank)s
+ORDER BY eta, id LIMIT 1
+"""
+
+_LAST_START = """
+SELECT max(date_started) FROM queue_job WHERE channel = ANY(%(names)s) AND date_done > %(since)s
+"""
+
+
+class ChannelSettings(NamedTuple):
+    """What applies to a channel: the configuration over its record."""
+
+    name: str
+    capacity: int = 0  # 0: no limit of its own
+    sequential: bool = False
+    throttle: float = 0
+    paused: bool = False
+
+
+class Situation:
+    """The queue at this moment; each part is read once, when first asked for.
+
+    Reads all jobs, whoever asks: what it returns are ids and numbers, and the
+    caller names only what the reader may see.
+
+    :param alone: whether one job is asked about, and may cost more
+    """
+
+    COUNT_LIMIT = 1000
+
+    def __init__(self, env, alone=True):
+        self.env = env
+        self.alone = alone
+        self.now = datetime.now()
+        self._blocking = {}
+        env["queue.job"].flush_model()
+
+    def _fetch(self, statement, **values):
+        self.env.cr.execute(statement, values)
+        return self.env.cr.fetchall()
+
+    def seconds_since(self, date):
+        return (self.now - date).total_seconds() if date else 0
+
+    # Runner -----------------------------------------------------------------
+
+    def runner(self):
+        """Return the name of the runner of this database, None when none is alive."""
+        return self._runner and self._runner[0]
+
+    def runner_since(self):
+        """Return since when the runner dispatches, None when none is alive."""
+        return self._runner and self._runner[1]
+
+    @cached_property
+    def _runner(self):
+        high, low = RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF
+        rows = self._fetch(_RUNNER, high=high, low=low)
+        if not rows:
+            return None
+        name, since = rows[0]
+        # Another role of PostgreSQL is hidden.
+        return (name or "").removeprefix("queue_job runner ") or "?", since
+
+    def modules_are_changing(self):
+        return self._modules_are_changing
+
+    @cached_property
+    def _modules_are_changing(self):
+        return self._fetch(
+            "SELECT EXISTS (SELECT FROM ir_module_module "
+            "WHERE state IN ('to install', 'to upgrade', 'to remove'))"
+        )[0][0]
+
+    # Channels ---------------------------------------------------------------
+
+    @staticmethod
+    def full_name(channel):
+        """Return the complete name of what a job has as channel."""
+        if not channel or channel == ROOT:
+            return ROOT
+        return channel if channel.startswith(ROOT + ".") else f"{ROOT}.{channel}"
+
+    def path(self, channel):
+        """Return the settings of a channel and those above it, the root first."""
+        names = self.full_name(channel).split(".")
+        return [self.settings(".".join(names[:depth])) for depth in range(1, len(names) + 1)]
+
+    def settings(self, name):
+        """Return what applies to a channel: the rule is that of jobrunner/tree.py."""
+        stated = self._stated.get(name, {})
+        record = self._records.get(name) or {}
+        capacity = stated.get("capacity", record.get("capacity")) or 0
+        if name == ROOT and "capacity" not in stated:
+            capacity = capacity or 1
+        sequential = bool(stated.get("sequential", record.get("sequential")))
+        return ChannelSettings(
+            name,
+            1 if sequential else capacity,
+            sequential,
+            stated.get("throttle", record.get("throttle")) or 0,
+            bool(stated.get("paused") or record.get("paused")),
+        )
+
+    @cached_property
+    def _stated(self):
+        return self.env["queue.job.channel"]._settings_of_configuration()
+
+    @cached_property
+    def _records(self):
+        channels = self.env["queue.job.channel"].sudo()
+        channels.flush_model()
+        rows = self._fetch(
+            "SELECT complete_name, capacity, sequential, throttle, paused FROM queue_job_channel"
+        )
+        names = ("capacity", "sequential", "throttle", "paused")
+        return {name: dict(zip(names, values, strict=True)) for name, *values in rows}
+
+    def _spellings(self, name):
+        """Return how jobs may spell this very channel."""
+        return [name, name.removeprefix(ROOT + ".")] if name != ROOT else [ROOT, ""]
+
+    def _is_below(self, channel, name):
+        full = self.full_name(channel)
+        return full == name or full.startswith(name + ".")
+
+    def holders(self, channel):
+        """Return ``(id, state)`` of the jobs that run in a channel and below, started first."""
+        return [
+            (job_id, state)
+            for job_id, name, state, _date in self._running
+            if self._is_below(name, channel.name)
+        ]
+
+    @cached_property
+    def _running(self):
+        return self._fetch(
+            """
+            SELECT id, channel, state, date_enqueued FROM queue_job
+            WHERE state IN ('enqueued', 'started') ORDER BY state = %(first)s DESC, id
+            LIMIT %(limit)s
+            """,
+            first=STARTED,
+            limit=RUNNING_LIMIT,
+        )
+
+    def failed_in(self, channel):
+        """Return the ids of jobs that failed in this very channel, a few at most."""
+        rows = self._fetch(
+            "SELECT id FROM queue_job WHERE state = 'failed' AND "
+            "(channel = ANY(%(names)s) OR %(is_root)s AND channel IS NULL) ORDER BY id LIMIT 100",
+            names=self._spellings(channel.name),
+            is_root=channel.name == ROOT,
+        )
+        return [job_id for (job_id,) in rows]
+
+    def throttled_for(self, channel):
+        """Return the seconds until a throttled channel may start a job, 0 when it may."""
+        if not channel.throttle:
+            return 0
+        since = self.now - timedelta(seconds=channel.throttle)
+        dates = [
+            date for _id, name, _state, date in self._running if self._is_below(name, channel.name)
+        ]
+        names = {name for name in self._records if self._is_below(name, channel.name)}
+        names.update(spelling for name in list(names) for spelling in self._spellings(name))
+        dates += [date for (date,) in self._fetch(_LAST_START, names=list(names), since=since)]
+        last = max(filter(None, dates), default=None)
+        return max((last - since).total_seconds(), 0) if last else 0
+
+    # Other jobs -------------------------------------------------------------
+
+    def blocking_parents(self, job):
+        """Return ``(id, state)`` of what a job waits for, failed ones first."""
+        if job.id not in self._blocking:
+            ids = [i for i in job._prefetch_ids if i] or job.ids
+            self._blocking.update((job_id, []) for job_id in [*ids, job.id])
+            for child, parent, state in self._fetch(_BLOCKING, ids=list(ids)):
+                self._blocking[child].append((parent, state))
+        return self._blocking[job.id]
+
+    def earlier_with_eta(self, job, channel):
+        """Return ``(id, eta)`` of a better job of this very channel that waits for its eta."""
+        rows = self._fetch(
+            _EARLIER_WITH_ETA,
+            now=self.now,
+            names=self._spellings(channel.name),
+            rank=self._rank(job),
+        )
+        return rows[0] if rows else None
+
+    def count_before(self, job, channel):
+        """Return how many jobs that may run come before ``job`` in a channel and below.
+
+        Counts up to one more than ``COUNT_LIMIT``.
+        """
+        rows = self._fetch(
+            _BEFORE,
+            plain=[name for name in self._plain_channels if self._is_below(name, channel.name)],
+            timed=[name for name in self._timed_channels if self._is_below(name, channel.name)],
+            rank=self._rank(job),
+            now=self.now,
+            limit=self.COUNT_LIMIT + 1,
+        )
+        return rows[0][0]
+
+    @cached_property
+    def _plain_channels(self):
+        return [name for (name,) in self._fetch(_PLAIN_CHANNELS)]
+
+    @cached_property
+    def _timed_channels(self):
+        return [name for (name,) in self._fetch(_TIMED_CHANNELS)]
+
+    def _rank(self, job):
+        # Without a date a job comes before all with one.
+        return (job.priority or 0, job.date_created or datetime(1970, 1, 1), job.id)
+
+
+def duration_text(env, seconds):
+    """Return seconds as words of the reader's language, such as "5 minutes"."""
+    locale = babel_locale_parse(get_lang(env).code)
+    delta = timedelta(seconds=max(seconds, 0))
+    return babel.dates.format_timedelta(delta, locale=locale, threshold=1.2)

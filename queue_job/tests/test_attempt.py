@@ -1,0 +1,138 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""An error is not lost by the retry that follows it."""
+
+import contextlib
+from unittest import mock
+
+from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tools import mute_logger
+
+from odoo.addons.queue_job import executor
+from odoo.addons.queue_job.controllers.main import RunJobController
+from odoo.addons.queue_job.exception import RetryableJobError
+from odoo.addons.queue_job.models import queue_job_attempt
+
+LOGGER = "odoo.addons.queue_job.controllers.main"
+
+
+class AttemptCase(TransactionCase):
+    def setUp(self):
+        super().setUp()
+        # Cursors that the executor opens are part of this transaction.
+        self.registry_enter_test_mode()
+        self.partner_class = self.env.registry["res.partner"]
+
+    def delay(self, **properties):
+        return self.env["res.partner"].with_delay(**properties).create_company()
+
+    def run_job(self, job, error=None):
+        """Let a worker take the job and run into ``error``; return the row."""
+        row = job.db_record()
+        row.write({"state": "enqueued", "eta": False})
+        self.env.flush_all()
+        with (
+            mock.patch.object(self.partner_class, "create_company", side_effect=error),
+            # It would undo what was recorded: here that is the same transaction.
+            mock.patch.object(executor, "_rollback"),
+            mute_logger(LOGGER),
+            self.registry.cursor() as cr,
+        ):
+            env = self.env(cr=cr)
+            acquired = RunJobController._acquire_job(env, job.uuid)
+            with contextlib.suppress(ValueError):
+                RunJobController._runjob(env, acquired)
+            cr.commit()
+        self.env.invalidate_all()
+        return row
+
+
+@tagged("post_install", "-at_install")
+class TestAttempt(AttemptCase):
+    def test_each_error_is_kept(self):
+        job = self.delay(max_retries=3)
+        self.run_job(job, RetryableJobError("no answer"))
+        self.run_job(job, RetryableJobError("still no answer"))
+        row = self.run_job(job, ValueError("wrong answer"))
+        attempts = row.attempt_ids.sorted("id")
+        self.assertEqual(attempts.mapped("number"), [1, 2, 3])
+        self.assertEqual(attempts.mapped("outcome"), ["postponed", "postponed", "failed"])
+        self.assertEqual(
+            attempts.mapped("exc_message"), ["no answer", "still no answer", "wrong answer"]
+        )
+        self.assertIn("Traceback", attempts[0].exc_info)
+        self.assertTrue(all(attempt.date_started <= attempt.date_ended for attempt in attempts))
+        self.assertEqual(attempts.mapped("function"), ["<res.partner>.create_company"] * 3)
+
+    def test_done_after_an_error_keeps_the_error(self):
+        job = self.delay()
+        self.run_job(job, RetryableJobError("no answer"))
+        row = self.run_job(job)
+        self.assertEqual(row.state, "done")
+        self.assertEqual(row.attempt_ids.mapped("exc_message"), ["no answer"])
+
+    def test_done_at_once_keeps_nothing(self):
+        row = self.run_job(self.delay())
+        self.assertEqual(row.state, "done")
+        self.assertFalse(row.attempt_ids)
+
+    def test_uncounted_retry_keeps_nothing(self):
+        row = self.run_job(self.delay(), RetryableJobError("busy", ignore_retry=True))
+        self.assertEqual(row.state, "pending")
+        self.assertFalse(row.attempt_ids)
+
+    def test_requeue_keeps_the_attempts(self):
+        row = self.run_job(self.delay(), ValueError("wrong"))
+        row.requeue()
+        self.assertEqual(row.attempt_ids.mapped("exc_message"), ["wrong"])
+
+    def test_last_ones_are_kept(self):
+        row = self.delay().db_record()
+        with mock.patch.object(queue_job_attempt, "KEPT", 3):
+            for number in range(6):
+                row._keep_attempt("postponed", number, {"exc_message": str(number)})
+        self.assertEqual(row.attempt_ids.mapped("exc_message"), ["5", "4", "3"])
+
+    def test_text_that_cannot_be_stored_as_it_is(self):
+        row = self.delay().db_record()
+        row._keep_attempt("failed", 1, {"exc_message": "bad \x00 char \udc80", "exc_info": None})
+        self.assertIn("bad", row.attempt_ids.exc_message)
+
+    def test_deleted_with_the_job(self):
+        row = self.run_job(self.delay(), ValueError("wrong"))
+        attempts = row.attempt_ids
+        row.unlink()
+        self.assertFalse(attempts.exists())
+
+    def test_rights(self):
+        """Attempts are read by those who may read the job, and written by nobody."""
+        user = new_test_user(self.env, "own_jobs", "base.group_user,queue_job.group_queue_job_user")
+        mine = self.run_job(self.delay(), ValueError("mine"))
+        mine.with_context(_job_edit_sentinel=mine.EDIT_SENTINEL).user_id = user
+        other = self.run_job(self.delay(), ValueError("other"))
+        attempts = self.env["queue.job.attempt"].with_user(user)
+        found = attempts.search([("job_id", "in", (mine | other).ids)])
+        self.assertEqual(found.mapped("exc_message"), ["mine"])
+        for operation in ("write", "create", "unlink"):
+            self.assertFalse(attempts.has_access(operation))
+            self.assertFalse(self.env["queue.job.attempt"].with_user(2).has_access(operation))
+
+
+@tagged("post_install", "-at_install")
+class TestTimeline(AttemptCase):
+    def test_steps_and_durations(self):
+        job = self.delay(max_retries=2)
+        self.run_job(job, RetryableJobError("no answer"))
+        row = self.run_job(job, ValueError("wrong"))
+        kinds = [step["kind"] for step in row.timeline]
+        self.assertEqual(kinds, ["created", "started", "postponed", "started", "failed"])
+        self.assertIsNone(row.timeline[-1]["seconds"])
+        self.assertTrue(all(step["seconds"] >= 0 for step in row.timeline[:-1]))
+        self.assertGreater(row.ran, 0)
+        self.assertEqual(row.tries, "2 / 2")
+
+    def test_waiting_job_counts_on(self):
+        row = self.delay(max_retries=0).db_record()
+        self.assertEqual([step["kind"] for step in row.timeline], ["created"])
+        self.assertGreater(row.waited, 0)
+        self.assertGreater(row.timeline[0]["seconds"], 0)
+        self.assertEqual((row.ran, row.tries), (0, "0 / ∞"))

@@ -1,0 +1,87 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The screens of jobs, as the web client asks for them, and the confirmations."""
+
+from odoo.tests import Form, TransactionCase, tagged
+
+ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
+
+
+@tagged("post_install", "-at_install")
+class TestScreens(TransactionCase):
+    def test_action_opens_the_list_first(self):
+        views = self.env.ref("queue_job.action_queue_job").views
+        self.assertEqual([kind for _id, kind in views], ["list", "kanban", "form", "pivot", "graph"])
+        named = dict((kind, view_id) for view_id, kind in views)
+        self.assertEqual(named["kanban"], self.env.ref("queue_job.view_queue_job_kanban").id)
+
+    def test_all_views_can_be_read(self):
+        for model in ("queue.job", "queue.job.attempt", "queue.job.failure"):
+            for view in self.env["ir.ui.view"].search([("model", "=", model)]):
+                if view.type != "qweb":
+                    with self.subTest(view=view.xml_id):
+                        self.env[model].get_view(view.id, view.type)
+
+    def test_list_of_a_page_costs_few_queries(self):
+        for number in range(30):
+            self.env["res.partner"].with_delay(description=str(number)).create_company()
+        self.env.flush_all()
+        arch = self.env["queue.job"].get_view(self.env.ref("queue_job.view_queue_job_tree").id)["arch"]
+        names = [n for n in self.env["queue.job"]._fields if f'name="{n}"' in arch]
+        self.env.invalidate_all()
+        with self.assertQueryCount(20):
+            self.env["queue.job"].search([("state", "in", ACTIVE)], limit=80).read(names)
+
+
+@tagged("post_install", "-at_install")
+class TestConfirmations(TransactionCase):
+    def setUp(self):
+        super().setUp()
+        self.jobs = self.env["queue.job"]
+        for _number in range(5):
+            self.jobs |= self.env["res.partner"].with_delay().create_company().db_record()
+        self.jobs = self.jobs.with_env(self.env)
+        self.jobs[0].state = "started"
+
+    def form(self, model, **context):
+        view = {
+            "queue.requeue.job": "view_requeue_job",
+            "queue.jobs.to.done": "view_set_jobs_done",
+            "queue.jobs.to.cancelled": "view_set_jobs_cancelled",
+        }[model]
+        context = {"active_model": "queue.job", "active_ids": self.jobs.ids, **context}
+        return Form(
+            self.env[model].with_context(**context), view=self.env.ref(f"queue_job.{view}")
+        )
+
+    def test_counts(self):
+        for model, moved in (
+            ("queue.requeue.job", 0),
+            ("queue.jobs.to.done", 4),
+            ("queue.jobs.to.cancelled", 4),
+        ):
+            with self.subTest(model=model):
+                form = self.form(model)
+                self.assertEqual((form.moved_count, form.left_count), (moved, 5 - moved))
+
+    def test_large_selection_is_a_domain(self):
+        ids = [*self.jobs.ids, *range(10**8, 10**8 + 1000)]
+        wizard = self.form("queue.jobs.to.done", active_ids=ids).save()
+        self.assertFalse(wizard.job_ids)
+        self.assertEqual((wizard.jobs_count, wizard.moved_count), (5, 4))
+        wizard.set_done()
+        self.assertEqual(sorted(self.jobs.mapped("state")), ["done"] * 4 + ["started"])
+
+    def test_all_that_match_beyond_what_the_browser_sends(self):
+        """Of a selection of all, the browser sends 20,000 ids and the domain."""
+        self.env["ir.config_parameter"].set_param("web.active_ids_limit", "600")
+        ids = [self.jobs[1].id, *range(10**8, 10**8 + 599)]
+        domain = [["id", "in", self.jobs.ids]]
+        wizard = self.form("queue.jobs.to.cancelled", active_ids=ids, active_domain=domain).save()
+        wizard.set_cancelled()
+        self.assertEqual(self.jobs.mapped("state").count("cancelled"), 4)
+
+    def test_domain_of_the_list_alone_selects_nothing_more(self):
+        wizard = self.form(
+            "queue.jobs.to.done", active_ids=self.jobs[1].ids, active_domain=[]
+        ).save()
+        self.assertEqual(wizard.job_ids, self.jobs[1])
