@@ -1,0 +1,11 @@
+"""Fill a database with jobs: see ``setup/generate --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("generate", sys.argv[1:]))
