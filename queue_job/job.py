@@ -91,6 +91,7 @@ CONSTANT = {
     "args": "args",
     "kwargs": "kwargs",
 }
+CREATED = {**CONSTANT, **MUTABLE}
 TEXT = {"exc_name", "exc_message", "exc_info", "result", "name", "func_string", "identity_key"}
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
@@ -334,9 +335,13 @@ class Job:
         self.env["queue.job"].sudo()._store_jobs([self])
 
     def _creation_values(self):
-        """Return the values of the new row."""
-        columns = {**CONSTANT, **MUTABLE}
-        return self._with_extra({column: self._value(name, column) for name, column in columns.items()})
+        """Return the values of the new row; what is not set yet costs nothing."""
+        values = {}
+        for name, column in CREATED.items():
+            value = self._value(name, column)
+            if value is not None and value is not False:
+                values[column] = value
+        return self._with_extra(values)
 
     def _changed_values(self):
         """Return what is to be written: the state, and what is not stored yet."""
@@ -533,7 +538,7 @@ class Job:
 
     @property
     def description(self):
-        return self._description or description_of(self.func)
+        return self._description or description_of(getattr(self.recordset, self.method_name))
 
     @property
     def eta(self):
