@@ -6,6 +6,9 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 
 from ..states import DONE, FAILED, STARTED
 
+# Characters of a call that the picture of a graph shows.
+_CALL_LENGTH = 300
+
 # Every parent and child, joints resolved.
 _PAIRS = SQL(
     """
@@ -37,6 +40,7 @@ class QueueJob(models.Model):
         search="_search_dependent_ids",
     )
     dependency_graph = Serialized(compute="_compute_dependency_graph")
+    dependency_graph_facts = Serialized(compute="_compute_dependency_graph_facts")
     graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
 
     @api.depends_context("uid", "allowed_company_ids")
@@ -139,8 +143,42 @@ class QueueJob(models.Model):
                 graphs[job.graph_uuid] = self._graph_of(job.graph_uuid)
             job.dependency_graph = graphs[job.graph_uuid]
 
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_dependency_graph_facts(self):
+        """Compute what the picture of the graph says of each job, by id.
+
+        Name, state, call and seconds, beside the nodes whose form is fixed.
+        """
+        facts = {}
+        for job in self:
+            graph_uuid = job.graph_uuid
+            if graph_uuid and graph_uuid not in facts:
+                facts[graph_uuid] = {
+                    str(other.id): other._dependency_graph_fact()
+                    for other in self._jobs_of_graph(graph_uuid)
+                }
+            job.dependency_graph_facts = facts.get(graph_uuid, {})
+
+    def _dependency_graph_fact(self):
+        call = self.func_string or ""
+        return [
+            self.display_name or "",
+            self.state,
+            call if len(call) <= _CALL_LENGTH else call[: _CALL_LENGTH - 1] + "…",
+            self.exec_time,
+        ]
+
+    @api.model
+    def _jobs_of_graph(self, graph_uuid):
+        """Return the jobs of a graph that the reader may see, with what is drawn of them."""
+        return self.search_fetch(
+            [("graph_uuid", "=", graph_uuid)],
+            ["name", "state", "func_string", "exec_time", "graph_uuid"],
+            order="id",
+        )
+
     def _graph_of(self, graph_uuid):
-        jobs = self.search([("graph_uuid", "=", graph_uuid)], order="id")
+        jobs = self._jobs_of_graph(graph_uuid)
         ids = set(jobs.ids)
         edges = sorted([a, b] for a, b in self._select_pairs("parent_id", ids) if b in ids)
         return {"nodes": [job._dependency_graph_vis_node() for job in jobs], "edges": edges}
