@@ -1,0 +1,385 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What each channel has to do: running, waiting and failed jobs, counted cheaply.
+
+Counts go over the partial indexes of the states, and stop at a bound: how many more there
+are is an estimate, from the statistics that PostgreSQL keeps of state and channel
+together. No statement here grows with the number of jobs.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from odoo import models
+from odoo.tools import SQL
+
+from .queue_job_situation import Situation
+
+# Rows that all channels together may cost one count, and one channel at most.
+BUDGET = 12_000
+MOST = 5_000
+LEAST = 500
+# Priorities of a channel of which the oldest job is looked up.
+PRIORITIES = 50
+STATISTICS = "queue_job_state_channel"
+
+_PLAIN = SQL("state = 'pending' AND eta IS NULL")
+_DUE = SQL("state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')")
+_LATER = SQL("state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')")
+_TIMED = SQL("state = 'pending' AND eta IS NOT NULL")
+_FAILED = SQL("state = 'failed'")
+_PRIORITY = SQL("COALESCE(priority, 0)")
+_CREATED = SQL("COALESCE(date_created, '1970-01-01 00:00:00'::timestamp)")
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def init(self):
+        super().init()
+        # State and channel are not independent: this tells how many of each pair there are.
+        self.env.cr.execute(
+            SQL(
+                "CREATE STATISTICS IF NOT EXISTS %s (mcv) ON state, channel FROM queue_job",
+                SQL.identifier(STATISTICS),
+            )
+        )
+
+
+class Number(NamedTuple):
+    """A count; ``exact`` is false when there are more, or about as many."""
+
+    count: int = 0
+    exact: bool = True
+    estimated: bool = False
+
+    def __add__(self, other):
+        return Number(
+            self.count + other.count,
+            self.exact and other.exact,
+            self.estimated or other.estimated,
+        )
+
+
+class Load:
+    """The load of the channels at this moment.
+
+    :param companies: ids of the companies whose jobs are counted, None for all;
+        jobs of no company always count
+    """
+
+    def __init__(self, env, companies=None):
+        self.env = env
+        self.companies = companies
+        self.situation = Situation(env)
+        env["queue.job"].flush_model()
+
+    def channels(self, names=()):
+        """Return the figures of each channel, with what is below it, as dicts by name.
+
+        All channels that have a record, are configured, or have such jobs.
+
+        :param names: more channels to tell about
+        """
+        own = self._own()
+        records = self.situation._records
+        every = {"root", *names, *filter(None, records), *self.situation._stated, *own}
+        for name in list(every):
+            parts = name.split(".")
+            every.update(".".join(parts[:depth]) for depth in range(1, len(parts)))
+        found = {name: self._figures_of(name, own) for name in every}
+        for name in sorted(found, key=lambda name: -name.count(".")):
+            above = name.rpartition(".")[0]
+            if above:
+                self._add_below(found[above], found[name])
+        return found
+
+    def _own(self):
+        """Return ``{name: {key: Number or date}}`` of what is in each channel itself."""
+        own = {}
+
+        def add(channel, key, value):
+            figures = own.setdefault(Situation.full_name(channel), {})
+            if isinstance(value, Number):
+                figures[key] = figures.get(key, Number()) + value
+            elif value is not None:
+                figures[key] = min(figures.get(key, value), value)
+
+        for channel, state, count in self._running():
+            add(channel, "running" if state == "started" else "sent", Number(count))
+        timed = {}
+        for key, condition in (("waiting", _DUE), ("later", _LATER)):
+            for channel, number in self._counted(condition):
+                add(channel, key, number)
+                timed[channel] = timed.get(channel, Number()) + number
+        for key, condition, state in (("waiting", _PLAIN, "pending"), ("failed", _FAILED, "failed")):
+            for channel, number in self._counted(condition):
+                others = timed.get(channel, Number()) if state == "pending" else Number()
+                add(channel, key, self._estimated(number, state, channel, others))
+        for channel, number in self._depending():
+            add(channel, "depending", number)
+        for channel, date in self._oldest():
+            add(channel, "oldest", date)
+        for channel, date in self._oldest_due():
+            add(channel, "oldest", date)
+        return own
+
+    def _figures_of(self, name, own):
+        numbers = own.get(name, {})
+        settings = self.situation.settings(name)
+        path = self.situation.path(name)
+        return {
+            "name": name,
+            "capacity": settings.capacity,
+            "sequential": settings.sequential,
+            "throttle": settings.throttle,
+            "paused": settings.paused,
+            "stopped": any(channel.paused for channel in path),
+            "oldest": numbers.get("oldest"),
+            **{
+                key: numbers.get(key, Number())
+                for key in ("running", "sent", "waiting", "later", "depending", "failed")
+            },
+        }
+
+    def _add_below(self, above, below):
+        for key in ("running", "sent", "waiting", "later", "depending", "failed"):
+            above[key] = above[key] + below[key]
+        dates = [date for date in (above["oldest"], below["oldest"]) if date]
+        above["oldest"] = min(dates, default=None)
+
+    # Statements -------------------------------------------------------------
+
+    def _fetch(self, statement):
+        self.env.cr.execute(statement)
+        return self.env.cr.fetchall()
+
+    @property
+    def _visible(self):
+        if self.companies is None:
+            return SQL("TRUE")
+        return SQL("(company_id IS NULL OR company_id = ANY(%s))", list(self.companies))
+
+    @property
+    def _read(self):
+        """Return what a count reads of each job: nothing, where the index alone will do."""
+        return SQL("1") if self.companies is None else SQL("company_id")
+
+    def _running(self):
+        return self._fetch(
+            SQL(
+                """
+                SELECT channel, state, count(*)::int FROM (
+                    SELECT channel, state, company_id FROM queue_job
+                    WHERE state IN ('enqueued', 'started') LIMIT %s
+                ) AS job WHERE %s GROUP BY 1, 2
+                """,
+                MOST,
+                self._visible,
+            )
+        )
+
+    def _names(self, condition):
+        """Return the channels with such jobs, in which None stands for no channel."""
+        rows = self._fetch(
+            SQL(
+                """
+                WITH RECURSIVE seen(channel) AS (
+                    (SELECT channel FROM queue_job WHERE %(such)s AND channel IS NOT NULL
+                     ORDER BY channel LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT channel FROM queue_job WHERE %(such)s
+                            AND channel > seen.channel ORDER BY channel LIMIT 1)
+                    FROM seen WHERE seen.channel IS NOT NULL
+                )
+                SELECT channel FROM seen WHERE channel IS NOT NULL
+                UNION ALL
+                (SELECT NULL FROM queue_job WHERE %(such)s AND channel IS NULL LIMIT 1)
+                """,
+                such=condition,
+            )
+        )
+        return [name for (name,) in rows]
+
+    def _counted(self, condition):
+        """Return ``(channel, Number)`` of such jobs."""
+        names = self._names(_TIMED if condition in (_DUE, _LATER) else condition)
+        if not names:
+            return []
+        bound = min(max(BUDGET // len(names), LEAST), MOST)
+        rows = self._fetch(
+            SQL(
+                """
+                SELECT asked.channel, seen.count, seen.visible
+                FROM unnest(%(names)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
+                    SELECT count(*)::int AS count,
+                        (count(*) FILTER (WHERE %(visible)s))::int AS visible
+                    FROM (
+                        SELECT %(read)s FROM queue_job
+                        WHERE %(such)s AND channel = asked.channel LIMIT %(limit)s
+                    ) AS job
+                ) AS seen
+                UNION ALL
+                SELECT NULL, count(*)::int, (count(*) FILTER (WHERE %(visible)s))::int FROM (
+                    SELECT %(read)s FROM queue_job
+                    WHERE %(such)s AND channel IS NULL LIMIT %(limit)s
+                ) AS job WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL
+                """,
+                names=names,
+                such=condition,
+                read=self._read,
+                visible=self._visible,
+                limit=bound + 1,
+            )
+        )
+        return [
+            (channel, Number(min(visible, bound), count <= bound))
+            for channel, count, visible in rows
+            if visible
+        ]
+
+    def _estimated(self, number, state, channel, others):
+        """Return about how many there are, where that is known and a count stopped.
+
+        :param others: Number of those in this state that are not meant
+        """
+        if number.exact or not others.exact or self.companies is not None:
+            return number
+        estimate = self._estimates.get((state, channel), 0) - others.count
+        return Number(estimate, False, True) if estimate > number.count else number
+
+    @property
+    def _estimates(self):
+        """Return ``{(state, channel): number}`` as PostgreSQL last analyzed them."""
+        if not hasattr(self, "_analyzed"):
+            rows = self._fetch(
+                SQL(
+                    """
+                    SELECT stats.most_common_vals, stats.most_common_freqs, class.reltuples,
+                        pg_stat_get_mod_since_analyze(class.oid)
+                    FROM pg_stats_ext stats, pg_class class
+                    WHERE stats.statistics_name = %s
+                      AND stats.schemaname = current_schema()
+                      AND class.oid = 'queue_job'::regclass
+                    """,
+                    STATISTICS,
+                )
+            )
+            values, shares, total, changed = rows[0] if rows else ((), (), 0, 0)
+            estimates = {
+                tuple(pair): round(share * max(total, 0))
+                for pair, share in zip(values or (), shares or (), strict=True)
+            }
+            # Each job that changed since may have been one of them, or be one now.
+            self._analyzed = {
+                pair: number for pair, number in estimates.items() if number > 2 * changed
+            }
+        return self._analyzed
+
+    def _depending(self):
+        """Return ``(channel, Number)`` of the jobs that wait for others."""
+        rows = self._fetch(
+            SQL(
+                """
+                SELECT channel, count(*)::int,
+                    (count(*) FILTER (WHERE %s))::int FROM (
+                    SELECT channel, company_id FROM queue_job
+                    WHERE state = 'wait_dependencies' LIMIT %s
+                ) AS job GROUP BY 1
+                """,
+                self._visible,
+                LEAST * 2 + 1,
+            )
+        )
+        if sum(count for _channel, count, _visible in rows) <= LEAST * 2:
+            return [(channel, Number(visible)) for channel, _count, visible in rows if visible]
+        if self.companies is None:
+            estimates = [
+                (channel, Number(count, False, True))
+                for (state, channel), count in self._estimates.items()
+                if state == "wait_dependencies" and count
+            ]
+            if estimates:
+                return estimates
+        return [(channel, Number(visible, False)) for channel, _count, visible in rows if visible]
+
+    def _oldest(self):
+        """Return ``(channel, date)`` of the job without eta that waits longest.
+
+        The index is ordered by priority, then date: the first job of each
+        priority is looked up. For one company only it is not known by
+        index, and only the first job of each is asked.
+        """
+        names = self._names(_PLAIN)
+        if not names:
+            return []
+        first = SQL(
+            """
+            SELECT %s AS priority, date_created, company_id FROM queue_job WHERE %s AND
+            """,
+            _PRIORITY,
+            _PLAIN,
+        )
+        order = SQL("ORDER BY %s, %s, id LIMIT 1", _PRIORITY, _CREATED)
+        rows = []
+        for match, source in (
+            (SQL("channel = asked.channel"), SQL("unnest(%s::varchar[]) AS asked(channel)", names)),
+            (SQL("channel IS NULL"), SQL("(SELECT NULL AS channel WHERE %s) AS asked", None in names)),
+        ):
+            rows += self._fetch(
+                SQL(
+                    """
+                    SELECT asked.channel, min(seen.date_created)
+                    FROM %(source)s CROSS JOIN LATERAL (
+                        WITH RECURSIVE first AS (
+                            (SELECT job.*, 1 AS depth FROM (%(first)s %(match)s %(order)s) AS job)
+                            UNION ALL
+                            SELECT job.*, first.depth + 1 FROM first CROSS JOIN LATERAL (
+                                %(first)s %(match)s AND %(priority)s > first.priority %(order)s
+                            ) AS job WHERE first.depth < %(depth)s
+                        )
+                        SELECT date_created FROM first WHERE %(visible)s
+                    ) AS seen GROUP BY 1
+                    """,
+                    source=source,
+                    first=first,
+                    match=match,
+                    order=order,
+                    priority=_PRIORITY,
+                    depth=PRIORITIES,
+                    visible=self._visible,
+                )
+            )
+        return rows
+
+    def _oldest_due(self):
+        """Return ``(channel, eta)`` of the job that has waited longest since its eta."""
+        names = [name for name in self._names(_TIMED) if name is not None]
+        if not names:
+            return []
+        return self._fetch(
+            SQL(
+                """
+                SELECT asked.channel, job.eta FROM unnest(%s::varchar[]) AS asked(channel)
+                CROSS JOIN LATERAL (
+                    SELECT eta, company_id FROM queue_job
+                    WHERE %s AND channel = asked.channel ORDER BY eta, id LIMIT 1
+                ) AS job WHERE %s
+                """,
+                names,
+                _DUE,
+                self._visible,
+            )
+        )
+
+
+def companies_seen(env):
+    """Return the ids of the companies whose jobs the reader sees, None when that is all."""
+    if env.su:
+        return None
+    if not env["res.company"].sudo().search_count([("id", "not in", env.companies.ids)], limit=1):
+        return None
+    return env.companies.ids
+
+
+def seconds_since(date):
+    return max((datetime.now() - date).total_seconds(), 0) if date else None

@@ -1,0 +1,207 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import time
+from datetime import datetime
+
+from odoo import api, models
+from odoo.exceptions import AccessError
+from odoo.tools import SQL, config
+
+from .queue_job_load import Load, companies_seen, seconds_since
+from .queue_job_situation import RUNNER_LOCK_ID
+
+# Minutes, and minutes of one point of the chart.
+PERIODS = {"hour": (60, 1), "day": (1440, 15)}
+# Functions in each of the two lists.
+LISTED = 6
+
+_RUNNER = """
+SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC',
+    host(activity.client_addr)
+FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
+WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
+  AND lock.classid = %s AND lock.objid = %s
+  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+class QueueJobOverview(models.AbstractModel):
+    """What the overview shows: the state of the queue in one look.
+
+    Tells numbers, and no job; only of the companies that the reader sees.
+    """
+
+    _name = "queue.job.overview"
+    _description = "Overview of the Job Queue"
+
+    @api.model
+    def read_overview(self, period="hour"):
+        """Return all figures of the page; one call costs a few milliseconds.
+
+        Also adds up the jobs that ended since the last look.
+
+        :param period: ``hour`` or ``day``, of the chart
+        """
+        self._check_reader()
+        started = time.monotonic()
+        now = datetime.now()
+        companies = companies_seen(self.env)
+        minutes, width = PERIODS[period if period in PERIODS else "hour"]
+        tally = self.env["queue.job.minute"].sudo()
+        is_complete = tally._add_up(now)
+        figures = Load(self.env, companies).channels()
+        return {
+            "runner": self._runner(),
+            "channels": self._channels(figures),
+            "series": {
+                "width": width,
+                "points": tally._series(
+                    now, minutes, width, companies, with_newest=is_complete
+                ),
+                "is_complete": is_complete,
+            },
+            "functions": self._functions(now, companies),
+            "seconds": round(time.monotonic() - started, 4),
+        }
+
+    def _check_reader(self):
+        if not self.env.su and not self.env.user.has_group("queue_job.group_queue_job_manager"):
+            raise AccessError(self.env._("Only managers of the job queue see its overview."))
+
+    # Channels ---------------------------------------------------------------
+
+    def _channels(self, figures):
+        records = self.env["queue.job.channel"].search_fetch([], ["complete_name"])
+        ids = {record.complete_name: record.id for record in records}
+        return [
+            {
+                **{key: self._plain(value) for key, value in channel.items() if key != "oldest"},
+                "id": ids.get(channel["name"], False),
+                "label": channel["name"].rpartition(".")[2],
+                "depth": channel["name"].count("."),
+                "age": seconds_since(channel["oldest"]),
+            }
+            for channel in sorted(figures.values(), key=lambda it: it["name"].split("."))
+        ]
+
+    @staticmethod
+    def _plain(value):
+        return value._asdict() if hasattr(value, "_asdict") else value
+
+    # Functions --------------------------------------------------------------
+
+    def _functions(self, now, companies):
+        """Return the slowest functions and those that fail most, over a day."""
+        rows = self.env["queue.job.hour"].sudo()._functions(now, companies)
+        slow = [row for row in rows if row["average"]]
+        slow.sort(key=lambda row: -row["average"])
+        failing = [row for row in rows if row["failed"]]
+        failing.sort(key=lambda row: -row["failed"])
+        return {"slowest": slow[:LISTED], "failing": failing[:LISTED]}
+
+    # Runner -----------------------------------------------------------------
+
+    @api.model
+    def _runner(self):
+        """Return who dispatches the jobs of this database, or what to check."""
+        self.env.cr.execute(_RUNNER, [RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF])
+        row = self.env.cr.fetchone()
+        if row:
+            name, since, address = row
+            # What another role of PostgreSQL does is hidden.
+            node, _colon, pid = (name or "").removeprefix("queue_job runner ").rpartition(":")
+            return {
+                "is_alive": True,
+                "node": node or name or self.env._("an unknown server"),
+                "pid": pid,
+                "address": address or "",
+                "age": seconds_since(since),
+                "is_changing": self._is_changing(),
+                "checks": [],
+            }
+        by_cron = self._runs_by_cron()
+        return {
+            "is_alive": False,
+            "by_cron": by_cron,
+            "is_changing": self._is_changing(),
+            "checks": [] if by_cron else self._checks(),
+        }
+
+    def _is_changing(self):
+        self.env.cr.execute(
+            "SELECT EXISTS (SELECT FROM ir_module_module "
+            "WHERE state IN ('to install', 'to upgrade', 'to remove'))"
+        )
+        return self.env.cr.fetchone()[0]
+
+    def _runs_by_cron(self):
+        """Return whether scheduled actions run the jobs instead of a runner."""
+        crons = self.env["ir.cron"].sudo()
+        if "queue_job_runner" not in crons._fields:
+            return False
+        return bool(crons.search_count([("queue_job_runner", "=", True)], limit=1))
+
+    def _checks(self):
+        """Return what to look at when no runner is alive, as this server sees it.
+
+        The runner may be meant to live on another server: what is right here
+        may still be wrong there.
+        """
+        from ..jobrunner.config import _channels, _is_runner_enabled
+
+        is_loaded = "queue_job" in self._server_wide_modules()
+        names = self._databases_served()
+        return [
+            self._check(
+                "server_wide_modules",
+                is_loaded,
+                self.env._("queue_job is loaded server-wide"),
+                self.env._(
+                    "Add queue_job to server_wide_modules (option --load) and restart, for "
+                    "example: server_wide_modules = base,rpc,web,queue_job"
+                ),
+            ),
+            {
+                "key": "workers",
+                # A threaded server has a runner too.
+                "is_right": bool(config["workers"]) or None,
+                "text": self.env._("This server has workers")
+                if config["workers"]
+                else self.env._(
+                    "This server has no workers (option --workers): its runner is a thread, "
+                    "and starts only if the server does not stop after its initialisation"
+                ),
+            },
+            self._check(
+                "channels",
+                _is_runner_enabled(),
+                self.env._("The channels let a runner start: %s", _channels().strip()),
+                self.env._(
+                    "The channels are configured as %s: with root:0 this server starts no "
+                    "runner. Give root a capacity, or make sure that another server has one.",
+                    _channels().strip(),
+                ),
+            ),
+            self._check(
+                "database",
+                names is None or self.env.cr.dbname in names,
+                self.env._("This database is among those that the server serves"),
+                self.env._(
+                    "The option db_name does not name %s: a runner serves only what it names.",
+                    self.env.cr.dbname,
+                ),
+            ),
+        ]
+
+    @staticmethod
+    def _check(key, is_right, right, wrong):
+        return {"key": key, "is_right": is_right, "text": right if is_right else wrong}
+
+    def _server_wide_modules(self):
+        modules = config["server_wide_modules"]
+        return modules.split(",") if isinstance(modules, str) else modules
+
+    def _databases_served(self):
+        """Return the names that the option db_name states, None when it states none."""
+        names = config["db_name"]
+        names = names.split(",") if isinstance(names, str) else names
+        return [name.strip() for name in names] if names else None

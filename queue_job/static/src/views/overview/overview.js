@@ -1,0 +1,175 @@
+import { Component, onWillStart, useState } from "@odoo/owl";
+
+import { _t } from "@web/core/l10n/translation";
+import { registry } from "@web/core/registry";
+import { useService } from "@web/core/utils/hooks";
+import { Layout } from "@web/search/layout";
+import { formatInteger } from "@web/views/fields/formatters";
+import { standardActionServiceProps } from "@web/webclient/actions/action_service";
+
+import { usePoll } from "../poll_hook";
+import { formatAge, formatNumber, formatRun } from "../queue_job_formats";
+import { ThroughputChart } from "./throughput_chart";
+
+// Milliseconds between two looks, and while there is much to add up.
+const REFRESH = 2000;
+// A run that takes long is looked at less often: never more than this share of the time.
+const SHARE = 40;
+
+/** The page that opens first: what the queue does, and whether it does. */
+export class QueueJobOverview extends Component {
+    static template = "queue_job.Overview";
+    static components = { Layout, ThroughputChart };
+    static props = { ...standardActionServiceProps };
+
+    setup() {
+        this.orm = useService("orm");
+        this.action = useService("action");
+        this.display = { controlPanel: {} };
+        this.state = useState({ data: null, period: "hour", error: false });
+        this.formatAge = formatAge;
+        this.formatNumber = formatNumber;
+        this.formatRun = formatRun;
+        this.formatInteger = formatInteger;
+        onWillStart(() => this.load());
+        usePoll(() => this.poll(), REFRESH);
+    }
+
+    async load() {
+        const period = this.state.period;
+        const read = this.orm.silent.call("queue.job.overview", "read_overview", [period]);
+        const data = await read;
+        if (period === this.state.period) {
+            this.state.data = data;
+            this.state.error = false;
+        }
+    }
+
+    async poll() {
+        // A server that takes long to answer is asked less often.
+        this.skipped = (this.skipped || 0) + 1;
+        const seconds = this.state.data?.seconds || 0;
+        if (this.skipped * REFRESH < seconds * SHARE * 1000) {
+            return;
+        }
+        this.skipped = 0;
+        try {
+            await this.load();
+        } catch (error) {
+            this.state.error = true;
+            throw error;
+        }
+    }
+
+    async setPeriod(period) {
+        this.state.period = period;
+        await this.load();
+    }
+
+    // What is shown ----------------------------------------------------------
+
+    get runner() {
+        return this.state.data.runner;
+    }
+
+    get channels() {
+        return this.state.data.channels;
+    }
+
+    get root() {
+        return this.channels[0];
+    }
+
+    get functions() {
+        return this.state.data.functions;
+    }
+
+    get hasJobs() {
+        const keys = ["running", "sent", "waiting", "later", "depending", "failed"];
+        return keys.some((key) => this.root[key].count) || this.functions.slowest.length;
+    }
+
+    get ended() {
+        const sum = (side) =>
+            this.state.data.series.points.reduce((total, point) => total + point[side], 0);
+        return { done: sum(0), failed: sum(1) };
+    }
+
+    get periodWords() {
+        return this.state.period === "hour" ? _t("in the last hour") : _t("in the last 24 hours");
+    }
+
+    /** What is held up, as sentences; nothing when all goes well. */
+    get troubles() {
+        const troubles = [];
+        if (this.runner.is_changing) {
+            troubles.push(
+                _t("Modules are being installed, upgraded or removed: no job starts before that is over.")
+            );
+        }
+        if (this.root.paused) {
+            troubles.push(_t("The root channel is paused: no job starts."));
+        }
+        return troubles;
+    }
+
+    share(channel) {
+        return channel.capacity
+            ? Math.min(100, (100 * channel.running.count) / channel.capacity)
+            : channel.running.count
+              ? 100
+              : 0;
+    }
+
+    shareOfFailures(row) {
+        return Math.round((100 * row.failed) / (row.failed + row.done));
+    }
+
+    // What is done -----------------------------------------------------------
+
+    async pause(channel, isPaused) {
+        const method = isPaused ? "action_pause" : "action_resume";
+        await this.orm.call("queue.job.channel", method, [[channel.id]]);
+        await this.load();
+    }
+
+    openChannel(channel) {
+        this.action.doAction({
+            type: "ir.actions.act_window",
+            res_model: "queue.job.channel",
+            res_id: channel.id,
+            views: [[false, "form"]],
+        });
+    }
+
+    async openJobs(name, domain) {
+        const action = await this.action.loadAction("queue_job.action_queue_job");
+        await this.action.doAction({ ...action, name, display_name: name, domain, context: {} });
+    }
+
+    /** Open the jobs of a channel, and of what is below it, in some states. */
+    openJobsOf(channel, states, extra = []) {
+        const domain = [["state", "in", states], ...extra];
+        if (channel.depth) {
+            domain.push(
+                "|",
+                ["channel", "in", [channel.name, channel.name.slice("root.".length)]],
+                ["channel", "=like", `${channel.name}.%`]
+            );
+        }
+        this.openJobs(channel.depth ? _t("Jobs of %s", channel.name) : _t("Jobs"), domain);
+    }
+
+    openFunction(row, states) {
+        this.openJobs(_t("Jobs of %s", row.function), [
+            ["channel_method_name", "=", row.function],
+            ["state", "in", states],
+        ]);
+    }
+
+    openChannels() {
+        this.action.doAction("queue_job.action_queue_job_channel");
+    }
+}
+
+registry.category("actions").add("queue_job.overview", QueueJobOverview);
