@@ -86,9 +86,10 @@ CREATE OR REPLACE FUNCTION queue_job_joint_is_open(which integer) RETURNS boolea
 DECLARE
     blocking integer;
 BEGIN
-    SELECT d.parent_id INTO blocking
-    FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.joint = which AND d.parent_id IS NOT NULL AND {_BLOCKS}
+    -- Not a join: the planner would rather walk over all jobs from the newest on.
+    SELECT d.parent_id INTO blocking FROM queue_job_dependency d
+    WHERE d.joint = which AND d.parent_id IS NOT NULL
+      AND (SELECT {_BLOCKS} FROM queue_job p WHERE p.id = d.parent_id)
     ORDER BY d.parent_id DESC LIMIT 1;
     RETURN FOUND;
 END;
@@ -276,6 +277,31 @@ class QueueJob(models.Model):
             return self.browse()
         domain = [("identity_key", "=", job.identity_key), ("state", "in", WAITING)]
         return self.search(domain, limit=1)
+
+    def _write_multi(self, vals_list):
+        """Write equal values to all rows in one statement, however many they are.
+
+        Odoo's statement takes a hundred rows, each with values of its own.
+        """
+        first = vals_list[0] if vals_list else {}
+        fields = [self._fields[name] for name in first]
+        if (
+            not first
+            or any(values != first for values in vals_list)
+            or any(field.translate or field.company_dependent for field in fields)
+        ):
+            return super()._write_multi(vals_list)
+        assignments = [
+            SQL("%s = %s::%s", SQL.identifier(field.name), first[field.name], SQL(field.column_type[1]))
+            for field in sorted(fields, key=lambda field: field.name)
+        ]
+        self.env.execute_query(
+            SQL(
+                "UPDATE queue_job SET %s WHERE id = ANY(%s)",
+                SQL(", ").join(assignments),
+                list(self._ids),
+            )
+        )
 
     # Claim and liveness -----------------------------------------------------
 
