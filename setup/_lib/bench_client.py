@@ -43,15 +43,33 @@ class Client:
 
         return self._counted(delay)
 
-    def numbered(self, first, count, properties):
-        """Delay jobs that insert the numbers from ``first`` on."""
+    def numbered(self, blocks, properties):
+        """Delay jobs that insert numbers.
+
+        :param blocks: lists of ``[kind, numbers, seconds]``: ``quick`` and ``slow`` jobs,
+            or a ``graph``: all but the last before the last
+        """
 
         def delay():
-            model = self.env[MODEL]
-            for number in range(first, first + count):
-                model.with_delay(**properties).insert(number, 0.002)
+            for kind, numbers, seconds in blocks:
+                getattr(self, "_delay_" + kind)(numbers, seconds, properties)
 
         return self._counted(delay)
+
+    def _delay_quick(self, numbers, _seconds, properties):
+        for number in numbers:
+            self.env[MODEL].with_delay(**properties).insert(number)
+
+    def _delay_slow(self, numbers, seconds, properties):
+        for number in numbers:
+            self.env[MODEL].with_delay(**properties).insert_slowly(number, seconds)
+
+    def _delay_graph(self, numbers, _seconds, properties):
+        from odoo.addons.queue_job.delay import group
+
+        model = self.env[MODEL]
+        jobs = [model.delayable(**properties).insert(number) for number in numbers]
+        group(*jobs[:-1]).on_done(jobs[-1]).delay()
 
     def slow(self, channel, seconds):
         """Delay one job that holds a channel."""

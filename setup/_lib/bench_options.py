@@ -63,6 +63,7 @@ def chaos_parser(add_options):
         default=30,
         help="seconds from the last kill to the last job (default: %(default)s)",
     )
+    parser.add_argument("--show", action="store_true", help="print each kill and its time")
     parser.add_argument(
         "--no-restart", action="store_true", help="never restart PostgreSQL"
     )

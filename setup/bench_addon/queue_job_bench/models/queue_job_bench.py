@@ -21,9 +21,12 @@ class QueueJobBench(models.Model):
         """Hold a slot."""
         time.sleep(seconds)
 
-    def insert(self, number, seconds=0):
-        """Insert a numbered row, slowly if asked, as work that must count once."""
+    def insert(self, number):
+        """Insert a numbered row, as work that must count once."""
+        self.create({"number": number})
+
+    def insert_slowly(self, number, seconds):
+        """Insert a numbered row and stay in the middle of the work for a while."""
         self.create({"number": number})
         self.env.flush_all()
-        if seconds:
-            time.sleep(seconds)
+        time.sleep(seconds)

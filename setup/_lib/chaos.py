@@ -1,0 +1,341 @@
+"""``setup/chaos``: kill what runs jobs, at random, and count what the jobs did.
+
+Two complete Odoo servers serve one database of one PostgreSQL, all of them this call's own. Every
+job inserts one numbered row. While they run, workers, runners, the elected node and backends
+are killed, and PostgreSQL is restarted once. In the end every number must be there exactly once.
+
+A try that was killed is counted as a try: with ``--max-retries 0``, the default here, there is no
+limit to them; with a limit, a job that is hit that often ends as failed, which is right, and
+which this reports.
+"""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import psycopg2
+
+from . import progress
+from .bench import make_lab
+from .bench_postgres import UNSAFE
+from .bench_rows import ADDONS
+from .bench_server import BenchServer, Client
+from .errors import SetupError
+from .postgres import free_port
+
+# Seconds between two kills, on average.
+PAUSE = 0.5
+SLOTS = 4
+# Jobs come in blocks: short ones, which are run many at once, then long ones, which
+# are mostly what is hit, then a small graph.
+QUICK, SLOW, GRAPH = 16, 8, 6
+# Of a hundred kills.
+WEIGHTS = {"worker": 48, "backend": 38, "runner": 10, "node": 4}
+# Seconds until a node that was killed is started again.
+NODE_PAUSE = 3
+# Election of the runner: the key of its advisory lock.
+LOCK = 2293787760715711918
+# Seconds after which a drain that ought to have settled is given up.
+PATIENCE = 120
+
+
+def main(options, cache):
+    """Run once; return 0 when every job counted once and in time."""
+    with make_lab(cache, options, **UNSAFE) as lab:
+        chaos = Chaos(lab, options)
+        try:
+            result = chaos.run()
+        finally:
+            chaos.close()
+    for line in result.pop("events") if options.show else ():
+        print(line)
+    result.pop("events", None)
+    print(json.dumps(result, indent=2))
+    problems = result["problems"]
+    print("chaos: %s" % ("; ".join(problems) if problems else "every number exactly once"))
+    if problems:
+        progress.say("Odoo's logs: %s" % ", ".join(map(str, chaos.logs)))
+    return 1 if problems else 0
+
+
+class Node:
+    """One Odoo server on a port of its own, started again after it was killed."""
+
+    def __init__(self, name, odoo, database, workers):
+        self.name = name
+        self._odoo, self._database, self._workers = odoo, database, workers
+        self._port = free_port()
+        self._generation = 0
+        self.logs = []
+        self.start_at = None
+        self.server = None
+
+    def start(self):
+        """Start it, without waiting."""
+        self._generation += 1
+        self.server = BenchServer(
+            self._odoo,
+            self._database,
+            "chaos-%s%d" % (self.name, self._generation),
+            workers=self._workers,
+            channels="root:%d" % SLOTS,
+            port=self._port,
+        )
+        self.server.__enter__()
+        self.logs.append(self.server.log)
+        self.start_at = None
+
+    def kill(self):
+        """Kill every process of it at once."""
+        for pid in self.server.pids - {self.server.pid}:
+            kill(pid)
+        self.server.__exit__()
+        self.server = None
+        self.start_at = time.monotonic() + NODE_PAUSE
+
+    def keep(self):
+        """Start it again when it is time."""
+        if self.start_at is not None and time.monotonic() >= self.start_at:
+            self.start()
+
+    def workers(self):
+        """Return the processes below the main one, the runner included."""
+        if self.server is None:
+            return []
+        stats = self.server.pids - {self.server.pid}
+        # The first below the guard is the one that starts the others.
+        return sorted(stats)[1:]
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+class Chaos:
+    """One run of jobs under kills; ``run`` returns what came of it."""
+
+    def __init__(self, lab, options):
+        self.lab = lab
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.kills = Counter()
+        self.events = []
+        self.nodes = []
+        self.began = time.monotonic()
+
+    @property
+    def logs(self):
+        return [log for node in self.nodes for log in node.logs]
+
+    def close(self):
+        for node in self.nodes:
+            if node.server is not None:
+                node.server.__exit__()
+
+    def run(self):
+        self.database = self.lab.database("chaos", ADDONS)
+        self.nodes = [
+            Node(name, self.lab.odoo, self.database, self.options.workers) for name in "ab"
+        ]
+        self._delay()
+        with progress.step("Starting two Odoo servers"):
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes:
+                node.server.wait_until_ready()
+            self._wait(lambda: self._elected() is not None, "no runner was elected")
+        with progress.step("Killing %d times" % self.options.kills):
+            self.began = time.monotonic()
+            self._kill_all()
+            killed = time.monotonic()
+        with progress.step("Letting it settle"):
+            settled = self._settle()
+        return self._judge(killed, settled)
+
+    # Jobs -----------------------------------------------------------------------
+
+    def _delay(self):
+        blocks = self._blocks()
+        with progress.step("Delaying %d jobs" % self.options.jobs):
+            with Client(self.lab.odoo, self.database) as client:
+                client.numbered(blocks, {"max_retries": self.options.max_retries})
+                client.commit()
+
+    def _blocks(self):
+        """Return the jobs in their order, long enough in sum for all kills."""
+        numbers = list(range(1, self.options.jobs + 1))
+        sizes = (("quick", QUICK), ("slow", SLOW), ("graph", GRAPH))
+        slow_jobs = max(1, self.options.jobs * SLOW // (QUICK + SLOW + GRAPH))
+        seconds = self.options.kills * PAUSE * SLOTS / slow_jobs
+        blocks = []
+        while numbers:
+            for kind, size in sizes:
+                part, numbers = numbers[:size], numbers[size:]
+                if len(part) == 1 and kind == "graph":
+                    kind = "quick"
+                if part:
+                    blocks.append((kind, part, seconds))
+        return blocks
+
+    # Kills ----------------------------------------------------------------------
+
+    def _kill_all(self):
+        restart = None if self.options.no_restart else self.options.kills // 2
+        for number in range(self.options.kills):
+            self._sleep(self.random.uniform(0, 2 * PAUSE))
+            if number == restart:
+                self._restart_postgres()
+                continue
+            kinds, weights = zip(*WEIGHTS.items(), strict=True)
+            while not getattr(self, "_kill_" + self.random.choices(kinds, weights)[0])():
+                self._sleep(0.1)
+
+    def _sleep(self, seconds):
+        deadline = time.monotonic() + seconds
+        while True:
+            for node in self.nodes:
+                node.keep()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.2))
+
+    def _note(self, kind, what):
+        self.kills[kind] += 1
+        self.events.append("%6.2f %s %s" % (time.monotonic() - self.began, kind, what))
+
+    def _kill_worker(self):
+        pids = [(pid, node) for node in self.nodes for pid in node.workers()]
+        runners = {node.server.runner_pid for node in self.nodes if node.server}
+        pids = [(pid, node) for pid, node in pids if pid not in runners]
+        if not pids:
+            return False
+        pid, node = self.random.choice(pids)
+        kill(pid)
+        self._note("worker", "%d of node %s" % (pid, node.name))
+        return True
+
+    def _kill_runner(self):
+        nodes = [node for node in self.nodes if node.server and node.server.runner_pid]
+        if not nodes:
+            return False
+        # The elected one hurts more.
+        elected = self._elected()
+        node = elected if elected in nodes else self.random.choice(nodes)
+        kill(node.server.runner_pid)
+        self._note("runner", "of node %s" % node.name)
+        return True
+
+    def _kill_node(self):
+        node = self._elected()
+        # One is left to take over.
+        if node is None or any(other.server is None for other in self.nodes):
+            return False
+        node.kill()
+        self._note("node", node.name)
+        return True
+
+    def _kill_backend(self):
+        rows = self._query(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend' ORDER BY pid",
+            (self.database,),
+        )
+        if not rows:
+            return False
+        (pid,) = self.random.choice(rows)
+        self._query("SELECT pg_terminate_backend(%s)", (pid,))
+        self._note("backend", str(pid))
+        return True
+
+    def _restart_postgres(self):
+        how = self.random.choice((signal.SIGINT, signal.SIGQUIT))
+        self._note("restart", signal.Signals(how).name)
+        self.lab.cluster.stop(how)
+        self._sleep(1)
+        self.lab.cluster.start()
+
+    def _elected(self):
+        """Return the node whose runner is elected, None if that cannot be told."""
+        rows = self._query(
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+            " AND (classid::bigint << 32) | objid::bigint = %s",
+            (LOCK,),
+        )
+        for node in self.nodes:
+            runner = node.server and node.server.runner_pid
+            if runner and any(name.endswith(":%d" % runner) for (name,) in rows):
+                return node
+        return None
+
+    # Outcome --------------------------------------------------------------------
+
+    def _query(self, statement, params=()):
+        """Return rows, none when the server is not there just now."""
+        try:
+            return self.lab.cluster.server.query(statement, params, self.database)
+        except psycopg2.Error:
+            return []
+
+    def _wait(self, condition, otherwise, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SetupError(otherwise, "Logs: %s" % ", ".join(map(str, self.logs)))
+            self._sleep(0.2)
+
+    def _unfinished(self):
+        rows = self._query(
+            "SELECT count(*) FROM queue_job WHERE state NOT IN ('done', 'failed', 'cancelled')"
+        )
+        return rows[0][0] if rows else -1
+
+    def _settle(self):
+        """Return when all jobs were over, None if they did not end."""
+        deadline = time.monotonic() + max(PATIENCE, self.options.settle)
+        self._left_at_last_kill = self._unfinished()
+        while time.monotonic() < deadline:
+            if self._unfinished() == 0:
+                return time.monotonic()
+            self._sleep(0.2)
+        return None
+
+    def _judge(self, killed, settled):
+        jobs = self.options.jobs
+        states = dict(self._query("SELECT state, count(*) FROM queue_job GROUP BY state"))
+        counts = dict(
+            self._query("SELECT number, count(*) FROM queue_job_bench GROUP BY number")
+        )
+        lost = [number for number in range(1, jobs + 1) if number not in counts]
+        doubled = [number for number, count in counts.items() if count > 1]
+        problems = []
+        if lost:
+            problems.append("%d never counted: %s" % (len(lost), lost[:10]))
+        if doubled:
+            problems.append("%d counted twice: %s" % (len(doubled), doubled[:10]))
+        if states != {"done": jobs}:
+            problems.append("states are %s" % states)
+        seconds = None if settled is None else settled - killed
+        if seconds is None or seconds > self.options.settle:
+            problems.append("not settled within %g s of the last kill" % self.options.settle)
+        tries = self._query(
+            "SELECT retry, count(*) FROM queue_job GROUP BY retry ORDER BY retry"
+        )
+        return {
+            "jobs": jobs,
+            "seed": self.options.seed,
+            "kills": dict(self.kills),
+            "seconds_of_kills": round(killed - self.began, 1),
+            "unfinished_at_last_kill": self._left_at_last_kill,
+            "settled_after": seconds and round(seconds, 1),
+            "tries": {str(tries_made): count for tries_made, count in tries},
+            "problems": problems,
+            "events": self.events,
+        }

@@ -1,0 +1,11 @@
+"""Kill what runs jobs, and count: see ``setup/chaos --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("chaos", sys.argv[1:]))
