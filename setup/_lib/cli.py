@@ -164,6 +164,20 @@ def lint_parser():
     return parser
 
 
+def readme_parser():
+    """Return the parser of ``setup/readme``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/readme",
+        description="Write README.rst and index.html of each addon from its readme/, and what "
+        "packaging needs from the manifests.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, say what is out of step"
+    )
+    add_options(parser)
+    return parser
+
+
 def provision_parser():
     """Return the parser of ``setup/provision``."""
     parser = argparse.ArgumentParser(
@@ -182,6 +196,7 @@ COMMANDS = {
     "chaos": (lambda: bench_options.chaos_parser(add_options), ".chaos"),
     "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
+    "readme": (readme_parser, ".generated"),
     "run": (run_parser, ".serving"),
     "test": (test_parser, ".testing"),
 }

@@ -1,0 +1,11 @@
+"""Write the files that are made from others: see ``setup/readme --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("readme", sys.argv[1:]))

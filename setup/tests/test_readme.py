@@ -1,0 +1,103 @@
+import tempfile
+import unittest
+from pathlib import Path
+
+from _lib import generated, packages, readme
+from _lib.bootstrap import REPO
+from _lib.suite import find_addons
+
+MANIFEST = {"name": "An Addon", "version": "19.0.1.0.0"}
+
+
+class TestGeneratedFiles(unittest.TestCase):
+    def test_in_step(self):
+        """Whoever changes a fragment or a manifest calls setup/readme."""
+        found = generated.out_of_step(REPO)
+        self.assertFalse(found, "\n".join(found.values()))
+
+    def test_every_addon_has_a_readme(self):
+        for name in find_addons([REPO]):
+            self.assertTrue((REPO / name / "README.rst").exists(), name)
+            page = REPO / name / "static" / "description" / "index.html"
+            self.assertTrue(page.exists(), name)
+
+    def test_no_fragment_is_forgotten(self):
+        """A fragment of another name would be shown nowhere."""
+        known = {"%s.rst" % fragment for fragment, _heading in readme.SECTIONS}
+        for path in REPO.glob("*/readme/*.*"):
+            self.assertIn(path.name, known)
+
+
+class TestReadme(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.addon = Path(folder.name)
+        self.fragments = self.addon / "readme"
+        self.fragments.mkdir()
+        self.write("DESCRIPTION", "It does **this**.")
+
+    def write(self, fragment, text):
+        (self.fragments / ("%s.rst" % fragment)).write_text(text + "\n")
+
+    def make(self):
+        texts = readme.files(self.addon, MANIFEST).values()
+        return tuple(texts)
+
+    def test_nothing_without_fragments(self):
+        (self.fragments / "DESCRIPTION.rst").unlink()
+        self.assertFalse(readme.files(self.addon, MANIFEST))
+
+    def test_fragments_in_order_under_headings(self):
+        self.write("CREDITS", "People.")
+        self.write("USAGE", "Press it.")
+        text, page = self.make()
+        self.assertLess(text.index("Usage\n====="), text.index("Credits\n======="))
+        self.assertIn("<strong>this</strong>", page)
+
+    def test_checks_are_not_shown(self):
+        self.write("USAGE", "Before.\n\n.. check\n\n   assert x\n\n   y()\n\nAfter.")
+        text, _page = self.make()
+        self.assertIn("Before.\n\nAfter.", text)
+
+    def test_mistake_of_markup_is_an_error(self):
+        self.write("USAGE", "See `nowhere`_.")
+        with self.assertRaisesRegex(Exception, "nowhere"):
+            self.make()
+
+    def test_pictures_are_found_from_the_page(self):
+        self.write("USAGE", ".. image:: static/description/a.png\n   :alt: A")
+        text, page = self.make()
+        self.assertIn("static/description/a.png", text)
+        self.assertIn('src="a.png"', page)
+
+    def test_news_come_before_the_last_release(self):
+        self.write("HISTORY", "19.0.1.0.0\n~~~~~~~~~~\n\nFirst.")
+        (self.fragments / "newsfragments").mkdir()
+        (self.fragments / "newsfragments" / "7.feature").write_text("It\nflies.\n")
+        text, _page = self.make()
+        self.assertLess(text.index("* It flies."), text.index("First."))
+
+
+class TestPackages(unittest.TestCase):
+    def test_requirements_of_all_manifests(self):
+        manifests = {
+            "a": {"external_dependencies": {"python": ["requests", "Beta"]}},
+            "b": {"external_dependencies": {"python": ["requests"]}},
+            "c": {},
+        }
+        self.assertEqual(
+            packages.requirements(manifests).splitlines()[1:], ["Beta", "requests"]
+        )
+
+    def test_metapackage_has_the_newest_version_and_no_tests(self):
+        manifests = {
+            "a": {"version": "19.0.9.0.0"},
+            "b": {"version": "19.0.10.0.0"},
+            "test_a": {"version": "19.0.1.0.0"},
+        }
+        text = packages.metapackage(manifests)
+        self.assertIn('version = "19.0.10.0.0"', text)
+        self.assertIn('"odoo-addon-a==19.0.*"', text)
+        self.assertNotIn("test_a", text)
