@@ -8,6 +8,7 @@ from . import test_delayables
 from . import test_dependencies
 from . import test_failure_messages
 from . import test_graph_properties
+from . import test_graph_scale
 from . import test_import_paths
 from . import test_job
 from . import test_keys
@@ -20,3 +21,5 @@ from . import test_runs
 from . import test_states
 from . import test_third_party
 from . import test_trap_jobs
+from . import test_readme
+from . import test_readme_configuration
