@@ -12,7 +12,6 @@ Known limit: of jobs whose eta has come, a channel sees a window in the order
 of their etas; only within it they compete by priority.
 """
 
-from datetime import datetime
 from sys import intern
 
 from ..states import PENDING
@@ -20,7 +19,6 @@ from ..states import PENDING
 # Jobs read of each channel at once, of either kind: a fraction of a second of
 # work, some tens of kilobytes.
 WINDOW = 500
-EPOCH = datetime(1970, 1, 1)  # where SQL sorts jobs without a date
 
 
 class Window:
@@ -120,9 +118,7 @@ class Backlog:
             self._place_all(rows)
             window.channel._queue.first(now)
         while window.lacks_plain():
-            priority, _dated, created, job_id = window.plain_bound
-            after = (priority, created or EPOCH, job_id)
-            rows = self._db.candidates(window.names, self._limit, after)
+            rows = self._db.candidates(window.names, self._limit, window.plain_bound)
             window.plain_bound = self._plain_bound(rows, window)
             self._place_all(rows)
 

@@ -21,7 +21,7 @@ import os
 import socket
 import time
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
@@ -44,6 +44,8 @@ CONNECTION_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+
+EPOCH = datetime(1970, 1, 1)  # also where SQL sorts jobs without a date
 
 # Columns that came after OCA's: without them the database needs an upgrade.
 NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
@@ -211,9 +213,12 @@ class Database:
     def candidates(self, names, limit, after=None):
         """Return the best pending jobs without eta of each channel, best first.
 
-        :param after: rank, as in :meth:`Row.rank`, of the last job known
+        :param after: rank of the last job known
         """
         statement = sql.CANDIDATES if after is None else sql.CANDIDATES_AFTER
+        if after is not None:
+            priority, _dated, created, job_id = after
+            after = (priority, created or EPOCH, job_id)
         return self._rows(statement, {"names": list(names), "limit": limit, "after": after})
 
     def timed_candidates(self, names, limit, after=None):
@@ -222,9 +227,10 @@ class Database:
         :param after: ``(eta, id)`` of the last job known
         """
         statement = sql.TIMED if after is None else sql.TIMED_AFTER
-        eta, job_id = after or (None, None)
-        values = {"names": list(names), "limit": limit, "eta": eta, "id": job_id}
-        return self._rows(statement, values)
+        if after is not None:
+            eta, job_id = after
+            after = (EPOCH + timedelta(seconds=eta), job_id)
+        return self._rows(statement, {"names": list(names), "limit": limit, "after": after})
 
     def running(self):
         """Return the jobs that are enqueued or started."""
@@ -284,8 +290,15 @@ class Database:
         As :meth:`requeue_dead_jobs`, without waiting: it is known that their
         request is gone.
         """
-        condition = self._literal("q.uuid = ANY(%s)", uuids)
-        return self._requeue(sql.DEAD_JOBS.format(condition=condition))
+        return self._requeue(self._dead_among(uuids))
+
+    def requeue_dead_among(self, uuids):
+        """Sweep some jobs only; cheap, whatever passed through the table."""
+        return self._requeue(self._dead_among(uuids, f" AND {sql.ABANDONED}"))
+
+    def _dead_among(self, uuids, condition=""):
+        named = self._literal("q.uuid = ANY(%s)", uuids)
+        return sql.DEAD_JOBS.format(condition=f"{named} AND {sql.KEY_IS_RUNNING}{condition}")
 
     def requeue_dead_jobs(self, carried=()):
         """Requeue or fail the jobs that are dead; return their uuids.
@@ -301,7 +314,8 @@ class Database:
 
     def _query_requeue_dead_jobs(self):
         """Return the sweep as complete SQL: no parameters, no percent signs."""
-        return sql.DEAD_JOBS.format(condition=f"{sql.ABANDONED} AND {sql.NOBODY}")
+        condition = f"{sql.IS_RUNNING} AND {sql.ABANDONED} AND {sql.NOBODY}"
+        return sql.DEAD_JOBS.format(condition=condition)
 
     def _requeue(self, query):
         uuids = [uuid for (uuid,) in self._fetch(query)]

@@ -55,10 +55,15 @@ _logger = logging.getLogger(__name__)
 # Seconds.
 SELECT_TIMEOUT = 60
 ERROR_RECOVERY_DELAY = 5
+# Until an election that was lost is tried again, and what each database that was
+# lost adds to it: a try is a connection.
+ELECTION_DELAY, ELECTION_DELAY_EACH = 2, 0.1
+# Between two calls of ``on_round`` at most.
+ON_ROUND_DELAY = 1.5
 # Until a database that is new, or has got the addon, is found at the latest.
 DISCOVERY_DELAY = 25
 # For answers to runs that are under way when the runner stops.
-STOP_DELAY = 2
+STOP_DELAY = 1
 
 
 def _async_http_get(scheme, host, port, user, password, db_name, job_uuid):
@@ -184,7 +189,8 @@ class QueueJobRunner:
             self._sessions[name].load(time.time())
         except MasterElectionLost as error:
             _logger.debug("%s", error)
-            self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
+            delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._look_at))
+            self._look_at[name] = time.time() + delay
         except Exception as error:
             self._session_failed(name, error)
         else:
@@ -291,7 +297,8 @@ class QueueJobRunner:
         if self._stop:
             return
         timeout = self._wakeup_time() - time.time()
-        timeout = max(0, min(timeout, SELECT_TIMEOUT))
+        longest = SELECT_TIMEOUT if self.on_round is None else ON_ROUND_DELAY
+        timeout = max(0, min(timeout, longest))
         _logger.debug("select() timeout: %.2f sec", timeout)
         self._select([session.db.conn for session in self._sessions.values()], timeout)
 

@@ -27,8 +27,8 @@ _logger = logging.getLogger(__package__)
 
 # Seconds that the server gets to be ready for requests.
 START_DELAY = 5
-# Seconds between two looks at the limits of the worker.
-LIMITS_EVERY = 5
+# Seconds between two looks at the limits of the worker and at its server.
+LIMITS_EVERY = 1
 
 runner_thread = None
 

@@ -17,6 +17,7 @@ its row says it is. The row is the truth, all else a hint.
 """
 
 import logging
+import time
 
 from .. import run as protocol
 from ..states import ENQUEUED, FAILED, PENDING, STARTED
@@ -40,8 +41,11 @@ SLOW_RUN = 2
 # Seconds between two looks at what nobody tells.
 ORPHANS_EVERY = 1
 MODULES_EVERY = 1
-SWEEP_EVERY, SWEEP_EVERY_IDLE = 5, 60
+SWEEP_EVERY = 5
 RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
+# Share of the time that may go into reading everything: what passed through the
+# table makes that slow while a long job runs.
+RELOAD_SHARE = 1 / 200
 BEAT_EVERY = 10
 
 
@@ -92,21 +96,28 @@ class Session:
 
     def load(self, now):
         """Read everything anew: channels, running, failed and waiting jobs."""
-        self._secret = self.db.secret()
-        self.tree.apply(self.db.channel_records())
+        began = time.monotonic()
         running = [row for row in self.db.running() if row.uuid not in self.carried]
         self._forget_running_except({row.uuid for row in running})
         for row in running:
             self._place(row)
+        self.load_waiting()
+        delay = RELOAD_EVERY_DEAF if self.db.deaf else RELOAD_EVERY
+        took = time.monotonic() - began
+        self._schedule.set("reload", now + max(delay, took / RELOAD_SHARE))
+
+    def load_waiting(self):
+        """Read anew what may run and what holds it up."""
+        self._secret = self.db.secret()
+        self.tree.apply(self.db.channel_records())
         self._load_failed()
         self._backlog.load()
-        self._schedule.set("reload", now + (RELOAD_EVERY_DEAF if self.db.deaf else RELOAD_EVERY))
 
     def hear(self, now):
         """Learn what notifications tell."""
         uuids, records_changed = self.db.hear()
         if records_changed:
-            self.load(now)
+            self.load_waiting()
         if uuids:
             self.look_at(uuids, now)
 
@@ -117,8 +128,10 @@ class Session:
             if uuid in self.carried:
                 self.carried[uuid].heard.add(uuid)
         if len(told) > MANY:
-            self.load(now)
-        elif told:
+            self.load_waiting()
+            # Few of them run; those that do are looked up by and by.
+            told = [uuid for uuid in told if uuid in self._orphans]
+        if told:
             found = set()
             for row in self.db.read(told):
                 found.add(row.uuid)
@@ -319,7 +332,8 @@ class Session:
             self._to_read |= uuids
         if self._to_recover:
             uuids, self._to_recover = self._to_recover, set()
-            self.db.recover(uuids)
+            if self.db.recover(uuids):
+                self.report_dead(now)
             self._to_read |= uuids
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
@@ -333,8 +347,10 @@ class Session:
         if due("reload", now):
             self.db.check_trigger()
             self._release_forgotten(now)
+            self.look_at(self.db.requeue_dead_jobs(self.carried.keys()), now)
             self.load(now)
-        if due("sweep", now):
+            self.report_dead(now)
+        if self._orphans and due("sweep", now):
             self.sweep(now)
         if self._orphans and due("orphans", now):
             self._schedule.set("orphans", now + ORPHANS_EVERY)
@@ -352,15 +368,20 @@ class Session:
             self.db.keep_alive()
 
     def sweep(self, now):
-        """Requeue dead jobs; have those announced that failed by it."""
-        self.look_at(self.db.requeue_dead_jobs(self.carried.keys()), now)
+        """Requeue the dead among the orphans."""
+        self._schedule.set("sweep", now + SWEEP_EVERY)
+        dead = self.db.requeue_dead_among(self._orphans)
+        if dead:
+            self.look_at(dead, now)
+            self.report_dead(now)
+
+    def report_dead(self, now):
+        """Have the jobs announced that the sweep failed, by a worker."""
         for uuid in self.db.unreported():
             if uuid not in self._reporting and now >= self.backoff.until:
                 self._reporting.add(uuid)
                 path = protocol.REPORT_DEAD_PATH
                 self._send(Request(self.name, (uuid,), self._secret, path))
-        busy = self._orphans or self.carried
-        self._schedule.set("sweep", now + (SWEEP_EVERY if busy else SWEEP_EVERY_IDLE))
 
     def _release_forgotten(self, now):
         uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
@@ -399,9 +420,9 @@ class Session:
 
         :param now: the time for which the last jobs were chosen
         """
-        times = [*self._again.values(), self._schedule.next("reload", "sweep", "beat")]
+        times = [*self._again.values(), self._schedule.next("reload", "beat")]
         if self._orphans:
-            times.append(self._schedule.next("orphans"))
+            times.append(self._schedule.next("orphans", "sweep"))
         if any(len(run.jobs) > 1 for run in self.carried.values()):
             times.append(self._schedule.next("slow"))
         if now < self.backoff.until:

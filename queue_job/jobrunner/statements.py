@@ -4,6 +4,12 @@
 The expressions of the conditions and orders are those of the partial indexes
 in ``models/queue_job.py``: a literal that differs turns an index scan of
 milliseconds into a sort of all waiting jobs.
+
+Every job passes through every index on the state, and its entries stay there as
+long as the longest running job pins the horizon of vacuum. So what is asked
+often finds jobs by key, and compares states in a way that no index offers
+(``IS NOT DISTINCT FROM``): the planner believes those indexes to be almost empty
+and would walk over what passed through.
 """
 
 from typing import NamedTuple
@@ -39,7 +45,12 @@ class Row(NamedTuple):
 
 
 # Of this session. A lock of somebody who rebuilds the table is not waited for: other
-# databases have jobs too. PostgreSQL must notice a runner that vanished.
+# databases have jobs too. PostgreSQL must notice a runner that vanished. Nothing
+# that the runner writes needs to reach the disk before somebody relies on it: the
+# claim of a worker flushes the mark before it, and a mark, a sweep or a job put
+# back that is lost with the server is done again. All statements take few rows by
+# key, or in the order of an index: the planner is not to find out, from statistics
+# of an hour ago, that a sort would do as well.
 SESSION_SETTINGS = """
 SET lock_timeout = '1s';
 SET statement_timeout = '60s';
@@ -48,7 +59,14 @@ SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = '20s';
 SET default_transaction_isolation = 'read committed';
-SET jit = off
+SET synchronous_commit = off;
+SET jit = off;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET enable_incremental_sort = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off
 """
 
 HAS_MODULE_TABLE = "SELECT to_regclass('ir_module_module') IS NOT NULL"
@@ -69,22 +87,25 @@ WHERE pid = %s AND application_name = %s AND datname = current_database()
 READ = f"SELECT {_COLUMNS} FROM queue_job WHERE uuid = ANY(%s)"
 
 # A loose index scan: one step of the index for each channel, not one for each job.
+# The order says which index is meant; the one on the channel alone holds all jobs
+# that ever were.
 _LOOSE = """
     (SELECT channel FROM queue_job WHERE {condition} AND channel IS NOT NULL
-     ORDER BY channel LIMIT 1)
+     ORDER BY channel, {order} LIMIT 1)
     UNION ALL
     SELECT (SELECT channel FROM queue_job WHERE {condition} AND channel > seen.channel
-            ORDER BY channel LIMIT 1)
+            ORDER BY channel, {order} LIMIT 1)
     FROM seen WHERE seen.channel IS NOT NULL
 """
 
 
-def _channels_where(condition):
+def _channels_where(condition, order):
     return f"""
-    (WITH RECURSIVE seen(channel) AS ({_LOOSE.format(condition=condition)})
+    (WITH RECURSIVE seen(channel) AS ({_LOOSE.format(condition=condition, order=order)})
      SELECT channel FROM seen WHERE channel IS NOT NULL)
     UNION
-    SELECT NULL WHERE EXISTS (SELECT FROM queue_job WHERE {condition} AND channel IS NULL)
+    (SELECT channel FROM queue_job WHERE {condition} AND channel IS NULL
+     ORDER BY channel, {order} LIMIT 1)
     """
 
 
@@ -92,15 +113,17 @@ _PLAIN = "state = 'pending' AND eta IS NULL"
 _TIMED = "state = 'pending' AND eta IS NOT NULL"
 _PLAIN_ORDER = f"COALESCE(priority, 0), {_CREATED.format(q='')}, id"
 
-WAITING_CHANNELS = f"{_channels_where(_PLAIN)} UNION {_channels_where(_TIMED)}"
-FAILED_CHANNELS = _channels_where("state = 'failed'")
+WAITING_CHANNELS = f"""
+{_channels_where(_PLAIN, _PLAIN_ORDER)} UNION {_channels_where(_TIMED, "eta, id")}
+"""
+FAILED_CHANNELS = _channels_where("state = 'failed'", "id")
 
 
 def _window(condition, order):
     """Return the statement that reads the first rows of each channel.
 
     The jobs without a channel are read apart: no index finds them by the
-    comparison that finds the others.
+    comparison that finds the others, nor in an order without the channel.
     """
     first = f"SELECT {_COLUMNS} FROM queue_job WHERE {condition}"
     return f"""
@@ -110,7 +133,7 @@ def _window(condition, order):
     ) AS job
     UNION ALL
     (SELECT job.* FROM (
-        {first} AND channel IS NULL ORDER BY {order} LIMIT %(limit)s
+        {first} AND channel IS NULL ORDER BY channel, {order} LIMIT %(limit)s
     ) AS job WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL)
     """
 
@@ -120,9 +143,7 @@ CANDIDATES = _window(_PLAIN, _PLAIN_ORDER)
 # cannot be vacuumed while a long job runs, are not walked over.
 CANDIDATES_AFTER = _window(f"{_PLAIN} AND ({_PLAIN_ORDER}) > %(after)s", _PLAIN_ORDER)
 TIMED = _window(_TIMED, "eta, id")
-TIMED_AFTER = _window(
-    f"{_TIMED} AND (eta, id) > (to_timestamp(%(eta)s) AT TIME ZONE 'UTC', %(id)s)", "eta, id"
-)
+TIMED_AFTER = _window(f"{_TIMED} AND (eta, id) > %(after)s", "eta, id")
 FAILED = _window("state = 'failed'", "id")
 
 RUNNING = f"SELECT {_COLUMNS} FROM queue_job WHERE state IN ('enqueued', 'started')"
@@ -147,7 +168,7 @@ UNREPORTED = "SELECT uuid FROM queue_job WHERE to_report AND state = 'failed' OR
 MARK = """
 WITH free AS MATERIALIZED (
     SELECT id, identity_key, twin_key FROM queue_job
-    WHERE id = ANY(%(ids)s) AND state = 'pending'
+    WHERE id = ANY(%(ids)s) AND state IS NOT DISTINCT FROM 'pending'
       AND (eta IS NULL OR eta <= to_timestamp(%(now)s + 1) AT TIME ZONE 'UTC')
     FOR NO KEY UPDATE SKIP LOCKED
 ), obtained AS MATERIALIZED (
@@ -155,20 +176,22 @@ WITH free AS MATERIALIZED (
     WHERE queue_job_key_is_free(identity_key) AND queue_job_key_is_free(twin_key)
 )
 UPDATE queue_job SET state = 'enqueued', date_enqueued = %(date)s
-FROM obtained WHERE queue_job.id = obtained.id AND queue_job.state = 'pending'
+FROM obtained
+WHERE queue_job.id = obtained.id AND queue_job.state IS NOT DISTINCT FROM 'pending'
 RETURNING queue_job.uuid
 """
 MARK_ONE = """
-UPDATE queue_job SET state = 'enqueued', date_enqueued = %s WHERE uuid = %s AND state = 'pending'
+UPDATE queue_job SET state = 'enqueued', date_enqueued = %s
+WHERE uuid = %s AND state IS NOT DISTINCT FROM 'pending'
 """
 # Whoever claims holds the row: it is skipped, and is right.
 PUT_BACK = """
 WITH free AS MATERIALIZED (
-    SELECT id FROM queue_job WHERE uuid = ANY(%s) AND state = 'enqueued'
+    SELECT id FROM queue_job WHERE uuid = ANY(%s) AND state IS NOT DISTINCT FROM 'enqueued'
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE queue_job SET state = 'pending', date_enqueued = NULL
-FROM free WHERE queue_job.id = free.id AND queue_job.state = 'enqueued'
+FROM free WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'enqueued'
 RETURNING queue_job.uuid
 """
 
@@ -184,7 +207,7 @@ RETURNING queue_job.uuid
 DEAD_JOBS = """
 WITH freed AS MATERIALIZED (
     SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
-    WHERE q.state IN ('enqueued', 'started') AND {condition}
+    WHERE {condition}
     FOR NO KEY UPDATE OF l SKIP LOCKED
 ), dead AS MATERIALIZED (
     SELECT q.id,
@@ -193,7 +216,7 @@ WITH freed AS MATERIALIZED (
             ELSE COALESCE(q.retry, 0) > q.max_retries
         END AS is_over
     FROM queue_job q
-    WHERE q.state IN ('enqueued', 'started') AND {condition}
+    WHERE {condition}
       AND (
         q.id IN (SELECT queue_job_id FROM freed)
         OR NOT EXISTS (SELECT FROM queue_job_lock l WHERE l.queue_job_id = q.id)
@@ -211,8 +234,16 @@ UPDATE queue_job SET
     exc_info = CASE WHEN dead.is_over
         THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
     to_report = CASE WHEN dead.is_over THEN true ELSE queue_job.to_report END
-FROM dead WHERE queue_job.id = dead.id AND queue_job.state IN ('enqueued', 'started')
+FROM dead
+WHERE queue_job.id = dead.id AND (
+    queue_job.state IS NOT DISTINCT FROM 'enqueued' OR queue_job.state IS NOT DISTINCT FROM 'started'
+)
 RETURNING queue_job.uuid
+"""
+# All that are enqueued or started, by their index; or those of known keys.
+IS_RUNNING = "q.state IN ('enqueued', 'started')"
+KEY_IS_RUNNING = """
+(q.state IS NOT DISTINCT FROM 'enqueued' OR q.state IS NOT DISTINCT FROM 'started')
 """
 # Ten seconds: between the claim and the lock a started job is free for a moment.
 ABANDONED = "q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds'"

@@ -24,3 +24,7 @@ from . import test_attempt
 from . import test_failures
 from . import test_records
 from . import test_views_jobs
+from . import test_jobrunner_plans
+from . import test_queue_job_widgets
+from . import test_queue_job_overview
+from . import test_queue_job_channel_screen

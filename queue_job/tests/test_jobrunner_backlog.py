@@ -29,7 +29,7 @@ class FakeDatabase:
         return list({row.channel for row in self.rows.values()})
 
     def candidates(self, names, limit, after=None):
-        return self._first(names, limit, False, lambda row: (row.priority, row.date_created, row.id), after)
+        return self._first(names, limit, False, lambda row: row.rank, after)
 
     def timed_candidates(self, names, limit, after=None):
         return self._first(names, limit, True, lambda row: (row.eta, row.id), after)

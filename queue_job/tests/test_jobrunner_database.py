@@ -172,8 +172,7 @@ class TestReading(RunnerCase):
         for _ in range(3):
             rows = db.candidates(["root.w"], 2, after)
             found += [row.uuid for row in rows]
-            priority, _dated, when, job_id = rows[-1].rank
-            after = (priority, when or datetime(1970, 1, 1), job_id)
+            after = rows[-1].rank
         self.assertEqual(found, uuids)
         self.assertEqual(db.candidates(["root.w"], 2, after), [])
 
@@ -363,6 +362,13 @@ class TestDeadJobs(RunnerCase):
             cr.execute(query)
             self.assertIn((uuid,), cr.fetchall())
             cr.rollback()
+
+    def test_sweep_of_some_jobs(self):
+        dead, other, fresh = self.dead(), self.dead(), self.job("started", date_enqueued=self.old(1))
+        alive = self.dead()
+        self.lock_row(alive)
+        self.assertEqual(self.database().requeue_dead_among([dead, fresh, alive]), [dead])
+        self.assertEqual(self.value(other), "started")
 
     def test_recover_does_not_wait(self):
         """A connection broke: what is known is known now."""

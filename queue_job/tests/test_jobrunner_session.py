@@ -126,7 +126,7 @@ class TestDispatching(SessionCase):
         self.assertEqual(self.dispatch(session, now), [])
         self.assertAlmostEqual(session.tree.get_wakeup_time(), now + 30, places=3)
         with patch.object(session.db, "mark_enqueued", return_value={uuid}):
-            self.assertEqual(self.dispatch(session, now + 30), [[uuid]])
+            self.assertEqual(self.dispatch(session, now + 30.001), [[uuid]])
 
     def test_b33_nothing_starts_while_modules_change(self):
         uuid = self.job()
@@ -359,6 +359,24 @@ class TestTrouble(SessionCase):
         session.tick(1002)
         self.assertEqual(self.dispatch(session, 1002), [[two]])
 
+    def test_orphan_that_dies_is_requeued_by_the_next_sweep(self):
+        uuid = self.job("started", date_enqueued=self.old(11))
+        worker = self.lock_row(uuid)
+        session = self.session()
+        session.tick(1000)
+        worker.rollback()
+        session.tick(1003)
+        self.assertEqual(self.value(uuid), "started")
+        session.tick(1000 + session_module.SWEEP_EVERY)
+        self.assertEqual(self.dispatch(session, 1006), [[uuid]])
+
+    def test_reading_everything_takes_its_share_of_time_only(self):
+        session = self.session()
+        clock = iter((0, 3))
+        with patch.object(session_module.time, "monotonic", lambda: next(clock)):
+            session.load(1000)
+        self.assertEqual(session._schedule.next("reload"), 1600)
+
     def test_dead_jobs_of_another_runner_are_requeued_and_sent(self):
         uuid = self.job("started", date_enqueued=self.old(11))
         session = self.session()
@@ -371,7 +389,7 @@ class TestTrouble(SessionCase):
         session.tick(1000)
         reports = [each for each in self.sent if each.uuids == (uuid,)]
         self.assertEqual([each.path for each in reports], [REPORT_DEAD_PATH])
-        session.sweep(1001)
+        session.report_dead(1001)
         self.assertEqual(len([each for each in self.sent if each.uuids == (uuid,)]), 1)
 
     def test_requests_that_outlive_the_session_keep_their_slots(self):
@@ -422,7 +440,7 @@ class TestHearing(SessionCase):
         session = self.session()
         with (
             patch.object(session.db, "read", side_effect=AssertionError("row by row")),
-            patch.object(session, "load") as load,
+            patch.object(session, "load_waiting") as load,
         ):
             session.look_at(uuids, 1000)
         load.assert_called_once()
