@@ -242,7 +242,7 @@ class QueueJobRunner:
     def process_notifications(self):
         """Learn what databases tell and what workers have answered."""
         now = time.time()
-        self._each(lambda session: session.hear(now))
+        self._each(lambda session: session.hear())
         answered = {}
         for answer in self._dispatcher.answers():
             answered.setdefault(answer.request.db_name, []).append(answer)

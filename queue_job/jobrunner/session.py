@@ -1,40 +1,22 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The runner's dealings with one database: what it holds, hears, sends, learns.
+"""The runner's dealings with one database: what it chooses, sends and learns.
 
-Who knows what about a job:
-
-* waiting jobs are in the backlog, told of by notifications;
-* *carried* jobs are in an open request of this process. What is told of them
-  meanwhile is only noted: the answer says what became of them, and until then
-  the slot is taken. Nothing else may call them dead (B29);
-* *orphans* are enqueued or started, and no open request carries them: the
-  runner before left them, or their connection broke. They are looked up until
-  they end, and the sweep finds the dead ones among them;
-* some jobs are looked at *again* shortly: their row or key was held.
-
-Whatever is unclear is settled in one way: read the row, and place the job where
-its row says it is. The row is the truth, all else a hint.
+What it knows is in the ledger. Each method is one step of a round; what goes
+wrong in one ends the session, and a new one begins with what the rows say.
 """
 
 import logging
 import time
 
 from .. import run as protocol
-from ..states import ENQUEUED, FAILED, PENDING, STARTED
-from .backlog import Backlog
+from ..states import ENQUEUED, STARTED
 from .dispatch import BROKEN, UNREACHABLE, Request
+from .ledger import Ledger
 from .runs import Backoff, Pace, Run, least_seconds
 from .schedule import Schedule
 
 _logger = logging.getLogger(__package__ + ".runner")
 
-# Uuids told at once above which everything held is read anew (B28).
-MANY = 300
-# Failed jobs held of a sequential channel: one is enough to hold it up.
-FAILED_HELD = 50
-# Seconds until a job whose row or key was held is looked at again, and at most
-# when it is held again and again.
-LOOK_AGAIN, LOOK_AGAIN_LAST = 0.1, 1.0
 # Seconds after which a run of several jobs should long have been answered.
 SLOW_RUN = 2
 
@@ -68,117 +50,36 @@ class Session:
         self.carried = {} if carried is None else carried
         self._send = send
         self._slots = slots
-        self._backlog = Backlog(db, tree, self.carried)
-        self._orphans = set()
-        self._again = {}
-        self._held_times = {}
+        self.ledger = Ledger(db, tree, self.carried)
         self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
         self._reporting = set()
         self._forgotten_after = 0
         self._schedule = Schedule()
         self._is_changing = False
         self._secret = None
-        self._adopt()
 
     @property
     def name(self):
         return self.db.db_name
 
-    def _adopt(self):
-        """Let the runs that are under way hold their slots in this tree."""
-        for run in set(self.carried.values()):
-            channel = self.tree._channel_for_job(run.channel.fullname)
-            for job in run.jobs:
-                job.channel = channel
-            channel.set_running(run.slot)
-
     # Learning ---------------------------------------------------------------
 
     def load(self, now):
-        """Read everything anew: channels, running, failed and waiting jobs."""
+        """Read everything anew, and know when to do so again."""
         began = time.monotonic()
-        running = [row for row in self.db.running() if row.uuid not in self.carried]
-        self._forget_running_except({row.uuid for row in running})
-        for row in running:
-            self._place(row)
-        self.load_waiting()
+        self._secret = self.db.secret()
+        self.ledger.load()
         delay = RELOAD_EVERY_DEAF if self.db.deaf else RELOAD_EVERY
         took = time.monotonic() - began
         self._schedule.set("reload", now + max(delay, took / RELOAD_SHARE))
 
-    def load_waiting(self):
-        """Read anew what may run and what holds it up."""
-        self._secret = self.db.secret()
-        self.tree.apply(self.db.channel_records())
-        self._load_failed()
-        self._backlog.load()
-
-    def hear(self, now):
+    def hear(self):
         """Learn what notifications tell."""
         uuids, records_changed = self.db.hear()
         if records_changed:
-            self.load_waiting()
+            self.ledger.load_waiting()
         if uuids:
-            self.look_at(uuids, now)
-
-    def look_at(self, uuids, now):
-        """Read the rows of jobs and place them; of carried ones, remember that."""
-        told = [uuid for uuid in uuids if uuid not in self.carried]
-        for uuid in uuids:
-            if uuid in self.carried:
-                self.carried[uuid].heard.add(uuid)
-        if len(told) > MANY:
-            self.load_waiting()
-            # Few of them run; those that do are looked up by and by.
-            told = [uuid for uuid in told if uuid in self._orphans]
-        if told:
-            found = set()
-            for row in self.db.read(told):
-                found.add(row.uuid)
-                self._place(row)
-            for uuid in set(told) - found:
-                self._forget(uuid)
-
-    def _place(self, row):
-        """Put a job that is not carried where its row says it is."""
-        if row.state in (ENQUEUED, STARTED):
-            self._orphans.add(row.uuid)
-            self.tree.place(self.name, *row[:7])
-            return
-        self._orphans.discard(row.uuid)
-        if row.state == PENDING:
-            self._backlog.learn(row)
-        elif row.state == FAILED and self.tree._channel_for_job(row.channel).sequential:
-            self.tree.place(self.name, *row[:7])
-        else:
-            self._forget(row.uuid)
-
-    def _forget(self, uuid):
-        self._orphans.discard(uuid)
-        self._again.pop(uuid, None)
-        self._held_times.pop(uuid, None)
-        self.tree.remove_job(uuid, self.name)
-
-    def _forget_running_except(self, uuids):
-        for channel in self.tree.channels():
-            for job in list(channel._running):
-                if job.channel is channel and job.uuid not in uuids | self.carried.keys():
-                    self._forget(job.uuid)
-        self._orphans &= uuids
-
-    def _load_failed(self):
-        """Hold failed jobs of sequential channels, and no others."""
-        for channel in self.tree.channels():
-            for job in list(channel._failed):
-                channel.remove(job)
-        names = [
-            name
-            for name in self.db.failed_channels()
-            if self.tree._channel_for_job(name).sequential
-        ]
-        if names:
-            for row in self.db.failed(names, FAILED_HELD):
-                self._place(row)
+            self.ledger.look_at(uuids)
 
     # Choosing and sending ---------------------------------------------------
 
@@ -186,7 +87,7 @@ class Session:
         """Return the best job that may run now, None if none may."""
         if now < self.backoff.until:
             return None
-        self._backlog.settle(now)
+        self.ledger.backlog.settle(now)
         job = self.tree.root.best(now)
         if job is not None and self._modules_are_changing(now):
             return None
@@ -198,7 +99,7 @@ class Session:
         channel.start(head, now)
         jobs = [head]
         if not channel.is_throttled:
-            waiting = self._backlog.waiting(channel) + 1
+            waiting = self.ledger.backlog.waiting(channel) + 1
             share = -(-waiting // channel.slots(self._slots))
             for job in self.pace.fill(head, share, lambda: self._next(channel, now)):
                 channel.board(job)
@@ -206,7 +107,7 @@ class Session:
         return Run(self.name, jobs, head, now)
 
     def _next(self, channel, now):
-        self._backlog.settle_channel(channel, now)
+        self.ledger.backlog.settle_channel(channel, now)
         return channel._queue.peek(now)
 
     def send(self, runs, now):
@@ -236,23 +137,13 @@ class Session:
             run.channel.remove(run.slot)
             run.slot = kept[0] if kept else None
         for job in lost:
-            self._hold_back(job, now)
+            self.ledger.hold_back(job, now)
         run.jobs = kept
-
-    def _hold_back(self, job, now):
-        """Look at a pending job again shortly; its row or key is held."""
-        times = self._held_times[job.uuid] = self._held_times.get(job.uuid, 0) + 1
-        delay = min(LOOK_AGAIN * 2 ** max(times - 3, 0), LOOK_AGAIN_LAST)
-        self._again[job.uuid] = now + delay
-        if job.channel.sequential:
-            # Nobody overtakes it meanwhile.
-            job.channel.set_running(job)
 
     def _send_run(self, run):
         for job in run.jobs:
             self.carried[job.uuid] = run
-            self._held_times.pop(job.uuid, None)
-            self._again.pop(job.uuid, None)
+            self.ledger.release(job.uuid)
             _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
         sequential = run.channel.sequential
         uuids = tuple(run.uuids)
@@ -307,7 +198,7 @@ class Session:
             ):
                 return
         if outcome == protocol.HELD:
-            self._hold_back(job, now)
+            self.ledger.hold_back(job, now)
         else:
             self._to_read.add(job.uuid)
 
@@ -337,7 +228,7 @@ class Session:
             self._to_read |= uuids
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
-            self.look_at(uuids, now)
+            self.ledger.look_at(uuids)
 
     # What nobody tells ------------------------------------------------------
 
@@ -347,19 +238,15 @@ class Session:
         if due("reload", now):
             self.db.check_trigger()
             self._release_forgotten(now)
-            self.look_at(self.db.requeue_dead_jobs(self.carried.keys()), now)
+            self.ledger.look_at(self.db.requeue_dead_jobs(self.carried.keys()))
             self.load(now)
             self.report_dead(now)
-        if self._orphans and due("sweep", now):
+        if self.ledger.orphans and due("sweep", now):
             self.sweep(now)
-        if self._orphans and due("orphans", now):
+        if self.ledger.orphans and due("orphans", now):
             self._schedule.set("orphans", now + ORPHANS_EVERY)
-            self.look_at(set(self._orphans), now)
-        if self._again:
-            uuids = {uuid for uuid, when in self._again.items() if when <= now}
-            for uuid in uuids:
-                del self._again[uuid]
-            self.look_at(uuids, now)
+            self.ledger.look_at(set(self.ledger.orphans))
+        self.ledger.look_again(now)
         if self.carried and due("slow", now):
             self._schedule.set("slow", now + SLOW_RUN / 2)
             self._split_slow_runs(now)
@@ -370,9 +257,9 @@ class Session:
     def sweep(self, now):
         """Requeue the dead among the orphans."""
         self._schedule.set("sweep", now + SWEEP_EVERY)
-        dead = self.db.requeue_dead_among(self._orphans)
+        dead = self.db.requeue_dead_among(self.ledger.orphans)
         if dead:
-            self.look_at(dead, now)
+            self.ledger.look_at(dead)
             self.report_dead(now)
 
     def report_dead(self, now):
@@ -385,7 +272,7 @@ class Session:
 
     def _release_forgotten(self, now):
         uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
-        self.look_at(uuids, now)
+        self.ledger.look_at(uuids)
 
     def _split_slow_runs(self, now):
         """Let nobody wait behind a job that turned out long.
@@ -420,8 +307,11 @@ class Session:
 
         :param now: the time for which the last jobs were chosen
         """
-        times = [*self._again.values(), self._schedule.next("reload", "beat")]
-        if self._orphans:
+        times = [self._schedule.next("reload", "beat")]
+        again = self.ledger.look_again_time()
+        if again is not None:
+            times.append(again)
+        if self.ledger.orphans:
             times.append(self._schedule.next("orphans", "sweep"))
         if any(len(run.jobs) > 1 for run in self.carried.values()):
             times.append(self._schedule.next("slow"))

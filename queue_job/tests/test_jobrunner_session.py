@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
+from ..jobrunner import ledger
 from ..jobrunner import session as session_module
 from ..jobrunner.dispatch import BROKEN, GATEWAY, UNREACHABLE
 from ..run import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED, REPORT_DEAD_PATH
@@ -20,9 +21,9 @@ class SessionCase(RunnerCase):
         for _ in range(50):
             session.pace.saw(function, seconds)
 
-    def tell(self, session, *uuids, now=1000.0):
+    def tell(self, session, *uuids):
         """Let the session learn of jobs as a notification tells of them."""
-        session.look_at(set(uuids), now)
+        session.ledger.look_at(set(uuids))
 
 
 @tagged("post_install", "-at_install")
@@ -54,7 +55,7 @@ class TestDispatching(SessionCase):
         session = self.session()
         uuid = self.job()
         select.select([session.db.conn], [], [], 10)
-        session.hear(1000)
+        session.hear()
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_b08_cancelled_meanwhile_is_not_sent(self):
@@ -292,10 +293,10 @@ class TestTrouble(SessionCase):
         self.assertEqual(self.value(alive), "started")
         self.assertEqual(sorted(sum(self.dispatch(session, 1001), [])), sorted([dead, waiting]))
         # The job that runs on keeps its slot until its row says that it ended.
-        self.assertIn(alive, session._orphans)
+        self.assertIn(alive, session.ledger.orphans)
         self.update(alive, state="done")
         session.tick(1003)
-        self.assertNotIn(alive, session._orphans)
+        self.assertNotIn(alive, session.ledger.orphans)
 
     def test_unreachable_is_told_once_and_waits(self):
         session, (uuid,) = self.sent_run("enqueued")
@@ -429,20 +430,20 @@ class TestHearing(SessionCase):
             select.select([session.db.conn], [], [], 10)
             started = time.process_time()
             uuids, _changed = session.db.hear()
-            session.look_at(uuids, 1000)
+            session.ledger.look_at(uuids)
             longest = max(longest, time.process_time() - started)
             heard += len(uuids)
         self.assertLess(longest, 0.2)
         self.assertLess(len(session.tree._jobs), 2000)
 
     def test_many_told_at_once_are_read_as_windows(self):
-        uuids = {self.job() for _ in range(session_module.MANY + 1)}
+        uuids = {self.job() for _ in range(ledger.MANY + 1)}
         session = self.session()
         with (
             patch.object(session.db, "read", side_effect=AssertionError("row by row")),
-            patch.object(session, "load_waiting") as load,
+            patch.object(session.ledger, "load_waiting") as load,
         ):
-            session.look_at(uuids, 1000)
+            session.ledger.look_at(uuids)
         load.assert_called_once()
 
     def test_change_of_a_channel_record_applies_at_once(self):
@@ -459,7 +460,7 @@ class TestHearing(SessionCase):
         self.assertEqual(self.dispatch(session), [])
         self.sql("UPDATE queue_job_channel SET paused = false WHERE id = %s", channel)
         select.select([session.db.conn], [], [], 10)
-        session.hear(1000)
+        session.hear()
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_deleted_job_is_forgotten(self):
