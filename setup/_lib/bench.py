@@ -15,7 +15,7 @@ from .bootstrap import REPO
 from .errors import SetupError
 
 BENCH_FOLDER = REPO / "setup" / "bench_addon"
-SAVED = REPO / "setup" / "BENCHMARK.md"
+SAVED = (REPO / "setup" / "BENCHMARK.md", REPO / "README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -114,9 +114,9 @@ def table(figures):
 
 
 def save(about, text):
-    """Put the table into BENCHMARK.md, between its marks."""
-    old = SAVED.read_text()
-    head, rest = old.split(BEGIN)
-    tail = rest.split(END)[1]
+    """Put the table into the files that show it, between its marks."""
     facts = "; ".join("%s: %s" % pair for pair in about.items())
-    SAVED.write_text("%s%s\n%s\n\n%s\n%s%s" % (head, BEGIN, facts, text, END, tail))
+    for path in SAVED:
+        head, rest = path.read_text().split(BEGIN)
+        tail = rest.split(END)[1]
+        path.write_text("%s%s\n%s\n\n%s\n%s%s" % (head, BEGIN, facts, text, END, tail))

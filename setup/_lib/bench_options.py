@@ -35,7 +35,7 @@ def bench_parser(add_options):
         help="write the figures there too ('-': instead of the table)",
     )
     parser.add_argument(
-        "--save", action="store_true", help="write the table into setup/BENCHMARK.md"
+        "--save", action="store_true", help="write the table into setup/BENCHMARK.md and README.md"
     )
     _add_server_options(parser)
     add_options(parser)

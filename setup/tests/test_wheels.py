@@ -1,0 +1,125 @@
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+import zipfile
+from pathlib import Path
+
+from _lib import bootstrap, cli
+from _lib.bootstrap import REPO
+from _lib.cache import Cache
+from _lib.databases import fresh_name
+from _lib.locks import exclusive
+from _lib.odoo_command import OdooCommand
+from _lib.suite import Suite, find_addons
+
+REQUIREMENTS = (REPO / "setup" / "requirements-wheel.txt",)
+SERVER_WIDE = "--load=base,rpc,web,queue_job"
+
+# Fed to ``odoo shell``: a job, moved as the runner does, performed as a worker does.
+DO_A_JOB = """
+from odoo.addons import queue_job
+from odoo.addons.queue_job.controllers.main import RunJobController
+
+partner = env["res.partner"].create({"name": "before"})
+job = partner.with_delay().write({"name": "after"})
+env.cr.commit()
+env.cr.execute("UPDATE queue_job SET state = 'enqueued' WHERE uuid = %s", [job.uuid])
+env.cr.commit()
+env.invalidate_all()
+RunJobController._runjob(env, RunJobController._acquire_job(env, job.uuid))
+print("RESULT", partner.name, job.db_record().state, queue_job.__file__)
+"""
+
+
+class TestWheels(unittest.TestCase):
+    """The addons as packages: built from their folders, and used without the checkout."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.addons = sorted(find_addons([REPO]))
+        options = cli.provision_parser().parse_args([])
+        self.cache = Cache.locate(options.cache).make()
+        self.suite = Suite.provision(self.cache, options)
+        caller = os.environ[bootstrap.CALLER_VARIABLE]
+        with exclusive(self.cache.lock, lambda: None):
+            self.python = bootstrap.make_venv(self.cache, caller, REQUIREMENTS)
+
+    def call(self, *command, **options):
+        done = subprocess.run(
+            list(map(str, command)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            **options,
+        )
+        self.assertFalse(done.returncode, done.stdout[-5000:])
+        return done.stdout
+
+    def test_wheels_work_without_the_checkout(self):
+        site = self.folder / "site"
+        wheels = self.build()
+        self.check_contents(wheels)
+        pip = (self.python, "-m", "pip", "install", "--quiet", "--no-index")
+        # Odoo itself is not a package here.
+        self.call(*pip, "--no-deps", "--target", site, *wheels)
+        self.use(site)
+
+    def build(self):
+        """Return the wheels of all addons.
+
+        Built from copies: in a git checkout only what is committed would count.
+        """
+        copies = []
+        for name in self.addons:
+            ignored = shutil.ignore_patterns("__pycache__")
+            copies.append(self.folder / "source" / name)
+            shutil.copytree(REPO / name, copies[-1], ignore=ignored)
+        wheels = self.folder / "wheels"
+        pip = (self.python, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps")
+        self.call(*pip, "--no-build-isolation", "--wheel-dir", wheels, *copies)
+        return sorted(wheels.iterdir())
+
+    def check_contents(self, wheels):
+        names = [wheel.name.split("-")[0] for wheel in wheels]
+        self.assertEqual(names, ["odoo_addon_%s" % name for name in self.addons])
+        for name, wheel in zip(self.addons, wheels, strict=True):
+            packed = set(zipfile.ZipFile(wheel).namelist())
+            wanted = {
+                "odoo/addons/%s" % path.relative_to(REPO)
+                for path in (REPO / name).rglob("*.*")
+                if path.is_file() and "__pycache__" not in path.parts
+            }
+            self.assertLessEqual(wanted - packed, {"odoo/addons/%s/pyproject.toml" % name})
+
+    def use(self, site):
+        """Install the addons in a database and perform a job, all from a folder."""
+        odoo = OdooCommand(self.suite.odoo.source, self.suite.server, self.cache, [])
+        python_path = os.pathsep.join([str(odoo.source.python_path), str(site)])
+        environment = odoo.environment(PYTHONPATH=python_path)
+        database = fresh_name("wheels")
+        mark = self.suite.claim(database)
+        self.addCleanup(mark.release)
+        self.addCleanup(self.suite.discard, database)
+        self.suite.databases.clone(self.suite.template, database)
+        common = ("-d", database, SERVER_WIDE, "--no-http")
+        install = odoo.command(
+            *common, "-i", ",".join(self.addons), "--stop-after-init"
+        )
+        self.call(*install, env=environment)
+        self.assertEqual(
+            self.suite.databases.installed(database, self.addons), set(self.addons)
+        )
+        shell = odoo.command(*common, subcommand=("shell",))
+        output = self.call(*shell, env=environment, input=DO_A_JOB)
+        [result] = [
+            line for line in output.splitlines() if line.startswith("RESULT")
+        ]
+        _word, name, state, path = result.split()
+        self.assertEqual((name, state), ("after", "done"))
+        self.assertTrue(Path(path).is_relative_to(site), path)
