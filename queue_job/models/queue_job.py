@@ -89,7 +89,8 @@ class QueueJob(models.Model):
     dependencies = Serialized(readonly=True)
     func_string = fields.Char(string="Task", readonly=True)
 
-    state = fields.Selection(STATES, readonly=True, required=True, index=True)
+    # No index of its own, like the channel: others begin with it.
+    state = fields.Selection(STATES, readonly=True, required=True)
     priority = fields.Integer(aggregator=False)
     exc_name = fields.Char(string="Exception", readonly=True)
     exc_message = fields.Char(string="Exception Message", readonly=True, tracking=True)
@@ -108,7 +109,7 @@ class QueueJob(models.Model):
     max_retries = fields.Integer(string="Max. retries")
     channel_method_name = fields.Char(string="Complete Method Name", readonly=True)
     job_function_id = fields.Many2one("queue.job.function", string="Job Function", readonly=True)
-    channel = fields.Char(index=True)
+    channel = fields.Char()
     identity_key = fields.Char(readonly=True)
     worker_pid = fields.Integer(readonly=True)
 
