@@ -72,7 +72,9 @@ class AlarmClock:
                 try:
                     self._ring(db_name)
                 except Exception:
-                    _logger.warning("cron workers of %s were not woken", db_name, exc_info=True)
+                    _logger.warning(
+                        "cron workers of %s were not woken", db_name, exc_info=True
+                    )
 
 
 def notify_cron_workers(db_name):

@@ -70,7 +70,9 @@ class CronPass:
 
     def begin_run(self):
         """Return the run for the job that was acquired last."""
-        return CronRun(self.look.followers, guard=self.guard, in_order=self.look.in_order)
+        return CronRun(
+            self.look.followers, guard=self.guard, in_order=self.look.in_order
+        )
 
     def end_run(self, report):
         """Learn what a run did."""
@@ -144,11 +146,13 @@ class CronPass:
         self.jobs._begin_turn()
         for uuid in self.jobs._requeue_dead_jobs():
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
-        self.env.cr.commit()
+        # The lock of the turn is not kept while people are told.
+        self.env.cr.commit()  # pylint: disable=invalid-commit
         env = api.Environment(self.env.cr, SUPERUSER_ID, {})
         while uuid := self.jobs._next_unreported():
             CronExecutor._report_dead(env, uuid)
-            self.env.cr.commit()
+            # Each is announced on its own, and once.
+            self.env.cr.commit()  # pylint: disable=invalid-commit
 
     def _leave(self):
         """See to it that somebody comes back when there may be something to do."""
@@ -189,5 +193,9 @@ class CronPass:
         with Registry(self.env.cr.dbname).cursor() as cr:
             jobs = api.Environment(cr, SUPERUSER_ID, {})["queue.job"]
             if jobs._fail_over_limit(job._db_id, job.run_number, limit):
-                _logger.error("job %s takes longer than %s allows, it is failed", job.uuid, limit[1])
+                _logger.error(
+                    "job %s takes longer than %s allows, it is failed",
+                    job.uuid,
+                    limit[1],
+                )
                 jobs._cron_trigger()

@@ -10,6 +10,7 @@ anything else than success the run ends, and the next job is chosen in a turn.
 
 import logging
 from contextlib import nullcontext
+from itertools import islice
 
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.exception import RetryableJobError
@@ -18,6 +19,9 @@ from odoo.addons.queue_job.job import Job
 
 _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
 
+# Jobs read together with the next one: others may take them first.
+READ_AHEAD = 9
+
 
 class CronRun(Run):
     """The jobs of one channel that a cron worker performs one after another.
@@ -25,7 +29,9 @@ class CronRun(Run):
     :param guard: context manager factory that watches over a job, see ``limits.py``
     """
 
-    def __init__(self, followers=(), guard=None, budget=run.TIME_BUDGET, in_order=False):
+    def __init__(
+        self, followers=(), guard=None, budget=run.TIME_BUDGET, in_order=False
+    ):
         super().__init__(followers, budget)
         self.guard = guard
         self.in_order = in_order
@@ -62,7 +68,7 @@ class CronExecutor(JobExecutor):
     @classmethod
     def _perform_in_run(cls, env, job, job_run):
         with job_run.guard.watch(job) if job_run.guard else nullcontext():
-            super()._perform_in_run(env, job, job_run)
+            return super()._perform_in_run(env, job, job_run)
 
     @classmethod
     def _claim_next(cls, env, job_run):
@@ -72,8 +78,6 @@ class CronExecutor(JobExecutor):
         """
         if not job_run.next_uuid():
             return
-        if not job_run.read:
-            cls._read_together(env, job_run)
         jobs = env["queue.job"].sudo()
         uuid, version = jobs._lock_pending(list(job_run.waiting), job_run.in_order)
         if not uuid:
@@ -82,8 +86,17 @@ class CronExecutor(JobExecutor):
         job_run.take_up_to(uuid)
         job, known_version = job_run.read.pop(uuid, (None, None))
         if version != known_version:
-            job = Job.load(env, uuid)
+            job = cls._read_ahead(env, job_run, uuid)
         job_run.claimed = cls.start(env, job)
+
+    @classmethod
+    def _read_ahead(cls, env, job_run, uuid):
+        """Read a job, and some that may follow it; return the first."""
+        uuids = [uuid, *islice(job_run.waiting, READ_AHEAD)]
+        versions = env["queue.job"].sudo()._versions(uuids)
+        for job in Job.load_many(env, uuids):
+            job_run.read[job.uuid] = (job, versions.get(job.uuid))
+        return job_run.read.pop(uuid)[0]
 
 
 class UncommittedExecutor(CronExecutor):

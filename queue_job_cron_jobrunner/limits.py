@@ -53,7 +53,9 @@ class WorkerClock:
         self._is_cron = isinstance(self._worker, WorkerCron) or (
             getattr(self._thread, "type", None) == "cron"
         )
-        self._is_limited = bool(self._worker or getattr(self._thread, "start_time", None))
+        self._is_limited = bool(
+            self._worker or getattr(self._thread, "start_time", None)
+        )
         self.started = time.monotonic()
 
     def restart(self):
@@ -74,7 +76,9 @@ class WorkerClock:
         option = "limit_time_real"
         # 0 is no limit in a prefork server, and limit_time_real in a threaded one.
         has_own = config["limit_time_real_cron"] > 0
-        if self._is_cron and (has_own or (self._worker and config["limit_time_real_cron"] == 0)):
+        if self._is_cron and (
+            has_own or (self._worker and config["limit_time_real_cron"] == 0)
+        ):
             option = "limit_time_real_cron"
         return (config[option], option) if config[option] else None
 
@@ -89,7 +93,9 @@ class WorkerClock:
         ends = []
         real, cpu = self.real_limit(), self.cpu_limit()
         if real:
-            ends.append((self.started + real[0] - _margin(real[0]) - time.monotonic(), real))
+            ends.append(
+                (self.started + real[0] - _margin(real[0]) - time.monotonic(), real)
+            )
         if cpu:
             soft, _hard = resource.getrlimit(resource.RLIMIT_CPU)
             if soft != resource.RLIM_INFINITY:
@@ -145,7 +151,9 @@ class LimitGuard:
             try:
                 self._tell(job, limit)
             except Exception:
-                _logger.exception("that job %s is too long could not be recorded", job.uuid)
+                _logger.exception(
+                    "that job %s is too long could not be recorded", job.uuid
+                )
         return min(LONGEST_PAUSE, max(0.2, seconds))
 
     def _loop(self):

@@ -29,7 +29,9 @@ def merged_settings(stated, records, cron_count):
     known.setdefault(ROOT, (None, None, None, None))
     settings = {}
     for name in {*known, *stated}:
-        capacity, sequential, throttle, paused = known.get(name, (None, None, None, None))
+        capacity, sequential, throttle, paused = known.get(
+            name, (None, None, None, None)
+        )
         fixed = stated.get(name, {})
         if name != ROOT or fixed.get("capacity"):
             capacity = fixed.get("capacity", capacity)
@@ -39,7 +41,12 @@ def merged_settings(stated, records, cron_count):
         if name == ROOT:
             capacity = capacity or max(1, cron_count)
         throttle = fixed.get("throttle", throttle) or 0
-        settings[name] = (capacity, sequential, throttle, bool(paused or fixed.get("paused")))
+        settings[name] = (
+            capacity,
+            sequential,
+            throttle,
+            bool(paused or fixed.get("paused")),
+        )
     return settings
 
 
@@ -54,7 +61,9 @@ class CronTree(ChannelManager):
         super().__init__()
         for name in sorted(settings):
             channel = self.get_channel_by_name(name, autocreate=True)
-            channel.capacity, channel.sequential, channel.throttle, channel.paused = settings[name]
+            channel.capacity, channel.sequential, channel.throttle, channel.paused = (
+                settings[name]
+            )
             if channel.throttle and name in last_starts:
                 channel._pause_until = last_starts[name] + channel.throttle
 
@@ -97,7 +106,9 @@ class CronTree(ChannelManager):
             for other in self.channels()
             if other is not channel and all(node.has_capacity() for node in other.path)
         ]
-        return min((job.priority or 0 for job in heads if job is not None), default=None)
+        return min(
+            (job.priority or 0 for job in heads if job is not None), default=None
+        )
 
     def pass_over(self, run):
         """Look past a run of which no job can be had now.

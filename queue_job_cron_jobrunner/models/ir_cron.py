@@ -1,8 +1,17 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import threading
+import weakref
+
 from odoo import api, fields, models
 from odoo.tools import SQL
 
 _TOLD = "queue_job_cron_jobrunner.told"
+# The cursor of the round in which this thread has run a runner cron.
+_round = threading.local()
+
+
+def _round_of_this_thread():
+    return getattr(_round, "cursors", ())
 
 
 class IrCron(models.Model):
@@ -46,19 +55,35 @@ class IrCron(models.Model):
     def write(self, vals):
         result = super().write(vals)
         if {"active", "queue_job_runner"} & vals.keys():
-            for cron in self.filtered(lambda cron: cron.queue_job_runner and cron.active):
+            for cron in self.filtered(
+                lambda cron: cron.queue_job_runner and cron.active
+            ):
                 cron._trigger()
         return result
 
+    def method_direct_trigger(self):
+        # Whoever asks for one more pass gets it.
+        _round.cursors = weakref.WeakSet()
+        return super().method_direct_trigger()
+
     @classmethod
     def _process_job(cls, cron_cr, job):
-        """Wake a worker for a runner cron that handed over.
+        """Run one runner cron in each round of a worker, and wake a worker for what it left.
 
-        Odoo lets it wait for the next look, a minute later.
+        A worker goes through the ready crons one after another, on one cursor. Were
+        it to run all runner crons that no other worker had time for, the crons behind
+        them would wait for all their passes. Those left out stay ready.
+
+        A cron that hands over is ready again at once, but Odoo lets it wait for the
+        next look, a minute later.
         """
-        super()._process_job(cron_cr, job)
         if not job.get("queue_job_runner"):
+            super()._process_job(cron_cr, job)
             return
+        if cron_cr in _round_of_this_thread():
+            return
+        _round.cursors = weakref.WeakSet([cron_cr])
+        super()._process_job(cron_cr, job)
         cron_cr.execute(
             SQL(
                 "SELECT FROM ir_cron_trigger WHERE cron_id = %s AND call_at <= %s LIMIT 1",
@@ -66,7 +91,9 @@ class IrCron(models.Model):
             )
         )
         if cron_cr.rowcount:
-            cron_cr.postcommit.add(api.Environment(cron_cr, job["user_id"], {})["ir.cron"]._notifydb)
+            cron_cr.postcommit.add(
+                api.Environment(cron_cr, job["user_id"], {})["ir.cron"]._notifydb
+            )
 
     @api.model
     def _notifydb(self):
@@ -75,7 +102,8 @@ class IrCron(models.Model):
         # Called by the hooks of the commit, after which the data is cleared.
         if not told.get(_TOLD):
             told[_TOLD] = True
-            super()._notifydb()
+            return super()._notifydb()
+        return None
 
     # Runner crons -----------------------------------------------------------
 
@@ -83,7 +111,9 @@ class IrCron(models.Model):
     def _runner_crons(self):
         """Return the active runner crons, the first one made first."""
         # Named, for the settings come with archived records in sight.
-        return self.search([("queue_job_runner", "=", True), ("active", "=", True)], order="id")
+        return self.search(
+            [("queue_job_runner", "=", True), ("active", "=", True)], order="id"
+        )
 
     def _set_runner_count(self, count):
         """Have ``count`` active runner crons: archived ones first, then copies.
@@ -95,14 +125,18 @@ class IrCron(models.Model):
         missing = count - len(runners)
         if missing > 0:
             archived = self.with_context(active_test=False).search(
-                [("queue_job_runner", "=", True), ("active", "=", False)], order="id", limit=missing
+                [("queue_job_runner", "=", True), ("active", "=", False)],
+                order="id",
+                limit=missing,
             )
             archived.write({"active": True})
             for _number in range(missing - len(archived)):
                 self._copy_runner()
         elif missing < 0:
             # The first one is the record of the addon: it goes last.
-            idle = runners.sorted("id", reverse=True).try_lock_for_update(allow_referencing=True)
+            idle = runners.sorted("id", reverse=True).try_lock_for_update(
+                allow_referencing=True
+            )
             candidates = idle.sorted("id", reverse=True) + (runners - idle)
             candidates[:-missing].write({"active": False})
 

@@ -38,7 +38,9 @@ class QueueJob(models.Model):
             cron._trigger(at=at)
         if at and crons:
             moments = [at] if isinstance(at, datetime) else at
-            times = {moment.replace(tzinfo=timezone.utc).timestamp() for moment in moments}
+            times = {
+                moment.replace(tzinfo=timezone.utc).timestamp() for moment in moments
+            }
             db_name = self.env.cr.dbname
             self.env.cr.postcommit.add(lambda: alarm_clock.set(db_name, times))
 

@@ -6,7 +6,14 @@ class QueueJobChannel(models.Model):
     _inherit = "queue.job.channel"
 
     # What may let a job start that could not start before.
-    _opening_fields = {"capacity", "sequential", "throttle", "paused", "name", "parent_id"}
+    _opening_fields = {
+        "capacity",
+        "sequential",
+        "throttle",
+        "paused",
+        "name",
+        "parent_id",
+    }
 
     @api.model_create_multi
     def create(self, vals_list):

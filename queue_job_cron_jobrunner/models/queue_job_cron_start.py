@@ -16,7 +16,9 @@ class QueueJobCronStart(models.Model):
     _rec_name = "channel"
 
     channel = fields.Char(required=True, readonly=True)
-    started = fields.Float(digits=False, required=True, readonly=True, help="UNIX time.")
+    started = fields.Float(
+        digits=False, required=True, readonly=True, help="UNIX time."
+    )
 
     _channel_uniq = models.UniqueIndex("(channel)")
 

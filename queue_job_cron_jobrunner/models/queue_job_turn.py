@@ -86,6 +86,11 @@ WHERE q.state IN ('enqueued', 'started') AND NOT (
 """
 # As the sweep of the regular runner; jobs that were claimed without a date are dead too.
 DEAD_JOBS = statements.DEAD_JOBS.format(condition=_IS_OLD)
+YOUNG_RUNS = f"""
+SELECT EXISTS (
+    SELECT FROM queue_job q WHERE q.state IN ('enqueued', 'started') AND NOT ({_IS_OLD})
+)
+"""
 NEXT_UNREPORTED = """
 SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
 ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
@@ -110,8 +115,9 @@ SELECT count(*) FROM (
 """
 FAIL_OVER_LIMIT = """
 UPDATE queue_job SET state = 'failed', retry = COALESCE(retry, 0) + 1, to_report = true,
-    exc_name = %(name)s, exc_message = %(message)s, exc_info = %(info)s
+    exc_name = %(exc_name)s, exc_message = %(exc_message)s, exc_info = %(exc_info)s
 WHERE id = %(id)s AND state = 'started' AND COALESCE(run_number, 0) = %(run_number)s
+RETURNING retry
 """
 
 
@@ -135,8 +141,9 @@ class QueueJob(models.Model):
     _inherit = "queue.job"
 
     def init(self):
-        super().init()
+        result = super().init()
         self.env.cr.execute(CLAIM_DDL)
+        return result
 
     # Choosing ---------------------------------------------------------------
 
@@ -161,7 +168,11 @@ class QueueJob(models.Model):
             now = self._database_time()
             tree = self._read_tree(window)
             look = self._lock_best(tree, now)
-            if look.uuid or not (look.is_hindered and tree.is_partial) or window > LARGEST_WINDOW:
+            if (
+                look.uuid
+                or not (look.is_hindered and tree.is_partial)
+                or window > LARGEST_WINDOW
+            ):
                 return look
             window *= 10
 
@@ -184,7 +195,9 @@ class QueueJob(models.Model):
             has_more = bool(followers) or tree.root.best(now) is not None
             return Look(uuid, followers, channel.sequential, has_more, is_hindered)
         wake_at = tree.get_wakeup_time()
-        return Look(is_hindered=is_hindered, wake_in=max(0, wake_at - now) if wake_at else None)
+        return Look(
+            is_hindered=is_hindered, wake_in=max(0, wake_at - now) if wake_at else None
+        )
 
     @api.model
     def _lock_pending(self, uuids, in_order=False):
@@ -213,7 +226,9 @@ class QueueJob(models.Model):
         tree = CronTree(self._channel_settings(), self._last_starts_of_channels())
         cr.execute(ALIVE)
         for channel, uuid, seq, date_created, priority, state in cr.fetchall():
-            tree.place(cr.dbname, channel, uuid, seq, date_created, priority, None, state)
+            tree.place(
+                cr.dbname, channel, uuid, seq, date_created, priority, None, state
+            )
         self._place_failed(tree)
         cr.execute(statements.WAITING_CHANNELS)
         names = [name for (name,) in cr.fetchall()]
@@ -235,7 +250,9 @@ class QueueJob(models.Model):
         cr = self.env.cr
         cr.execute(statements.FAILED_CHANNELS)
         names = [
-            name for (name,) in cr.fetchall() if tree.get_channel_by_name(name, True).sequential
+            name
+            for (name,) in cr.fetchall()
+            if tree.get_channel_by_name(name, True).sequential
         ]
         if names:
             cr.execute(statements.FAILED, {"names": names, "limit": 1})
@@ -305,10 +322,7 @@ class QueueJob(models.Model):
     @api.model
     def _has_young_runs(self):
         """Return whether jobs run that were claimed too lately to be told from dead ones."""
-        self.env.cr.execute(
-            "SELECT EXISTS (SELECT FROM queue_job q "
-            f"WHERE q.state IN ('enqueued', 'started') AND NOT ({_IS_OLD}))"
-        )
+        self.env.cr.execute(YOUNG_RUNS)
         return self.env.cr.fetchone()[0]
 
     @api.model
@@ -330,24 +344,25 @@ class QueueJob(models.Model):
 
         :param limit: ``(seconds, option)``
         """
-        seconds, option = limit
-        kind = "of CPU time" if option == "limit_time_cpu" else "long"
-        message = (
-            f"The job took too long: Odoo ends a worker that is busy for {seconds} seconds "
-            f"{'of CPU time' if kind != 'long' else 'without a break'} ({option} = {seconds}). "
-            f"Raise the limit with --{option.replace('_', '-')} or in the configuration file"
-            f"{' (0 is no limit)' if option == 'limit_time_real_cron' else ''}, or split the "
-            "job into shorter ones."
-        )
+        error = self._error_over_limit(*limit)
         self.env.cr.execute("SET LOCAL lock_timeout = '1s'")
-        self.env.cr.execute(
-            FAIL_OVER_LIMIT,
-            {
-                "id": job_id,
-                "run_number": run_number or 0,
-                "name": "JobOverLimit",
-                "message": message,
-                "info": message,
-            },
+        values = {**error, "id": job_id, "run_number": run_number or 0}
+        self.env.cr.execute(FAIL_OVER_LIMIT, values)
+        row = self.env.cr.fetchone()
+        if row:
+            self.browse(job_id)._keep_attempt("failed", row[0], error)
+        return bool(row)
+
+    @api.model
+    def _error_over_limit(self, seconds, option):
+        """Return what is kept of the failure of a job that is too long, as exc_* values."""
+        kind = " of CPU time" if option == "limit_time_cpu" else ""
+        # In a prefork server.
+        hint = " (0: no limit)" if option == "limit_time_real_cron" else ""
+        message = (
+            f"The job took too long: Odoo ends a cron worker whose work takes more than {seconds} "
+            f"seconds{kind} ({option} = {seconds}). Raise the limit with "
+            f"--{option.replace('_', '-')} or in the configuration file{hint}, or split the job "
+            "into shorter ones."
         )
-        return bool(self.env.cr.rowcount)
+        return {"exc_name": "JobOverLimit", "exc_message": message, "exc_info": message}

@@ -24,7 +24,11 @@ class ResConfigSettings(models.TransientModel):
     @api.constrains("queue_job_cron_runners")
     def _check_queue_job_cron_runners(self):
         for settings in self:
-            if not 0 <= settings.queue_job_cron_runners <= self.env["ir.cron"]._most_runners:
+            if (
+                not 0
+                <= settings.queue_job_cron_runners
+                <= self.env["ir.cron"]._most_runners
+            ):
                 raise ValidationError(
                     self.env._(
                         "The number of parallel runners must be between 0 and %s.",

@@ -23,7 +23,9 @@ class CronRunnerCase(TransactionCase):
         cls.jobs = cls.env["queue.job"]
         cls.env["ir.cron.trigger"].search([]).unlink()
         # Rows of other tests and demonstrations take no part.
-        cls.env.cr.execute("UPDATE queue_job SET state = 'done' WHERE state NOT IN ('done')")
+        cls.env.cr.execute(
+            "UPDATE queue_job SET state = 'done' WHERE state NOT IN ('done')"
+        )
         cls.env.invalidate_all()
 
     def delay(self, **properties):
@@ -31,7 +33,9 @@ class CronRunnerCase(TransactionCase):
         return self.jobs.with_delay(**properties)._test_job().db_record()
 
     def triggers(self, cron=None):
-        return self.env["ir.cron.trigger"].search([("cron_id", "=", (cron or self.cron).id)])
+        return self.env["ir.cron.trigger"].search(
+            [("cron_id", "=", (cron or self.cron).id)]
+        )
 
     def run_jobs(self):
         self.jobs._job_runner(commit=False)
@@ -41,9 +45,13 @@ class TestRecords(CronRunnerCase):
     def test_cron_of_the_addon(self):
         self.assertEqual(self.cron.name, "Queue Job Runner")
         self.assertEqual(self.cron.model_id, self.env.ref("queue_job.model_queue_job"))
-        self.assertEqual((self.cron.state, self.cron.code), ("code", "model._job_runner()"))
+        self.assertEqual(
+            (self.cron.state, self.cron.code), ("code", "model._job_runner()")
+        )
         self.assertEqual(self.cron.user_id, self.env.ref("base.user_root"))
-        self.assertEqual((self.cron.interval_number, self.cron.interval_type), (1, "days"))
+        self.assertEqual(
+            (self.cron.interval_number, self.cron.interval_type), (1, "days")
+        )
         self.assertTrue(self.cron.active)
         self.assertTrue(self.cron.queue_job_runner)
 
@@ -55,8 +63,12 @@ class TestRecords(CronRunnerCase):
         self.assertFalse(self.env["ir.cron"].create(values).queue_job_runner)
 
     def test_field_is_shown_after_priority(self):
-        arch = self.env["ir.cron"].get_view(view_id=self.env.ref("base.ir_cron_view_form").id)["arch"]
-        self.assertLess(arch.index('name="priority"'), arch.index('name="queue_job_runner"'))
+        arch = self.env["ir.cron"].get_view(
+            view_id=self.env.ref("base.ir_cron_view_form").id
+        )["arch"]
+        self.assertLess(
+            arch.index('name="priority"'), arch.index('name="queue_job_runner"')
+        )
 
 
 class TestTriggers(CronRunnerCase):
@@ -125,7 +137,9 @@ class TestTriggers(CronRunnerCase):
         with self.assertLogs("odoo.addons.base.models.ir_cron", "DEBUG") as logs:
             for hook in hooks:
                 hook()
-        self.assertEqual(sum("cron workers notified" in line for line in logs.output), 1)
+        self.assertEqual(
+            sum("cron workers notified" in line for line in logs.output), 1
+        )
 
 
 class TestChoice(CronRunnerCase):
@@ -255,7 +269,10 @@ class TestPerform(CronRunnerCase):
         self.assertEqual(set(jobs.mapped("run_number")), {1})
 
     def test_dependents_are_done_in_the_same_pass(self):
-        first, second = self.jobs.delayable()._test_job(), self.jobs.delayable()._test_job()
+        first, second = (
+            self.jobs.delayable()._test_job(),
+            self.jobs.delayable()._test_job(),
+        )
         chain(first, second).delay()
         records = first._generated_job.db_record() + second._generated_job.db_record()
         self.assertEqual(records.mapped("state"), ["pending", "wait_dependencies"])
@@ -290,18 +307,25 @@ class TestPerform(CronRunnerCase):
         function = self.env["queue.job.function"].search(
             [("name", "=", "<queue.job>._test_job")], limit=1
         ) or self.env["queue.job.function"].create(
-            {"model_id": self.env.ref("queue_job.model_queue_job").id, "method": "_test_job"}
+            {
+                "model_id": self.env.ref("queue_job.model_queue_job").id,
+                "method": "_test_job",
+            }
         )
         function.on_fail_method = "_test_on_fail"
         calls = []
-        self.patch(type(self.jobs), "_test_on_fail", lambda _jobs, **kw: calls.append(kw))
+        self.patch(
+            type(self.jobs), "_test_on_fail", lambda _jobs, **kw: calls.append(kw)
+        )
         self.jobs.with_delay()._test_job(failure_rate=1)
         with mute_logger(LOGGER):
             self.run_jobs()
         self.assertEqual([call["exc_message"] for call in calls], ["Job failed"])
 
     def test_retry_waits_for_the_seconds_of_the_error(self):
-        job = self.jobs.with_delay()._test_job(failure_rate=1, failure_retry_seconds=300)
+        job = self.jobs.with_delay()._test_job(
+            failure_rate=1, failure_retry_seconds=300
+        )
         record = job.db_record()
         self.triggers().unlink()
         self.run_jobs()
@@ -334,10 +358,14 @@ class TestPerform(CronRunnerCase):
     def test_a_job_does_not_see_the_context_of_the_cron(self):
         seen = []
         self.patch(
-            type(self.jobs), "_test_job", lambda records: seen.append(dict(records.env.context))
+            type(self.jobs),
+            "_test_job",
+            lambda records: seen.append(dict(records.env.context)),
         )
         self.delay()
-        self.jobs.with_context(cron_id=1, ir_cron_progress_id=2)._job_runner(commit=False)
+        self.jobs.with_context(cron_id=1, ir_cron_progress_id=2)._job_runner(
+            commit=False
+        )
         self.assertNotIn("cron_id", seen[0])
 
     def test_processing_a_job_that_is_not_pending_does_nothing(self):
@@ -353,7 +381,9 @@ class TestSettings(CronRunnerCase):
         return self.env["ir.cron"]._runner_crons()
 
     def set_count(self, count):
-        self.env["res.config.settings"].create({"queue_job_cron_runners": count}).execute()
+        self.env["res.config.settings"].create(
+            {"queue_job_cron_runners": count}
+        ).execute()
 
     def test_number_of_runners(self):
         self.set_count(3)
