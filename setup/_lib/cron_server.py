@@ -1,0 +1,215 @@
+"""Odoo in prefork mode whose cron workers perform the jobs; for tests and figures."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from .cli import test_parser
+from .databases import fresh_name
+from .errors import SetupError
+from .postgres import HOST, free_port
+from .process import Guarded, run_logged, tail
+from .suite import SERVER_WIDE, Suite
+
+ADDON = "queue_job_cron_jobrunner"
+NO_RUNNER = {"ODOO_QUEUE_JOB_CHANNELS": "root:0"}
+START_TIMEOUT = 120
+MARK = "RESULT "
+
+
+def provision(cache):
+    """Return the suite with default options."""
+    return Suite.provision(cache, test_parser().parse_args([]))
+
+
+@contextlib.contextmanager
+def cron_database(suite):
+    """Give a fresh database with the addon, dropped at the end."""
+    database = fresh_name("cron")
+    mark = suite.claim(database)
+    try:
+        suite.databases.clone(suite.template, database)
+        run_logged(
+            suite.odoo.command(
+                "-d",
+                database,
+                "-i",
+                ADDON,
+                "--stop-after-init",
+                "--no-http",
+                "--max-cron-threads=0",
+            ),
+            suite.cache.log(database),
+            "Installing " + ADDON,
+            env=suite.odoo.environment(**NO_RUNNER),
+        )
+        yield database
+    finally:
+        suite.discard(database)
+        mark.release()
+
+
+class CronServer:
+    """A server whose cron workers perform the jobs of a database; use as a context manager.
+
+    :param crons: runner crons, and cron workers unless ``workers`` says otherwise
+    :param options: more arguments of Odoo
+    """
+
+    def __init__(self, odoo, database, *, crons, workers=None, options=()):
+        self.odoo = odoo
+        self.database = database
+        self.log = odoo.cache.log(database)
+        self._crons = crons
+        self._workers = crons if workers is None else workers
+        self._options = options
+        self._process = None
+        self._waker = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.stop()
+
+    # Serving ----------------------------------------------------------------
+
+    def _command(self, *arguments, subcommand=()):
+        return self.odoo.command(
+            "-d",
+            self.database,
+            "--load=" + ",".join(SERVER_WIDE),
+            *arguments,
+            subcommand=subcommand,
+        )
+
+    def start(self):
+        """Serve; return when all cron workers live."""
+        self.log.unlink(missing_ok=True)
+        with open(self.log, "w") as log:
+            self._process = Guarded(
+                self._command(
+                    "--db-filter=^%s$" % self.database,
+                    "--workers=1",
+                    "--max-cron-threads=%d" % self._workers,
+                    "--http-interface=" + HOST,
+                    "--http-port=%d" % free_port(),
+                    "--gevent-port=%d" % free_port(),
+                    *self._options,
+                ),
+                grace=5,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.odoo.environment(**NO_RUNNER),
+            )
+        self.wait(lambda: len(self.cron_workers()) >= self._workers, START_TIMEOUT)
+
+    def stop(self):
+        """End the server and what wakes it."""
+        self.wake_often(False)
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def cron_workers(self):
+        """Return the process ids of the cron workers that live."""
+        pids = map(
+            int, re.findall(r"Worker WorkerCron \((\d+)\) alive", self.log.read_text())
+        )
+        return [pid for pid in pids if os.path.exists("/proc/%d" % pid)]
+
+    def kill_cron_worker(self, pid):
+        """End a worker as a crash does; fine if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def wake(self):
+        """Notify the cron workers, as any traffic does."""
+        self.odoo.server.query("SELECT pg_notify('cron_trigger', %s)", (self.database,))
+
+    def wake_often(self, on=True, pause=0.3):
+        """Notify the cron workers all the time, or no longer."""
+        if self._waker:
+            self._waker.set()
+            self._waker = None
+        if on:
+            over = self._waker = threading.Event()
+
+            def loop():
+                while not over.wait(pause):
+                    self.wake()
+
+            threading.Thread(target=loop, daemon=True).start()
+
+    def check(self):
+        """Raise SetupError when the server has ended."""
+        code = self._process.poll() if self._process else 0
+        if code is not None and self._process:
+            raise SetupError(
+                "Odoo ended with exit code %s.\n%s" % (code, tail(self.log))
+            )
+
+    def wait(self, condition, timeout):
+        """Return the result of ``condition`` once it is true, SetupError when it never is."""
+        deadline = time.monotonic() + timeout
+        while True:
+            result = condition()
+            if result:
+                return result
+            self.check()
+            if time.monotonic() > deadline:
+                raise SetupError(
+                    "Waited %s s in vain.\n%s" % (timeout, tail(self.log, 40))
+                )
+            time.sleep(0.02)
+
+    # Data -------------------------------------------------------------------
+
+    def query(self, statement, params=()):
+        return self.odoo.server.query(statement, params, database=self.database)
+
+    def count(self, condition):
+        """Return how many jobs fulfil an SQL condition."""
+        return self.query("SELECT count(*) FROM queue_job WHERE " + condition)[0][0]
+
+    def trigger(self):
+        """Make all runner crons ready and wake the workers."""
+        self.query(
+            "INSERT INTO ir_cron_trigger (cron_id, call_at)"
+            " SELECT id, now() AT TIME ZONE 'UTC' FROM ir_cron WHERE queue_job_runner"
+        )
+        self.wake()
+
+    def shell(self, script):
+        """Run a script in ``odoo shell``; return what it printed after MARK, parsed."""
+        prelude = (
+            "import json\n"
+            "def result(value): print(%r + json.dumps(value), flush=True)\n"
+            "env['res.config.settings'].create({'queue_job_cron_runners': %d}).execute()\n"
+            "env.cr.commit()\n"
+        ) % (MARK, self._crons)
+        with (
+            open(str(self.log) + ".shell", "a+") as errors,
+            Guarded(
+                self._command("--no-http", subcommand=["shell"]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=self.odoo.environment(**NO_RUNNER),
+            ) as shell,
+        ):
+            output = shell.popen.communicate(prelude + script)[0]
+        found = [line for line in output.splitlines() if line.startswith(MARK)]
+        if not found:
+            raise SetupError(
+                "The script printed no result.\n" + output, tail(str(errors.name))
+            )
+        return json.loads(found[-1][len(MARK) :])
