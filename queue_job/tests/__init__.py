@@ -28,3 +28,5 @@ from . import test_jobrunner_plans
 from . import test_queue_job_widgets
 from . import test_queue_job_overview
 from . import test_queue_job_channel_screen
+from . import test_screen_plans
+from . import test_tours_jobs

@@ -139,7 +139,7 @@ export class JobDirectedGraphField extends Component {
 export const jobDirectedGraphField = {
     component: JobDirectedGraphField,
     displayName: _t("Graph of jobs"),
-    supportedTypes: ["serialized"],
+    supportedTypes: ["serialized", "json"],
     fieldDependencies: [
         { name: "state", type: "selection" },
         { name: "dependency_graph_facts", type: "serialized" },

@@ -130,23 +130,24 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
 }
 
 /**
- * Lead the edges through the gaps beside the jobs of the same rank: one that goes behind
- * a job would look as if it came from there.
+ * Lead the edges through the gaps beside the jobs of the same rank, in on the left and out
+ * on the right: one that goes behind a job would look as if it came from there.
  */
 function routesBetweenRows(edges, positions, places) {
     const routes = new Map();
-    const lane = (NODE_WIDTH + NODE_GAP) / 2;
+    const lane = NODE_WIDTH / 2 + NODE_GAP / 3;
+    const half = NODE_HEIGHT / 2 + ROW_GAP / 2;
     for (const [parent, child] of edges) {
         const [from, to] = [positions.get(parent), positions.get(child)];
         const [above, below] = [places.get(parent), places.get(child)];
         const points = [];
         if (!above.isLast) {
-            const x = from.x + (to.x < from.x ? -lane : lane);
-            points.push({ x, y: from.y + NODE_HEIGHT / 2 + ROW_GAP / 2 }, { x, y: above.bottom });
+            const x = from.x + lane;
+            points.push({ x, y: from.y + half }, { x, y: above.bottom });
         }
         if (!below.isFirst) {
-            const x = to.x + (from.x < to.x ? -lane : lane);
-            points.push({ x, y: below.top }, { x, y: to.y - NODE_HEIGHT / 2 - ROW_GAP / 2 });
+            const x = to.x - lane;
+            points.push({ x, y: below.top }, { x, y: to.y - half });
         }
         if (points.length) {
             routes.set(`${parent}-${child}`, points);

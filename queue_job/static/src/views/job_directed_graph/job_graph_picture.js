@@ -84,7 +84,8 @@ export class JobGraphPicture extends Component {
     showJob(id) {
         const position = this.layout.positions.get(id);
         if (position) {
-            this.viewport.show(position, Math.max(this.viewport.view.scale, 0.8));
+            const scale = Math.max(this.viewport.view.scale, 0.8);
+            this.viewport.show(position, scale, this.layout);
         }
     }
 

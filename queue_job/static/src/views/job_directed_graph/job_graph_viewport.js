@@ -43,11 +43,22 @@ export function useViewport(svgRef, sceneRef) {
         zoomAt(width / 2, height / 2, factor);
     }
 
-    function show({ x, y }, scale = view.scale) {
+    /**
+     * Show a point in the middle, or as near as goes without an empty margin.
+     *
+     * @param {{width: number, height: number}} [scene]
+     */
+    function show({ x, y }, scale = view.scale, scene = undefined) {
         const { width, height } = size();
+        const within = (offset, seen, whole) =>
+            whole > seen ? Math.min(0, Math.max(offset, seen - whole)) : offset;
         view.scale = Math.min(Math.max(scale, SMALLEST), LARGEST);
         view.x = width / 2 - x * view.scale;
         view.y = height / 2 - y * view.scale;
+        if (scene) {
+            view.x = within(view.x, width, scene.width * view.scale);
+            view.y = within(view.y, height, scene.height * view.scale);
+        }
         apply();
     }
 

@@ -11,10 +11,10 @@ import { usePoll } from "../poll_hook";
 import { formatAge, formatNumber, formatRun } from "../queue_job_formats";
 import { ThroughputChart } from "./throughput_chart";
 
-// Milliseconds between two looks, and while there is much to add up.
+// Milliseconds between two looks.
 const REFRESH = 2000;
-// A run that takes long is looked at less often: never more than this share of the time.
-const SHARE = 40;
+// The server gets this many times as long a rest as its last answer took.
+const REST = 40;
 
 /** The page that opens first: what the queue does, and whether it does. */
 export class QueueJobOverview extends Component {
@@ -49,7 +49,7 @@ export class QueueJobOverview extends Component {
         // A server that takes long to answer is asked less often.
         this.skipped = (this.skipped || 0) + 1;
         const seconds = this.state.data?.seconds || 0;
-        if (this.skipped * REFRESH < seconds * SHARE * 1000) {
+        if (this.skipped * REFRESH < seconds * REST * 1000) {
             return;
         }
         this.skipped = 0;
@@ -111,6 +111,15 @@ export class QueueJobOverview extends Component {
             troubles.push(_t("The root channel is paused: no job starts."));
         }
         return troubles;
+    }
+
+    /** What waits for its time, or for other jobs. */
+    laterOf({ later, depending }) {
+        return {
+            count: later.count + depending.count,
+            exact: later.exact && depending.exact,
+            estimated: later.estimated || depending.estimated,
+        };
     }
 
     share(channel) {

@@ -1,0 +1,173 @@
+import { beforeEach, expect, test } from "@odoo/hoot";
+import { click, queryAllTexts } from "@odoo/hoot-dom";
+import { advanceTime, animationFrame } from "@odoo/hoot-mock";
+import {
+    defineModels,
+    getService,
+    makeMockEnv,
+    models,
+    mountWithCleanup,
+    onRpc,
+    patchWithCleanup,
+} from "@web/../tests/web_test_helpers";
+import { defineMailModels } from "@mail/../tests/mail_test_helpers";
+
+import { WebClient } from "@web/webclient/webclient";
+import { formatAge, formatNumber, formatRun } from "@queue_job/views/queue_job_formats";
+import { ThroughputChart } from "@queue_job/views/overview/throughput_chart";
+
+class QueueJobOverview extends models.Model {
+    _name = "queue.job.overview";
+}
+class QueueJobChannel extends models.Model {
+    _name = "queue.job.channel";
+}
+defineMailModels();
+defineModels([QueueJobOverview, QueueJobChannel]);
+
+const count = (number, exact = true, estimated = false) => ({ count: number, exact, estimated });
+
+function channel(name, values = {}) {
+    return {
+        name,
+        id: name.length,
+        label: name.split(".").pop(),
+        depth: name.split(".").length - 1,
+        capacity: 0,
+        sequential: false,
+        throttle: 0,
+        paused: false,
+        stopped: false,
+        age: null,
+        running: count(0),
+        sent: count(0),
+        waiting: count(0),
+        later: count(0),
+        depending: count(0),
+        failed: count(0),
+        ...values,
+    };
+}
+
+function figures(values = {}) {
+    return {
+        runner: { is_alive: true, node: "odoo1", pid: "42", address: "", age: 90, checks: [] },
+        channels: [
+            channel("root", { capacity: 4, running: count(3), waiting: count(998000, false, true), age: 61 }),
+            channel("root.sub", { waiting: count(2000, false), failed: count(2) }),
+        ],
+        series: { width: 1, points: Array.from({ length: 60 }, () => [2, 1]), is_complete: true },
+        functions: {
+            slowest: [{ function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130 }],
+            failing: [{ function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130 }],
+        },
+        seconds: 0.01,
+        ...values,
+    };
+}
+
+let answer, reads;
+
+beforeEach(() => {
+    reads = [];
+    answer = figures();
+    patchWithCleanup(ThroughputChart.prototype, { setup() {} });
+    onRpc("queue.job.overview", "read_overview", ({ args }) => {
+        reads.push(args[0]);
+        return answer;
+    });
+});
+
+async function open() {
+    await mountWithCleanup(WebClient);
+    await getService("action").doAction({ type: "ir.actions.client", tag: "queue_job.overview" });
+    await animationFrame();
+}
+
+test("tells the state of the queue", async () => {
+    await open();
+    expect(".o_queue_job_alive").toHaveText(/alive on odoo1/);
+    expect(".o_queue_job_tile_running .o_queue_job_figure").toHaveText("3 / 4");
+    expect(".o_queue_job_tile_waiting").toHaveText(/≈ 998,000\s*Waiting since 1 min/);
+    expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("120 + 60 failed");
+    expect("tr[data-channel='root.sub'] .o_queue_job_waiting").toHaveText("2,000+");
+    expect(".o_queue_job_empty").toHaveCount(0);
+});
+
+test("stays up to date while it is open", async () => {
+    await open();
+    expect(reads).toEqual(["hour"]);
+    answer = figures({ channels: [channel("root", { capacity: 4, running: count(1) })] });
+    await advanceTime(2100);
+    await animationFrame();
+    expect(reads).toEqual(["hour", "hour"]);
+    expect(".o_queue_job_tile_running .o_queue_job_figure").toHaveText("1 / 4");
+});
+
+test("asks a slow server less often", async () => {
+    answer = figures({ seconds: 0.2 });
+    await open();
+    await advanceTime(2100);
+    await advanceTime(2100);
+    expect(reads).toEqual(["hour"]);
+    await advanceTime(2100);
+    await advanceTime(2100);
+    expect(reads).toEqual(["hour", "hour"]);
+});
+
+test("another period is read at once", async () => {
+    await open();
+    await click(".o_queue_job_day");
+    await animationFrame();
+    expect(reads).toEqual(["hour", "day"]);
+    expect(".o_queue_job_day").toHaveClass("active");
+});
+
+test("pauses a channel in place", async () => {
+    onRpc("queue.job.channel", "action_pause", ({ args }) => {
+        expect.step(`pause ${args[0]}`);
+        return true;
+    });
+    await open();
+    answer = figures({ channels: [channel("root"), channel("root.sub", { paused: true, stopped: true })] });
+    await click("tr[data-channel='root.sub'] .o_queue_job_pause");
+    await animationFrame();
+    expect.verifySteps(["pause 8"]);
+    expect(reads).toEqual(["hour", "hour"]);
+    expect("tr[data-channel='root.sub'] .o_queue_job_resume").toHaveCount(1);
+});
+
+test("without a runner it tells what to check", async () => {
+    answer = figures({
+        runner: {
+            is_alive: false,
+            checks: [
+                { key: "server_wide_modules", is_right: false, text: "Add queue_job" },
+                { key: "channels", is_right: true, text: "The channels are right" },
+            ],
+        },
+    });
+    await open();
+    expect(".o_queue_job_dead").toHaveText(/No runner is alive/);
+    expect(queryAllTexts(".o_queue_job_dead li.fw-bold")).toEqual(["Add queue_job"]);
+});
+
+test("an empty queue says what to do", async () => {
+    answer = figures({ channels: [channel("root")], functions: { slowest: [], failing: [] } });
+    await open();
+    expect(".o_queue_job_empty").toHaveText(/with_delay/);
+});
+
+test("figures are written for people", async () => {
+    // Texts can be read once the translations are there.
+    await makeMockEnv();
+    const age = (seconds) => String(formatAge(seconds));
+    expect([0, 59, 60, 3599, 3600, 3660, 86400, 90000].map(age)).toEqual([
+        ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 h 1 min", "1 d", "1 d 1 h"],
+    ]);
+    expect(formatAge(null)).toBe("");
+    expect([0.05, 12.34, 130].map((run) => String(formatRun(run)))).toEqual(["0.05 s", "12.3 s", "2 min"]);
+    expect(formatNumber(count(1234))).toBe("1,234");
+    expect(formatNumber(count(1000, false))).toBe("1,000+");
+    expect(formatNumber(count(1000, false, true))).toBe("≈ 1,000");
+});
