@@ -400,18 +400,21 @@ class JobExecutor:
     def _report_dead(cls, env, job_uuid):
         """Announce the failure of a job that the runner found dead, once.
 
-        The flag is cleared in the transaction that posts the message.
+        The flag is cleared in the transaction that posts the message, which is
+        committed before the on-fail hook is called.
         """
-        record = Job.db_records_from_uuids(env, [job_uuid]).filtered(
-            lambda job: job.to_report and job.state == FAILED
-        )
-        if not record:
+        record = Job.db_records_from_uuids(env, [job_uuid])
+        if not (record.to_report and record.state == FAILED):
             return
         job = Job._load_from_db_record(record)
-        record._editor().write({"to_report": False})
-        record._message_post_on_failure()
-        env.flush_all()
-        values = {name: record[name] for name in ("exc_name", "exc_message", "exc_info")}
+        with job.in_temporary_env():
+            record = job._record()
+            if not record.to_report:
+                return
+            record._editor().write({"to_report": False})
+            record._message_post_on_failure()
+            job.env.flush_all()
+        values = {name: getattr(job, name) for name in ("exc_name", "exc_message", "exc_info")}
         cls._call_on_fail(job, values)
 
     # Release ----------------------------------------------------------------

@@ -255,6 +255,18 @@ class TestPitfallsOfRuns(CommittedJobCase):
             )
         self.assertIn("JobFoundDead", self.name_of_record())
 
+    def test_b09_hook_of_a_dead_job_that_raises_is_told_too(self):
+        """The row that says so is not to wait for the one that announces."""
+        uuid = self.delay("with_fail_hook", "name", max_retries=1)
+        self.die_while_running(uuid)
+        self.make_old()
+        self.sweep_dead()
+        hook = mock.Mock(side_effect=ValueError("the hook failed"))
+        with mock.patch.object(Job, "on_fail", hook), self.new_env() as env:
+            env.cr.execute("SET lock_timeout = '10s'")
+            RunJobController._report_dead(env, uuid)
+        self.assertIn("the hook failed", self.columns(uuid, "exc_info")["exc_info"])
+
     def test_b10_second_caller_of_a_key_gets_the_job_of_the_first(self):
         """Both asked before either had committed; test_keys.py has the rest."""
 
