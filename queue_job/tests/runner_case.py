@@ -62,7 +62,11 @@ class RunnerCase(BaseCase):
         }
         names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
         self.mine.add(values["uuid"])
-        self.sql(f"INSERT INTO queue_job ({names}) VALUES ({marks})", *values.values(), conn=conn)
+        self.sql(
+            f"INSERT INTO queue_job ({names}) VALUES ({marks})",
+            *values.values(),
+            conn=conn,
+        )
         return values["uuid"]
 
     def old(self, seconds):
@@ -71,7 +75,12 @@ class RunnerCase(BaseCase):
 
     def update(self, uuid, conn=None, **columns):
         names = ", ".join(f"{name} = %s" for name in columns)
-        self.sql(f"UPDATE queue_job SET {names} WHERE uuid = %s", *columns.values(), uuid, conn=conn)
+        self.sql(
+            f"UPDATE queue_job SET {names} WHERE uuid = %s",
+            *columns.values(),
+            uuid,
+            conn=conn,
+        )
 
     def value(self, uuid, column="state"):
         return self.sql(f"SELECT {column} FROM queue_job WHERE uuid = %s", uuid)[0][0]

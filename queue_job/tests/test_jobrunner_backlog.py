@@ -81,7 +81,9 @@ class TestBacklog(BacklogCase):
     def test_holds_a_window_and_yields_everything_in_order(self):
         dice = random.Random(1)
         rows = [
-            self.db.add(dice.choice(("root.a", "a", "root.b", None)), number, dice.randrange(3))
+            self.db.add(
+                dice.choice(("root.a", "a", "root.b", None)), number, dice.randrange(3)
+            )
             for number in range(200)
         ]
         self.backlog.load()

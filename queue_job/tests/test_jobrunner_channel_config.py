@@ -18,8 +18,14 @@ class TestParse(BaseCase):
             (" , \n", []),
             ("root", [root]),
             ("root:4", [{"name": "root", "capacity": 4}]),
-            ("root:4,sub:2", [{"name": "root", "capacity": 4}, {"name": "sub", "capacity": 2}]),
-            ("root:4\n\n sub : 2 ", [{"name": "root", "capacity": 4}, {"name": "sub", "capacity": 2}]),
+            (
+                "root:4,sub:2",
+                [{"name": "root", "capacity": 4}, {"name": "sub", "capacity": 2}],
+            ),
+            (
+                "root:4\n\n sub : 2 ",
+                [{"name": "root", "capacity": 4}, {"name": "sub", "capacity": 2}],
+            ),
             ("a b.c:3", [{"name": "a b.c", "capacity": 3}]),
             (
                 "root:4,sub:2:sequential:k=v",
@@ -47,10 +53,19 @@ class TestParse(BaseCase):
         ):
             with self.subTest(text), self.assertRaises(ValueError) as raised:
                 ChannelManager.parse_simple_config(text)
-            self.assertEqual(str(raised.exception), f"Invalid channel config {text}: {reason}")
+            self.assertEqual(
+                str(raised.exception), f"Invalid channel config {text}: {reason}"
+            )
 
     def test_throttle_takes_fractions_of_a_second(self):
-        for value, seconds in ((True, 1), ("2", 2), ("0.25", 0.25), (3, 3), (0, 0), (None, 0)):
+        for value, seconds in (
+            (True, 1),
+            ("2", 2),
+            ("0.25", 0.25),
+            (3, 3),
+            (0, 0),
+            (None, 0),
+        ):
             with self.subTest(value):
                 self.assertEqual(channel_config.as_seconds(value), seconds)
         for value in ("x", "-1", "inf", "nan"):
@@ -74,7 +89,10 @@ class TestStated(BaseCase):
             self.assertEqual(channel_config.fixed_settings(), {"root": {"capacity": 3}})
         with (
             patch.dict("os.environ", {"ODOO_QUEUE_JOB_CHANNELS": ""}),
-            patch("odoo.addons.queue_job.jobrunner.config.queue_job_section", return_value={}),
+            patch(
+                "odoo.addons.queue_job.jobrunner.config.queue_job_section",
+                return_value={},
+            ),
         ):
             self.assertEqual(channel_config.fixed_settings(), {})
 
@@ -112,7 +130,9 @@ class TestWarnings(BaseCase):
 
     def test_b16_flags_with_a_false_value_are_off(self):
         for value in ("0", "false", "False", "no", "off"):
-            manager, _lines = self.configure(f"P:2:paused={value},S:2:sequential={value}")
+            manager, _lines = self.configure(
+                f"P:2:paused={value},S:2:sequential={value}"
+            )
             self.assertFalse(manager.get_channel_by_name("P").paused, value)
             self.assertFalse(manager.get_channel_by_name("S").sequential, value)
         manager, _lines = self.configure("P:2:paused,S:1:sequential=1")

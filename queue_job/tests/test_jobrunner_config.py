@@ -11,7 +11,14 @@ from odoo.tools import config as odoo_config
 from .. import jobrunner
 from ..jobrunner import config
 
-VARIABLES = ("CHANNELS", "SCHEME", "HOST", "PORT", "HTTP_AUTH_USER", "HTTP_AUTH_PASSWORD")
+VARIABLES = (
+    "CHANNELS",
+    "SCHEME",
+    "HOST",
+    "PORT",
+    "HTTP_AUTH_USER",
+    "HTTP_AUTH_PASSWORD",
+)
 
 
 class TestConfig(BaseCase):
@@ -22,7 +29,9 @@ class TestConfig(BaseCase):
         self.addCleanup(os.unlink, file.name)
         names = [f"ODOO_QUEUE_JOB_{name}" for name in VARIABLES]
         values = {name: "" for name in names}
-        values.update({f"ODOO_QUEUE_JOB_{name}": value for name, value in environ.items()})
+        values.update(
+            {f"ODOO_QUEUE_JOB_{name}": value for name, value in environ.items()}
+        )
         for patcher in (
             patch.dict("os.environ", values),
             patch.dict(odoo_config.options, {"config": file.name}),

@@ -24,7 +24,8 @@ class TestElection(RunnerCase):
     def test_one_is_elected(self):
         self.database()
         with self.assertRaisesRegex(
-            MasterElectionLost, f"could not acquire master runner lock on {self.db_name}"
+            MasterElectionLost,
+            f"could not acquire master runner lock on {self.db_name}",
         ):
             Database(self.db_name)
 
@@ -48,15 +49,21 @@ class TestElection(RunnerCase):
 
     def test_lock_is_the_known_one(self):
         self.database()
-        with closing(psycopg2.connect(**runner._connection_info_for(self.db_name))) as conn:
-            got = self.sql("SELECT pg_try_advisory_lock(2293787760715711918)", conn=conn)
+        with closing(
+            psycopg2.connect(**runner._connection_info_for(self.db_name))
+        ) as conn:
+            got = self.sql(
+                "SELECT pg_try_advisory_lock(2293787760715711918)", conn=conn
+            )
             self.assertFalse(got[0][0])
         self.assertEqual(runner.PG_ADVISORY_LOCK_ID, 2293787760715711918)
 
     def test_connection_names_the_runner(self):
         self.database()
         names = self.sql("SELECT application_name FROM pg_stat_activity")
-        self.assertTrue([name for (name,) in names if name.startswith("queue_job runner ")])
+        self.assertTrue(
+            [name for (name,) in names if name.startswith("queue_job runner ")]
+        )
 
     def test_b30_both_ends_ask_whether_the_other_lives(self):
         """Packets are dropped without a word: 45 seconds at most until it is noticed."""
@@ -76,7 +83,9 @@ class TestElection(RunnerCase):
         self._db = None
         lost_backends = {self.db_name: lost.conn.get_backend_pid()}
         with (
-            patch("odoo.addons.queue_job.jobrunner.database._lost_backends", lost_backends),
+            patch(
+                "odoo.addons.queue_job.jobrunner.database._lost_backends", lost_backends
+            ),
             self.assertRaises(MasterElectionLost),
         ):
             Database(self.db_name)
@@ -97,7 +106,10 @@ class TestPresence(RunnerCase):
             ("IS_INSTALLED", f"queue_job is not installed for db {self.db_name}"),
         ):
             with (
-                patch(f"odoo.addons.queue_job.jobrunner.statements.{missing}", "SELECT false"),
+                patch(
+                    f"odoo.addons.queue_job.jobrunner.statements.{missing}",
+                    "SELECT false",
+                ),
                 self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs,
             ):
                 self.assertFalse(db._has_queue_job())
@@ -106,7 +118,10 @@ class TestPresence(RunnerCase):
     def test_database_that_needs_an_upgrade(self):
         db = self.database()
         with (
-            patch("odoo.addons.queue_job.jobrunner.database.NEEDED_COLUMNS", ("nothing_such",)),
+            patch(
+                "odoo.addons.queue_job.jobrunner.database.NEEDED_COLUMNS",
+                ("nothing_such",),
+            ),
             self.assertLogs(RUNNER_LOGGER, "ERROR") as logs,
         ):
             self.assertFalse(db._has_queue_job())
@@ -117,7 +132,9 @@ class TestPresence(RunnerCase):
         self.sql("DROP TRIGGER queue_job_notify ON queue_job")
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
             db = self.database()
-        self.assertIn(f"queue_job_notify trigger is missing in db {self.db_name}", logs.output[0])
+        self.assertIn(
+            f"queue_job_notify trigger is missing in db {self.db_name}", logs.output[0]
+        )
         self.assertTrue(db.has_queue_job)
         self.assertFalse(db.deaf)
         uuid = self.job()
@@ -183,8 +200,11 @@ class TestReading(RunnerCase):
         self.assertIn(uuid, [row.uuid for row in db.candidates([None], 100)])
 
     def test_timed_candidates_go_on(self):
-        etas = [datetime(2030, 1, 1, 0, 0, 0, 123457), datetime(2030, 1, 1, 0, 0, 0, 123457),
-                datetime(2030, 1, 2)]
+        etas = [
+            datetime(2030, 1, 1, 0, 0, 0, 123457),
+            datetime(2030, 1, 1, 0, 0, 0, 123457),
+            datetime(2030, 1, 2),
+        ]
         uuids = [self.job(channel="root.w", eta=eta) for eta in etas]
         db = self.database()
         found, after = [], None
@@ -200,7 +220,9 @@ class TestReading(RunnerCase):
         self.job(channel="root.w2", eta=datetime(2030, 1, 1))
         self.job("done", channel="root.w3")
         names = self.database().waiting_channels()
-        self.assertEqual({"root.w1", "root.w2", "root.w3"} & set(names), {"root.w1", "root.w2"})
+        self.assertEqual(
+            {"root.w1", "root.w2", "root.w3"} & set(names), {"root.w1", "root.w2"}
+        )
 
     def test_channel_records(self):
         records = self.database().channel_records()
@@ -234,7 +256,14 @@ class TestMarking(RunnerCase):
         self.assertLess(abs((datetime.utcnow() - enqueued).total_seconds()), 5)
 
     def test_b08_job_that_is_no_longer_pending_is_not_marked(self):
-        for state in ("cancelled", "started", "done", "failed", "wait_dependencies", "enqueued"):
+        for state in (
+            "cancelled",
+            "started",
+            "done",
+            "failed",
+            "wait_dependencies",
+            "enqueued",
+        ):
             uuid = self.job(state)
             self.assertEqual(self.mark(uuid), set(), state)
             self.assertEqual(self.value(uuid), state)
@@ -274,7 +303,11 @@ class TestMarking(RunnerCase):
         self.assertEqual(self.mark(due, later, now=now), {due})
 
     def test_put_back(self):
-        sent, claimed, locked = self.job("enqueued"), self.job("started"), self.job("enqueued")
+        sent, claimed, locked = (
+            self.job("enqueued"),
+            self.job("started"),
+            self.job("enqueued"),
+        )
         self.lock_row(locked, "queue_job")
         self.assertEqual(self.database().put_back([sent, claimed, locked]), {sent})
         self.assertEqual(self.value(sent), "pending")
@@ -294,9 +327,17 @@ class TestDeadJobs(RunnerCase):
         sent, claimed = self.dead("enqueued", retry=2), self.dead(retry=2)
         with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
             self.assertEqual(self.sweep(), {sent, claimed})
-        self.assertTrue([line for line in logs.output if f"Re-queued dead job with uuid: {sent}" in line])
+        self.assertTrue(
+            [
+                line
+                for line in logs.output
+                if f"Re-queued dead job with uuid: {sent}" in line
+            ]
+        )
         self.assertEqual((self.value(sent), self.value(sent, "retry")), ("pending", 2))
-        self.assertEqual((self.value(claimed), self.value(claimed, "retry")), ("pending", 3))
+        self.assertEqual(
+            (self.value(claimed), self.value(claimed, "retry")), ("pending", 3)
+        )
 
     def test_jobs_that_are_not_dead(self):
         alive = self.dead()
@@ -316,7 +357,9 @@ class TestDeadJobs(RunnerCase):
 
     def test_b29_jobs_in_open_requests_are_not_dead(self):
         carried, dead = self.dead("enqueued"), self.dead("enqueued")
-        self.assertEqual(self.sweep(carried={carried, "with ' quote and % percent"}), {dead})
+        self.assertEqual(
+            self.sweep(carried={carried, "with ' quote and % percent"}), {dead}
+        )
         self.assertEqual(self.value(carried), "enqueued")
 
     def test_b09_each_death_is_one_try(self):
@@ -334,9 +377,25 @@ class TestDeadJobs(RunnerCase):
         db.requeue_dead_jobs()
         self.assertEqual(self.value(uuid), "failed")
         self.assertEqual(self.value(uuid, "exc_name"), "JobFoundDead")
-        self.assertEqual(self.value(uuid, "exc_info"), "Job found dead after too many retries")
+        self.assertEqual(
+            self.value(uuid, "exc_info"), "Job found dead after too many retries"
+        )
         self.assertTrue(self.value(uuid, "exc_message"))
         self.assertIn(uuid, db.unreported())
+
+    def test_death_of_a_started_job_is_kept_as_an_attempt(self):
+        started = self.dead(run_number=3, worker_pid=42)
+        self.dead("enqueued")
+        self.sweep()
+        found = self.sql(
+            "SELECT job_id, number, run_number, outcome, worker_pid, exc_name"
+            " FROM queue_job_attempt WHERE job_id IN"
+            " (SELECT id FROM queue_job WHERE uuid = ANY(%s))",
+            list(self.mine),
+        )
+        self.assertEqual(
+            found, [(self.value(started, "id"), 1, 3, "dead", 42, "JobFoundDead")]
+        )
 
     def test_limits(self):
         for state, retry, max_retries, after in (
@@ -364,10 +423,16 @@ class TestDeadJobs(RunnerCase):
             cr.rollback()
 
     def test_sweep_of_some_jobs(self):
-        dead, other, fresh = self.dead(), self.dead(), self.job("started", date_enqueued=self.old(1))
+        dead, other, fresh = (
+            self.dead(),
+            self.dead(),
+            self.job("started", date_enqueued=self.old(1)),
+        )
         alive = self.dead()
         self.lock_row(alive)
-        self.assertEqual(self.database().requeue_dead_among([dead, fresh, alive]), [dead])
+        self.assertEqual(
+            self.database().requeue_dead_among([dead, fresh, alive]), [dead]
+        )
         self.assertEqual(self.value(other), "started")
 
     def test_recover_does_not_wait(self):
@@ -386,7 +451,9 @@ class TestDeadJobs(RunnerCase):
 @tagged("post_install", "-at_install")
 class TestForgotten(RunnerCase):
     def waiting(self, **columns):
-        return self.job("wait_dependencies", **{"date_created": self.old(3600), **columns})
+        return self.job(
+            "wait_dependencies", **{"date_created": self.old(3600), **columns}
+        )
 
     def edge(self, parent=None, child=None, joint=None):
         ids = [each and self.value(each, "id") for each in (parent, child)]
@@ -397,7 +464,11 @@ class TestForgotten(RunnerCase):
         )
 
     def test_what_waits_for_nothing_is_released(self):
-        done, failed, cancelled = self.job("done"), self.job("failed"), self.job("cancelled")
+        done, failed, cancelled = (
+            self.job("done"),
+            self.job("failed"),
+            self.job("cancelled"),
+        )
         free, behind_done, blocked = self.waiting(), self.waiting(), self.waiting()
         self.edge(done, behind_done)
         self.edge(cancelled, behind_done)

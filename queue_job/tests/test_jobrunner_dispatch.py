@@ -9,7 +9,15 @@ from odoo.tests import BaseCase
 from odoo.tests.common import _super_send
 
 from ..jobrunner import dispatch, runner
-from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Address, Dispatcher, Request
+from ..jobrunner.dispatch import (
+    ANSWERED,
+    BROKEN,
+    GATEWAY,
+    UNREACHABLE,
+    Address,
+    Dispatcher,
+    Request,
+)
 from ..run import DONE, RUNJOB_PATH, Report, signature
 
 REPORT = Report([["a", DONE, 0.5]], ["b"]).dumps()
@@ -20,6 +28,8 @@ class FakeOdoo:
 
     def __init__(self):
         self.status, self.body = 200, REPORT
+        # Called with the path, returns the body.
+        self.respond = None
         self.asked = []
         self.hold = threading.Event()
         self.hold.set()
@@ -34,7 +44,7 @@ class FakeOdoo:
                 if fake.status is None:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
-                body = fake.body.encode()
+                body = (fake.respond(self.path) if fake.respond else fake.body).encode()
                 self.send_response(fake.status)
                 self.send_header("Location", "http://elsewhere.invalid/")
                 self.send_header("Content-Length", str(len(body)))
@@ -57,7 +67,7 @@ class FakeOdoo:
 class DispatchCase(BaseCase):
     @classmethod
     def _request_handler(cls, s, r, /, **kw):
-        """Let requests through: Odoo's guard against external ones cannot read a pair of timeouts."""
+        """Let requests through: Odoo's guard cannot read a pair of timeouts."""
         return _super_send(s, r, **kw)
 
     def setUp(self):
@@ -79,19 +89,27 @@ class TestRequest(DispatchCase):
     def test_run(self):
         url = Address().url(RUNJOB_PATH, ["a", "b&", "c"], sequential=True)
         query = parse_qs(urlsplit(url).query)
-        self.assertEqual(query, {"job_uuid": ["a"], "run": ["b&,c"], "sequential": ["1"]})
+        self.assertEqual(
+            query, {"job_uuid": ["a"], "run": ["b&,c"], "sequential": ["1"]}
+        )
 
     def test_ipv6(self):
         self.assertIn("http://[::1]:8069/", Address(host="::1").url(RUNJOB_PATH, ["a"]))
 
     def test_headers(self):
-        answer = self.ask(Request("my db", ("a", "b"), secret="s3"), user="me", password="pw")
+        answer = self.ask(
+            Request("my db", ("a", "b"), secret="s3"), user="me", password="pw"
+        )
         self.assertEqual(answer.report.left, ["b"])
         _path, headers = self.odoo.asked[0]
         self.assertEqual(headers["X-Odoo-Database"], "my db")
         self.assertEqual(headers["Accept"], "application/json")
-        self.assertEqual(headers["X-Queue-Job-Signature"], signature("s3", "my db", ("a", "b")))
-        self.assertEqual(headers["Authorization"], "Basic " + base64.b64encode(b"me:pw").decode())
+        self.assertEqual(
+            headers["X-Queue-Job-Signature"], signature("s3", "my db", ("a", "b"))
+        )
+        self.assertEqual(
+            headers["Authorization"], "Basic " + base64.b64encode(b"me:pw").decode()
+        )
 
     def test_without_user_and_secret(self):
         self.ask()
@@ -100,7 +118,9 @@ class TestRequest(DispatchCase):
         self.assertNotIn("X-Queue-Job-Signature", headers)
 
     def test_async_http_get_asks_for_one_job(self):
-        runner._async_http_get("http", "127.0.0.1", self.odoo.port, None, None, "db", "u")
+        runner._async_http_get(
+            "http", "127.0.0.1", self.odoo.port, None, None, "db", "u"
+        )
         self.assertTrue(self.odoo.came.acquire(timeout=10))
         self.assertEqual(self.odoo.asked[0][0], "/queue_job/runjob?job_uuid=u")
 

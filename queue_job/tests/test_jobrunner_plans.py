@@ -53,7 +53,9 @@ class TestPlans(RunnerCase):
         nodes = self.nodes(statement, values)
         scans = [node for node in nodes if node.get("Relation Name") == "queue_job"]
         names = {node.get("Index Name") for node in nodes} - {None}
-        self.assertFalse([node for node in scans if node["Node Type"] == "Seq Scan"], nodes)
+        self.assertFalse(
+            [node for node in scans if node["Node Type"] == "Seq Scan"], nodes
+        )
         self.assertLessEqual(names, {index, "queue_job_pkey"}, nodes)
         return nodes
 
@@ -75,7 +77,10 @@ class TestPlans(RunnerCase):
 
     def test_channels_are_found_step_by_step(self):
         for statement, indexes in (
-            (sql.WAITING_CHANNELS, {"queue_job_candidates_index", "queue_job_eta_index"}),
+            (
+                sql.WAITING_CHANNELS,
+                {"queue_job_candidates_index", "queue_job_eta_index"},
+            ),
             (sql.FAILED_CHANNELS, {"queue_job_failed_index"}),
         ):
             nodes = self.nodes(statement)
@@ -93,7 +98,9 @@ class TestPlans(RunnerCase):
         named = f"q.uuid IN ('plan-1', 'plan-2') AND {sql.KEY_IS_RUNNING}"
         dead = sql.DEAD_JOBS.format(condition=named)
         indexes = {node.get("Index Name") for node in self.nodes(dead)} - {None}
-        self.assertFalse({name for name in indexes if "running" in name or "state" in name})
+        self.assertFalse(
+            {name for name in indexes if "running" in name or "state" in name}
+        )
 
     def test_sweeps_look_at_what_they_are_about(self):
         self.check(sql.RUNNING, None, "queue_job_running_index")

@@ -43,11 +43,9 @@ class TestPriorityQueue(BaseCase):
 
     def test_only_the_first_item_can_be_read(self):
         queue = PriorityQueue()
-        with self.assertRaises(IndexError):
-            queue[0]
+        self.assertRaises(IndexError, queue.__getitem__, 0)
         queue.add(1)
-        with self.assertRaises(IndexError):
-            queue[1]
+        self.assertRaises(IndexError, queue.__getitem__, 1)
 
     def test_many_removals_leave_no_garbage(self):
         queue = PriorityQueue()

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
 
 from odoo.tests import BaseCase, tagged
 from odoo.tests.common import _super_send
@@ -91,7 +92,12 @@ class TestLife(BaseCase):
             thread.join(10)
         self.assertFalse(thread.is_alive())
         text = "\n".join(logs.output)
-        for line in ("starting", "no databases today", "graceful stop requested", "stopped"):
+        for line in (
+            "starting",
+            "no databases today",
+            "graceful stop requested",
+            "stopped",
+        ):
             self.assertIn(line, text)
 
     def test_database_names(self):
@@ -136,7 +142,9 @@ class TestDatabases(RunnerCase):
 
         def database(name):
             if name == "other":
-                raise MasterElectionLost("could not acquire master runner lock on other")
+                raise MasterElectionLost(
+                    "could not acquire master runner lock on other"
+                )
             return winner
 
         with patch.object(runner_module, "Database", side_effect=database):
@@ -205,7 +213,9 @@ class TestDatabases(RunnerCase):
                 runner.process_notifications()
         runner._look_at[self.db_name] = 0
         runner._look_after_databases()
-        self.assertIsNotNone(runner._sessions[self.db_name].tree.job(uuid, self.db_name))
+        self.assertIsNotNone(
+            runner._sessions[self.db_name].tree.job(uuid, self.db_name)
+        )
 
     def test_without_configuration_the_largest_record_counts(self):
         runner = self.runner(channels="")
@@ -292,24 +302,17 @@ class TestLoop(RunnerCase):
         """Runs pay: the count of requests is far below the count of jobs."""
         uuids = {self.job() for _ in range(200)}
 
-        def answer(path):
-            asked = path.partition("?")[2].replace("job_uuid=", "").replace("&run=", ",")
+        worker = self.connect()
+
+        def respond(path):
+            query = parse_qs(urlsplit(path).query)
             report = Report()
-            for uuid in asked.split(","):
-                self.update(uuid, state="done", conn=self.worker)
+            for uuid in ",".join(query["job_uuid"] + query.get("run", [])).split(","):
+                self.update(uuid, state="done", conn=worker)
                 report.add(uuid, DONE, 0.001)
             return report.dumps()
 
-        self.worker = self.connect()
-        lock = threading.Lock()
-
-        class Asked(list):
-            def append(asked, item):  # noqa: N805 self is the test
-                with lock:
-                    self.odoo.body = answer(item[0])
-                    list.append(asked, item)
-
-        self.odoo.asked = Asked()
+        self.odoo.respond = respond
         runner = QueueJobRunner(
             host="127.0.0.1", port=self.odoo.port, channel_config_string="root:1"
         )

@@ -34,7 +34,9 @@ class TestPace(BaseCase):
         self.assertLess(FILL, TIME_BUDGET)
 
     def test_runs_grow_with_what_was_seen(self):
-        lengths = [self.fill(self.seen(times, f=0.001), ["f"] * 99) for times in (1, 2, 5, 50)]
+        lengths = [
+            self.fill(self.seen(times, f=0.001), ["f"] * 99) for times in (1, 2, 5, 50)
+        ]
         self.assertEqual(lengths, [5, 9, 21, MAX_LENGTH])
 
     def test_long_functions_get_one_job(self):

@@ -9,7 +9,15 @@ from odoo.tests import tagged
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
 from ..jobrunner.dispatch import BROKEN, GATEWAY, UNREACHABLE
-from ..run import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED, REPORT_DEAD_PATH
+from ..run import (
+    DONE,
+    FAILED,
+    HELD,
+    KEY_LOCK_CLASS,
+    POSTPONED,
+    REFUSED,
+    REPORT_DEAD_PATH,
+)
 from .runner_case import RunnerCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
@@ -40,7 +48,9 @@ class TestDispatching(SessionCase):
         session = self.session()
         with self.assertLogs(RUNNER_LOGGER, 20) as logs:
             self.dispatch(session)
-        self.assertIn(f"asking Odoo to run job {uuid} on db {self.db_name}", logs.output[-1])
+        self.assertIn(
+            f"asking Odoo to run job {uuid} on db {self.db_name}", logs.output[-1]
+        )
 
     def test_answer_frees_the_slot(self):
         one, two = self.job(priority=1), self.job(priority=2)
@@ -141,7 +151,9 @@ class TestDispatching(SessionCase):
     def test_b33_looks_at_the_modules(self):
         db = self.database()
         self.assertFalse(db.is_changing())
-        module = self.sql("SELECT min(id) FROM ir_module_module WHERE state = 'uninstalled'")[0][0]
+        module = self.sql(
+            "SELECT min(id) FROM ir_module_module WHERE state = 'uninstalled'"
+        )[0][0]
         set_state = "UPDATE ir_module_module SET state = %s WHERE id = %s"
         self.addCleanup(self.sql, set_state, "uninstalled", module)
         for state in ("to install", "to upgrade", "to remove"):
@@ -286,12 +298,18 @@ class TestTrouble(SessionCase):
         done, dead, alive, waiting = uuids
         self.lock_row(alive)
         with self.assertLogs(RUNNER_LOGGER, "WARNING"):
-            self.answer(session, self.sent[0], kind=BROKEN, error=ConnectionError("reset"))
+            self.answer(
+                session, self.sent[0], kind=BROKEN, error=ConnectionError("reset")
+            )
         self.assertEqual(self.value(done), "done")
         self.assertEqual((self.value(dead), self.value(dead, "retry")), ("pending", 1))
-        self.assertEqual((self.value(waiting), self.value(waiting, "retry")), ("pending", None))
+        self.assertEqual(
+            (self.value(waiting), self.value(waiting, "retry")), ("pending", None)
+        )
         self.assertEqual(self.value(alive), "started")
-        self.assertEqual(sorted(sum(self.dispatch(session, 1001), [])), sorted([dead, waiting]))
+        self.assertEqual(
+            sorted(sum(self.dispatch(session, 1001), [])), sorted([dead, waiting])
+        )
         # The job that runs on keeps its slot until its row says that it ended.
         self.assertIn(alive, session.ledger.orphans)
         self.update(alive, state="done")
@@ -313,7 +331,9 @@ class TestTrouble(SessionCase):
         now = session.backoff.until
         self.assertEqual(self.dispatch(session, now), [[uuid]])
         with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
-            self.answer(session, self.sent[-1], now=now + 1, kind=UNREACHABLE, error=error)
+            self.answer(
+                session, self.sent[-1], now=now + 1, kind=UNREACHABLE, error=error
+            )
         self.assertFalse([line for line in logs.output if "exception in GET" in line])
         now = session.backoff.until
         self.dispatch(session, now)
@@ -323,13 +343,20 @@ class TestTrouble(SessionCase):
         self.assertIn("answers again", logs.output[0])
 
     def test_gateway_failures_back_off(self):
-        session, (uuid,) = self.sent_run("enqueued")
+        session, _uuids = self.sent_run("enqueued")
         now, delays = 1000.0, []
         for _ in range(4):
             now += 1
             with self.assertLogs(RUNNER_LOGGER, "WARNING"):
                 error = OSError("502 Bad Gateway")
-                self.answer(session, self.sent[-1], now=now, kind=GATEWAY, status=502, error=error)
+                self.answer(
+                    session,
+                    self.sent[-1],
+                    now=now,
+                    kind=GATEWAY,
+                    status=502,
+                    error=error,
+                )
             delays.append(max(session.backoff.until - now, 0))
             now = max(session.backoff.until, now)
             self.dispatch(session, now)
@@ -408,7 +435,9 @@ class TestTrouble(SessionCase):
     def test_stop_takes_back_what_no_worker_has_begun(self):
         session, (started, waiting) = self.sent_run("started", "enqueued")
         session.take_back()
-        self.assertEqual((self.value(started), self.value(waiting)), ("started", "pending"))
+        self.assertEqual(
+            (self.value(started), self.value(waiting)), ("started", "pending")
+        )
 
 
 @tagged("post_install", "-at_install")
@@ -449,12 +478,15 @@ class TestHearing(SessionCase):
     def test_change_of_a_channel_record_applies_at_once(self):
         name = "root.session_test"
         channel = self.sql(
-            "INSERT INTO queue_job_channel (name, complete_name, parent_id, removal_interval, paused)"
+            "INSERT INTO queue_job_channel"
+            " (name, complete_name, parent_id, removal_interval, paused)"
             " SELECT 'session_test', %s, id, 30, true FROM queue_job_channel"
             " WHERE complete_name = 'root' RETURNING id",
             name,
         )[0][0]
-        self.addCleanup(self.sql, "DELETE FROM queue_job_channel WHERE id = %s", channel)
+        self.addCleanup(
+            self.sql, "DELETE FROM queue_job_channel WHERE id = %s", channel
+        )
         uuid = self.job(channel=name)
         session = self.session()
         self.assertEqual(self.dispatch(session), [])
