@@ -28,14 +28,20 @@ class Graph:
 
     def edges(self):
         """Return the list of ``(parent, child)``."""
-        return [(parent, child) for parent, children in self._graph.items() for child in children]
+        return [
+            (parent, child)
+            for parent, children in self._graph.items()
+            for child in children
+        ]
 
     def paths(self, vertex):
         """Yield the longest paths without cycle that start at ``vertex``."""
         stack = [[vertex]]
         while stack:
             path = stack.pop()
-            onward = [child for child in self._graph.get(path[-1], ()) if child not in path]
+            onward = [
+                child for child in self._graph.get(path[-1], ()) if child not in path
+            ]
             if onward:
                 stack.extend([*path, child] for child in onward)
             else:
@@ -64,7 +70,12 @@ class Graph:
         if not rest:
             return []
         # What is left has a cycle behind it: walk back until a vertex repeats.
-        parent_of = {child: parent for parent in rest for child in self._graph[parent] if child in rest}
+        parent_of = {
+            child: parent
+            for parent in rest
+            for child in self._graph[parent]
+            if child in rest
+        }
         vertex, seen = next(v for v in self._graph if v in parent_of), []
         while vertex not in seen:
             seen.append(vertex)
@@ -73,7 +84,9 @@ class Graph:
 
     def root_vertices(self):
         """Return the set of the vertices that have no parent."""
-        return {vertex for vertex, parents in self._count_parents().items() if not parents}
+        return {
+            vertex for vertex, parents in self._count_parents().items() if not parents
+        }
 
     def _count_parents(self):
         counts = dict.fromkeys(self._graph, 0)
@@ -84,7 +97,12 @@ class Graph:
 
     def __repr__(self):
         roots = self.root_vertices()
-        paths = [path for vertex in self._graph if vertex in roots for path in self.paths(vertex)]
+        paths = [
+            path
+            for vertex in self._graph
+            if vertex in roots
+            for path in self.paths(vertex)
+        ]
         return "\n".join(" → ".join(map(repr, path)) for path in paths)
 
 
@@ -107,4 +125,7 @@ class Joint:
     @classmethod
     def pays(cls, parents, children):
         """Return whether a joint is better than an edge for each pair."""
-        return len(parents) * len(children) > cls.WORTH and min(len(parents), len(children)) > 1
+        return (
+            len(parents) * len(children) > cls.WORTH
+            and min(len(parents), len(children)) > 1
+        )

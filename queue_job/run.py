@@ -63,5 +63,7 @@ class Report:
         data = json.loads(text)
         if not isinstance(data, dict) or "outcomes" not in data:
             raise ValueError("not a report of a run")
-        outcomes = [(uuid, outcome, seconds) for uuid, outcome, seconds in data["outcomes"]]
+        outcomes = [
+            (uuid, outcome, seconds) for uuid, outcome, seconds in data["outcomes"]
+        ]
         return cls(outcomes, list(data.get("left", ())))

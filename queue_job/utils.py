@@ -16,11 +16,15 @@ def must_run_without_delay(env):
     the context key ``queue_job__no_delay`` for one environment.
     """
     if os.getenv("QUEUE_JOB__NO_DELAY"):
-        _logger.warning("`QUEUE_JOB__NO_DELAY` is set: jobs run at once, in the caller's transaction")
+        _logger.warning(
+            "`QUEUE_JOB__NO_DELAY` is set: jobs run at once, in the caller's transaction"
+        )
         return True
     if env.context.get("queue_job__no_delay"):
         if not config["test_enable"]:
-            _logger.info("`queue_job__no_delay` is in the context: the job runs at once")
+            _logger.info(
+                "`queue_job__no_delay` is in the context: the job runs at once"
+            )
         return True
     return None
 

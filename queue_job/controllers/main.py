@@ -6,6 +6,7 @@ How a job is performed is in :mod:`..executor`; its names are found here too.
 
 import hmac
 import random
+from itertools import islice
 
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
@@ -41,7 +42,11 @@ class RunJobController(http.Controller, JobExecutor):
     # Performing -------------------------------------------------------------
 
     @http.route(
-        "/queue_job/runjob", type="http", auth="none", save_session=False, readonly=False
+        "/queue_job/runjob",
+        type="http",
+        auth="none",
+        save_session=False,
+        readonly=False,
     )
     def runjob(self, job_uuid, **kw):
         """Perform a job, or a run of jobs, that the runner has enqueued.
@@ -55,7 +60,9 @@ class RunJobController(http.Controller, JobExecutor):
         if not self._is_allowed(env, uuids):
             return self._report_nothing(uuids)
         if run.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
-            report = type(self).run(env, uuids, stop_at_failure=str2bool(kw.get("sequential"), False))
+            report = type(self).run(
+                env, uuids, stop_at_failure=str2bool(kw.get("sequential"), False)
+            )
             return self._answer(report)
         job = self._acquire_job(env, job_uuid)
         if job:
@@ -63,7 +70,11 @@ class RunJobController(http.Controller, JobExecutor):
         return ""
 
     @http.route(
-        run.REPORT_DEAD_PATH, type="http", auth="none", save_session=False, readonly=False
+        run.REPORT_DEAD_PATH,
+        type="http",
+        auth="none",
+        save_session=False,
+        readonly=False,
     )
     def report_dead(self, job_uuid, **_kw):
         """Announce the failure of a job that the runner found dead."""
@@ -80,7 +91,9 @@ class RunJobController(http.Controller, JobExecutor):
         parameters = env["ir.config_parameter"].sudo()
         if not str2bool(parameters.get_param("queue_job.require_signature"), False):
             return True
-        expected = run.signature(parameters.get_param("database.secret"), env.cr.dbname, uuids)
+        expected = run.signature(
+            parameters.get_param("database.secret"), env.cr.dbname, uuids
+        )
         given = http.request.httprequest.headers.get(run.SIGNATURE_HEADER, "")
         return hmac.compare_digest(expected.encode(), given.encode())
 
@@ -94,7 +107,9 @@ class RunJobController(http.Controller, JobExecutor):
 
     @staticmethod
     def _answer(report):
-        return http.request.make_response(report.dumps(), [("Content-Type", run.REPORT_TYPE)])
+        return http.request.make_response(
+            report.dumps(), [("Content-Type", run.REPORT_TYPE)]
+        )
 
     # Test jobs --------------------------------------------------------------
 
@@ -121,7 +136,9 @@ class RunJobController(http.Controller, JobExecutor):
             raise BadRequest(f"size must not be above {MAX_TEST_JOBS}")
         job_duration = _number(float, job_duration, 0)
         if not 0 <= job_duration <= MAX_TEST_SECONDS:
-            raise BadRequest(f"job_duration must be between 0 and {MAX_TEST_SECONDS} seconds")
+            raise BadRequest(
+                f"job_duration must be between 0 and {MAX_TEST_SECONDS} seconds"
+            )
         options = {
             "priority": _number(int, priority, None),
             "max_retries": _number(int, max_retries, None),
@@ -157,10 +174,9 @@ class RunJobController(http.Controller, JobExecutor):
         numbers = iter(range(size))
         batches = []
         first = None
-        while batch := [
-            number
-            for _, number in zip(range(random.randint(1, self.TEST_GRAPH_MAX_PER_GROUP)), numbers)
-        ]:
+        while batch := list(
+            islice(numbers, random.randint(1, self.TEST_GRAPH_MAX_PER_GROUP))
+        ):
             jobs = []
             for number in batch:
                 properties = _properties(options)
@@ -173,7 +189,9 @@ class RunJobController(http.Controller, JobExecutor):
                 random.choice(batches).on_done(graph)
             batches.append(graph)
         batches[0].delay()
-        record = Job.db_records_from_uuids(http.request.env, [first._generated_job.uuid])
+        record = Job.db_records_from_uuids(
+            http.request.env, [first._generated_job.uuid]
+        )
         return f"graph uuid: {record.graph_uuid}"
 
 
@@ -186,9 +204,17 @@ def _number(convert, value, default):
 
 
 def _properties(options):
-    return {name: options[name] for name in ("priority", "max_retries", "channel", "description")}
+    return {
+        name: options[name]
+        for name in ("priority", "max_retries", "channel", "description")
+    }
 
 
 def _arguments(options):
-    names = ("failure_rate", "job_duration", "commit_within_job", "failure_retry_seconds")
+    names = (
+        "failure_rate",
+        "job_duration",
+        "commit_within_job",
+        "failure_retry_seconds",
+    )
     return {name: options[name] for name in names}

@@ -29,7 +29,11 @@ class QueueJobAttempt(models.Model):
     run_number = fields.Integer(help="How often the job had been claimed by a worker.")
     number = fields.Integer(string="Try")
     outcome = fields.Selection(
-        [(POSTPONED, "Tried again later"), (FAILED, "Failed"), (DEAD, "Worker vanished")],
+        [
+            (POSTPONED, "Tried again later"),
+            (FAILED, "Failed"),
+            (DEAD, "Worker vanished"),
+        ],
         required=True,
     )
     date_started = fields.Datetime(string="Started")
@@ -46,7 +50,9 @@ class QueueJobAttempt(models.Model):
     def _compute_seconds(self):
         for attempt in self:
             ended, started = attempt.date_ended, attempt.date_started
-            attempt.seconds = (ended - started).total_seconds() if ended and started else 0
+            attempt.seconds = (
+                (ended - started).total_seconds() if ended and started else 0
+            )
 
 
 class QueueJob(models.Model):

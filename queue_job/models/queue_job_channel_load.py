@@ -19,7 +19,9 @@ class QueueJobChannel(models.Model):
         help="Jobs that run, of how many may at the same time.",
     )
     waiting_text = fields.Char(
-        string="Waiting", compute="_compute_load", help="Jobs that could run if there were room."
+        string="Waiting",
+        compute="_compute_load",
+        help="Jobs that could run if there were room.",
     )
     later_text = fields.Char(
         string="Later",
@@ -76,10 +78,16 @@ class QueueJobChannel(models.Model):
     def action_open_jobs(self):
         """Return the action that lists the jobs of this channel and of what is below it."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job"
+        )
         if not self._is_root():
             name = self.complete_name
-            action["domain"] = ["|", ("channel", "=", name), ("channel", "=like", f"{name}.%")]
+            action["domain"] = [
+                "|",
+                ("channel", "=", name),
+                ("channel", "=like", f"{name}.%"),
+            ]
             action["name"] = self.env._("Jobs of %s", name)
         return action
 

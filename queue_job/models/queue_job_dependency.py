@@ -62,6 +62,9 @@ class QueueJobDependency(models.Model):
         if not count:
             return []
         self.env.cr.execute(
-            SQL("SELECT nextval('queue_job_joint_seq') FROM generate_series(1, %s)", count)
+            SQL(
+                "SELECT nextval('queue_job_joint_seq') FROM generate_series(1, %s)",
+                count,
+            )
         )
         return [number for (number,) in self.env.cr.fetchall()]

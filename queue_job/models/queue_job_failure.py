@@ -48,7 +48,7 @@ class QueueJobFailure(models.Model):
     last_week = fields.Integer(help="Failed within the last 7 days.")
     first_seen = fields.Datetime(help="Start of the run that failed first.")
     last_seen = fields.Datetime(help="Start of the run that failed last.")
-    last_job_id = fields.Many2one("queue.job", string="Last Job")
+    last_job_id = fields.Many2one("queue.job")
     exc_message = fields.Char(related="last_job_id.exc_message", string="Last Message")
 
     @property
@@ -85,7 +85,9 @@ class QueueJobFailure(models.Model):
 
     def action_open_jobs(self):
         """Return the action that lists the jobs of these groups."""
-        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job"
+        )
         action.update(
             name=self.env._("Failed Jobs"), context={}, domain=self._jobs_domain()
         )

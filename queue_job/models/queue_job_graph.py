@@ -55,7 +55,9 @@ class QueueJob(models.Model):
         linked = {}
         for job_id, other_id in self._select_pairs(here, self.ids):
             linked.setdefault(job_id, []).append(other_id)
-        everyone = self.browse({other for others in linked.values() for other in others})
+        everyone = self.browse(
+            {other for others in linked.values() for other in others}
+        )
         visible = set(everyone._filtered_access("read").ids)
         for job in self:
             others = [other for other in linked.get(job.id, ()) if other in visible]
@@ -125,7 +127,9 @@ class QueueJob(models.Model):
     def _compute_graph_jobs_count(self):
         graphs = [job.graph_uuid for job in self if job.graph_uuid]
         counts = dict(
-            self._read_group([("graph_uuid", "in", graphs)], ["graph_uuid"], ["__count"])
+            self._read_group(
+                [("graph_uuid", "in", graphs)], ["graph_uuid"], ["__count"]
+            )
             if graphs
             else ()
         )
@@ -180,8 +184,13 @@ class QueueJob(models.Model):
     def _graph_of(self, graph_uuid):
         jobs = self._jobs_of_graph(graph_uuid)
         ids = set(jobs.ids)
-        edges = sorted([a, b] for a, b in self._select_pairs("parent_id", ids) if b in ids)
-        return {"nodes": [job._dependency_graph_vis_node() for job in jobs], "edges": edges}
+        edges = sorted(
+            [a, b] for a, b in self._select_pairs("parent_id", ids) if b in ids
+        )
+        return {
+            "nodes": [job._dependency_graph_vis_node() for job in jobs],
+            "edges": edges,
+        }
 
     def _dependency_graph_vis_node(self):
         """Return the node of this job in ``dependency_graph``."""
@@ -190,10 +199,10 @@ class QueueJob(models.Model):
             FAILED: ("#FB7E81", "#FA0A10"),
             STARTED: ("#FFFF00", "#FFA500"),
         }.get(self.state, ("#D2E5FF", "#2B7CE9"))
-        title = f"<strong>{html_escape(self.display_name)}</strong><br/>{html_escape(self.func_string)}"
+        name, call = html_escape(self.display_name), html_escape(self.func_string)
         return {
             "id": self.id,
-            "title": title,
+            "title": f"<strong>{name}</strong><br/>{call}",
             "color": background,
             "border": border,
             "shadow": True,
@@ -202,6 +211,9 @@ class QueueJob(models.Model):
     def _has_dependents(self):
         """Return whether any job waits, or waited, for this one."""
         self.env.cr.execute(
-            SQL("SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %s)", self.id)
+            SQL(
+                "SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %s)",
+                self.id,
+            )
         )
         return self.env.cr.fetchone()[0]

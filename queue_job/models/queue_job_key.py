@@ -212,7 +212,9 @@ class QueueJobKey(models.Model):
         """
         refused = {}
         while requests:
-            by_uuid = {job.uuid: (job, lock_key, key) for job, lock_key, key in requests}
+            by_uuid = {
+                job.uuid: (job, lock_key, key) for job, lock_key, key in requests
+            }
             requests = []
             for job_uuid, twin in self._ask(kind, by_uuid.values(), blocking):
                 job, _lock_key, key = by_uuid[job_uuid]
@@ -239,7 +241,11 @@ class QueueJobKey(models.Model):
         """Return the uuid that holds a key now, past the snapshot of this cursor."""
         with self.env.registry.cursor() as cr:
             cr.execute(
-                SQL("SELECT job_uuid FROM queue_job_key WHERE kind = %s AND key = %s", kind, key)
+                SQL(
+                    "SELECT job_uuid FROM queue_job_key WHERE kind = %s AND key = %s",
+                    kind,
+                    key,
+                )
             )
             row = cr.fetchone()
         return row and row[0]
@@ -248,4 +254,6 @@ class QueueJobKey(models.Model):
     def _give_up(self, jobs):
         """Give up what was reserved for jobs that will not be stored."""
         uuids = [job.uuid for job in jobs]
-        self.env.cr.execute(SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids))
+        self.env.cr.execute(
+            SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids)
+        )

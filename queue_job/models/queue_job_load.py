@@ -23,8 +23,12 @@ PRIORITIES = 50
 STATISTICS = "queue_job_state_channel"
 
 _PLAIN = SQL("state = 'pending' AND eta IS NULL")
-_DUE = SQL("state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')")
-_LATER = SQL("state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')")
+_DUE = SQL(
+    "state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')"
+)
+_LATER = SQL(
+    "state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')"
+)
 _TIMED = SQL("state = 'pending' AND eta IS NOT NULL")
 _FAILED = SQL("state = 'failed'")
 _PRIORITY = SQL("COALESCE(priority, 0)")
@@ -35,7 +39,7 @@ class QueueJob(models.Model):
     _inherit = "queue.job"
 
     def init(self):
-        super().init()
+        result = super().init()
         # State and channel are not independent: this tells how many of each pair there are.
         self.env.cr.execute(
             SQL(
@@ -43,6 +47,7 @@ class QueueJob(models.Model):
                 SQL.identifier(STATISTICS),
             )
         )
+        return result
 
 
 class Number(NamedTuple):
@@ -111,9 +116,14 @@ class Load:
             for channel, number in self._counted(condition):
                 add(channel, key, number)
                 timed[channel] = timed.get(channel, Number()) + number
-        for key, condition, state in (("waiting", _PLAIN, "pending"), ("failed", _FAILED, "failed")):
+        for key, condition, state in (
+            ("waiting", _PLAIN, "pending"),
+            ("failed", _FAILED, "failed"),
+        ):
             for channel, number in self._counted(condition):
-                others = timed.get(channel, Number()) if state == "pending" else Number()
+                others = (
+                    timed.get(channel, Number()) if state == "pending" else Number()
+                )
                 add(channel, key, self._estimated(number, state, channel, others))
         for channel, number in self._depending():
             add(channel, "depending", number)
@@ -137,7 +147,14 @@ class Load:
             "oldest": numbers.get("oldest"),
             **{
                 key: numbers.get(key, Number())
-                for key in ("running", "sent", "waiting", "later", "depending", "failed")
+                for key in (
+                    "running",
+                    "sent",
+                    "waiting",
+                    "later",
+                    "depending",
+                    "failed",
+                )
             },
         }
 
@@ -271,7 +288,9 @@ class Load:
             }
             # Each job that changed since may have been one of them, or be one now.
             self._analyzed = {
-                pair: number for pair, number in estimates.items() if number > 2 * changed
+                pair: number
+                for pair, number in estimates.items()
+                if number > 2 * changed
             }
         return self._analyzed
 
@@ -291,7 +310,11 @@ class Load:
             )
         )
         if sum(count for _channel, count, _visible in rows) <= LEAST * 2:
-            return [(channel, Number(visible)) for channel, _count, visible in rows if visible]
+            return [
+                (channel, Number(visible))
+                for channel, _count, visible in rows
+                if visible
+            ]
         if self.companies is None:
             estimates = [
                 (channel, Number(count, False, True))
@@ -300,7 +323,11 @@ class Load:
             ]
             if estimates:
                 return estimates
-        return [(channel, Number(visible, False)) for channel, _count, visible in rows if visible]
+        return [
+            (channel, Number(visible, False))
+            for channel, _count, visible in rows
+            if visible
+        ]
 
     def _oldest(self):
         """Return ``(channel, date)`` of the job without eta that waits longest.
@@ -322,8 +349,14 @@ class Load:
         order = SQL("ORDER BY %s, %s, id LIMIT 1", _PRIORITY, _CREATED)
         rows = []
         for match, source in (
-            (SQL("channel = asked.channel"), SQL("unnest(%s::varchar[]) AS asked(channel)", names)),
-            (SQL("channel IS NULL"), SQL("(SELECT NULL AS channel WHERE %s) AS asked", None in names)),
+            (
+                SQL("channel = asked.channel"),
+                SQL("unnest(%s::varchar[]) AS asked(channel)", names),
+            ),
+            (
+                SQL("channel IS NULL"),
+                SQL("(SELECT NULL AS channel WHERE %s) AS asked", None in names),
+            ),
         ):
             rows += self._fetch(
                 SQL(
@@ -376,7 +409,11 @@ def companies_seen(env):
     """Return the ids of the companies whose jobs the reader sees, None when that is all."""
     if env.su:
         return None
-    if not env["res.company"].sudo().search_count([("id", "not in", env.companies.ids)], limit=1):
+    if (
+        not env["res.company"]
+        .sudo()
+        .search_count([("id", "not in", env.companies.ids)], limit=1)
+    ):
         return None
     return env.companies.ids
 

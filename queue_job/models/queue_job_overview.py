@@ -4,7 +4,7 @@ from datetime import datetime
 
 from odoo import api, models
 from odoo.exceptions import AccessError
-from odoo.tools import SQL, config
+from odoo.tools import config
 
 from .queue_job_load import Load, companies_seen, seconds_since
 from .queue_job_situation import RUNNER_LOCK_ID
@@ -64,8 +64,12 @@ class QueueJobOverview(models.AbstractModel):
         }
 
     def _check_reader(self):
-        if not self.env.su and not self.env.user.has_group("queue_job.group_queue_job_manager"):
-            raise AccessError(self.env._("Only managers of the job queue see its overview."))
+        if not self.env.su and not self.env.user.has_group(
+            "queue_job.group_queue_job_manager"
+        ):
+            raise AccessError(
+                self.env._("Only managers of the job queue see its overview.")
+            )
 
     # Channels ---------------------------------------------------------------
 
@@ -74,13 +78,19 @@ class QueueJobOverview(models.AbstractModel):
         ids = {record.complete_name: record.id for record in records}
         return [
             {
-                **{key: self._plain(value) for key, value in channel.items() if key != "oldest"},
+                **{
+                    key: self._plain(value)
+                    for key, value in channel.items()
+                    if key != "oldest"
+                },
                 "id": ids.get(channel["name"], False),
                 "label": channel["name"].rpartition(".")[2],
                 "depth": channel["name"].count("."),
                 "age": seconds_since(channel["oldest"]),
             }
-            for channel in sorted(figures.values(), key=lambda it: it["name"].split("."))
+            for channel in sorted(
+                figures.values(), key=lambda it: it["name"].split(".")
+            )
         ]
 
     @staticmethod
@@ -103,12 +113,16 @@ class QueueJobOverview(models.AbstractModel):
     @api.model
     def _runner(self):
         """Return who dispatches the jobs of this database, or what to check."""
-        self.env.cr.execute(_RUNNER, [RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF])
+        self.env.cr.execute(
+            _RUNNER, [RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF]
+        )
         row = self.env.cr.fetchone()
         if row:
             name, since, address = row
             # What another role of PostgreSQL does is hidden.
-            node, _colon, pid = (name or "").removeprefix("queue_job runner ").rpartition(":")
+            node, _colon, pid = (
+                (name or "").removeprefix("queue_job runner ").rpartition(":")
+            )
             return {
                 "is_alive": True,
                 "node": node or name or self.env._("an unknown server"),

@@ -14,7 +14,6 @@ job, for those models alone: the jobs of others pay nothing.
 from odoo import api, fields, models, tools
 from odoo.tools import SQL
 
-
 # What the action of a model does, and how it is found again.
 OFFER = "action = env['queue.job']._action_open_jobs_of(records)"
 
@@ -39,13 +38,18 @@ class QueueJob(models.Model):
     _inherit = "queue.job"
 
     record_id = fields.Integer(
-        string="Record ID", readonly=True, aggregator=None, help="The record that the job is about."
+        string="Record ID",
+        readonly=True,
+        aggregator=None,
+        help="The record that the job is about.",
     )
     record_ids = IntegerArray(
         string="Record IDs", readonly=True, help="The records of a job about several."
     )
     concerned_id = fields.Integer(
-        compute="_compute_concerned_id", search="_search_concerned_id", string="Concerned Record"
+        compute="_compute_concerned_id",
+        search="_search_concerned_id",
+        string="Concerned Record",
     )
 
     _record_index = models.Index("(record_id, model_name) WHERE record_id IS NOT NULL")
@@ -77,9 +81,13 @@ class QueueJob(models.Model):
     @api.model
     def _action_open_jobs_of(self, records):
         """Return the action that lists the jobs about ``records``."""
-        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job"
+        )
         action.update(
-            name=self.env._("Jobs of %s", records.display_name) if len(records) == 1 else action["name"],
+            name=self.env._("Jobs of %s", records.display_name)
+            if len(records) == 1
+            else action["name"],
             context={},
             domain=self._concerned_domain(records),
         )
@@ -114,7 +122,9 @@ class QueueJob(models.Model):
                     "binding_model_id": model.id,
                     "state": "code",
                     "code": OFFER,
-                    "group_ids": [(4, self.env.ref("queue_job.group_queue_job_user").id)],
+                    "group_ids": [
+                        (4, self.env.ref("queue_job.group_queue_job_user").id)
+                    ],
                 }
             )
         self._fill_records(model_name)
@@ -129,7 +139,8 @@ class QueueJob(models.Model):
                 WITH document AS (
                     -- A string that holds the document, or, of other writers, the document.
                     SELECT id AS job_id, CASE jsonb_typeof(records)
-                        WHEN 'string' THEN (records #>> '{}')::jsonb ELSE records END -> 'ids' AS ids
+                        WHEN 'string' THEN (records #>> '{}')::jsonb ELSE records
+                        END -> 'ids' AS ids
                     FROM queue_job
                     WHERE model_name = %s AND record_id IS NULL AND record_ids IS NULL
                 )
@@ -153,10 +164,16 @@ class Base(models.AbstractModel):
     @api.model
     def _job_store_values(self, job):
         values = super()._job_store_values(job)
-        if self._name not in self.env["queue.job"]._recorded_models() or job._db_id is not None:
+        if (
+            self._name not in self.env["queue.job"]._recorded_models()
+            or job._db_id is not None
+        ):
             return values
         ids = job.recordset.ids
-        return {**values, **({"record_id": ids[0]} if len(ids) == 1 else {"record_ids": ids})}
+        return {
+            **values,
+            **({"record_id": ids[0]} if len(ids) == 1 else {"record_ids": ids}),
+        }
 
 
 class QueueJobRecordMixin(models.AbstractModel):
@@ -174,13 +191,16 @@ class QueueJobRecordMixin(models.AbstractModel):
         may_read = jobs.has_access("read")
         for record in self:
             domain = jobs._concerned_domain(record._origin)
-            record.jobs_count = jobs.search_count(domain, limit=100) if may_read and record.id else 0
+            record.jobs_count = (
+                jobs.search_count(domain, limit=100) if may_read and record.id else 0
+            )
 
     def action_open_jobs(self):
         """Return the action that lists the jobs about these records."""
         return self.env["queue.job"]._action_open_jobs_of(self)
 
     def init(self):
-        super().init()
+        result = super().init()
         if not self._abstract and self._auto:
             self.env["queue.job"]._fill_records(self._name)
+        return result

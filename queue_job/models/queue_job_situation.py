@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import babel.dates
 
-from odoo.tools import SQL, babel_locale_parse
+from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
 from ..states import STARTED
@@ -162,7 +162,9 @@ class Situation:
     def path(self, channel):
         """Return the settings of a channel and those above it, the root first."""
         names = self.full_name(channel).split(".")
-        return [self.settings(".".join(names[:depth])) for depth in range(1, len(names) + 1)]
+        return [
+            self.settings(".".join(names[:depth])) for depth in range(1, len(names) + 1)
+        ]
 
     def settings(self, name):
         """Return what applies to a channel: the rule is that of jobrunner/tree.py."""
@@ -238,11 +240,17 @@ class Situation:
             return 0
         since = self.now - timedelta(seconds=channel.throttle)
         dates = [
-            date for _id, name, _state, date in self._running if self._is_below(name, channel.name)
+            date
+            for _id, name, _state, date in self._running
+            if self._is_below(name, channel.name)
         ]
         names = {name for name in self._records if self._is_below(name, channel.name)}
-        names.update(spelling for name in list(names) for spelling in self._spellings(name))
-        dates += [date for (date,) in self._fetch(_LAST_START, names=list(names), since=since)]
+        names.update(
+            spelling for name in list(names) for spelling in self._spellings(name)
+        )
+        dates += [
+            date for (date,) in self._fetch(_LAST_START, names=list(names), since=since)
+        ]
         last = max(filter(None, dates), default=None)
         return max((last - since).total_seconds(), 0) if last else 0
 
@@ -274,8 +282,16 @@ class Situation:
         """
         rows = self._fetch(
             _BEFORE,
-            plain=[name for name in self._plain_channels if self._is_below(name, channel.name)],
-            timed=[name for name in self._timed_channels if self._is_below(name, channel.name)],
+            plain=[
+                name
+                for name in self._plain_channels
+                if self._is_below(name, channel.name)
+            ],
+            timed=[
+                name
+                for name in self._timed_channels
+                if self._is_below(name, channel.name)
+            ],
             rank=self._rank(job),
             now=self.now,
             limit=self.COUNT_LIMIT + 1,

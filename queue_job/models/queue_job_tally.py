@@ -84,7 +84,9 @@ class QueueJobMinute(models.Model):
     company_id = fields.Many2one("res.company", ondelete="cascade")
     done = fields.Integer(required=True)
     failed = fields.Integer(required=True)
-    until = fields.Datetime(required=True, help="End of the last job that is added up here.")
+    until = fields.Datetime(
+        required=True, help="End of the last job that is added up here."
+    )
 
     _minute_uniq = models.UniqueIndex("(minute, COALESCE(company_id, 0))")
 
@@ -108,7 +110,9 @@ class QueueJobMinute(models.Model):
         One at a time: whoever finds the lock taken leaves it to the other.
         The caller commits.
         """
-        self.env.cr.execute("SELECT pg_try_advisory_xact_lock(hashtext('queue_job_minute'))")
+        self.env.cr.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtext('queue_job_minute'))"
+        )
         if not self.env.cr.fetchone()[0]:
             return True
         now = now or datetime.now()
@@ -155,7 +159,10 @@ class QueueJobMinute(models.Model):
         while not self._add_up(budget=CRON_BUDGET):
             self.env["ir.cron"]._commit_progress(1)
         deadline = datetime.now() - KEPT
-        for table, column in (("queue_job_minute", "minute"), ("queue_job_hour", "hour")):
+        for table, column in (
+            ("queue_job_minute", "minute"),
+            ("queue_job_hour", "hour"),
+        ):
             self.env.cr.execute(
                 SQL(
                     "DELETE FROM %s WHERE %s < %s",
@@ -178,7 +185,9 @@ class QueueJobMinute(models.Model):
         since = self._added_until(now) if with_newest else now
         visible = SQL("TRUE")
         if companies is not None:
-            visible = SQL("(company_id IS NULL OR company_id = ANY(%s))", list(companies))
+            visible = SQL(
+                "(company_id IS NULL OR company_id = ANY(%s))", list(companies)
+            )
         self.env.cr.execute(
             SQL(
                 """
@@ -230,7 +239,9 @@ class QueueJobHour(models.Model):
         """Return the figures of each function over the last day."""
         visible = SQL("TRUE")
         if companies is not None:
-            visible = SQL("(company_id IS NULL OR company_id = ANY(%s))", list(companies))
+            visible = SQL(
+                "(company_id IS NULL OR company_id = ANY(%s))", list(companies)
+            )
         self.env.cr.execute(
             SQL(
                 """

@@ -23,18 +23,26 @@ class QueueJob(models.Model):
         aggregator=None,
         help="Seconds of the last run; until now if it runs.",
     )
-    tries = fields.Char(compute="_compute_tries", help="The number of the try, and of how many.")
+    tries = fields.Char(
+        compute="_compute_tries", help="The number of the try, and of how many."
+    )
     timeline = fields.Json(
         compute="_compute_timeline", help="The states the job went through, and when."
     )
 
-    @api.depends("state", "date_created", "eta", "date_started", "date_done", "date_cancelled")
+    @api.depends(
+        "state", "date_created", "eta", "date_started", "date_done", "date_cancelled"
+    )
     def _compute_durations(self):
         now = datetime.now()
         failed = {job_id: ran for job_id, ran in self._failed_runs()}
         for job in self:
             waits = job.state in WAITING
-            began = now if waits else job.date_started or job.date_cancelled or job.date_done
+            began = (
+                now
+                if waits
+                else job.date_started or job.date_cancelled or job.date_done
+            )
             # The eta of a job that was tried is that of its next try.
             due = max(filter(None, (job.date_created, waits and job.eta)), default=None)
             job.waited = max((began - due).total_seconds(), 0) if began and due else 0
@@ -46,7 +54,9 @@ class QueueJob(models.Model):
     def _failed_runs(self):
         """Return ``(id, seconds of the last run)`` of the jobs that failed."""
         failed = self.filtered(lambda job: job.state == FAILED)
-        attempts = self.env["queue.job.attempt"].search([("job_id", "in", failed.ids)], order="id")
+        attempts = self.env["queue.job.attempt"].search(
+            [("job_id", "in", failed.ids)], order="id"
+        )
         return [(attempt.job_id.id, attempt.seconds) for attempt in attempts]
 
     @api.depends("retry", "max_retries")
@@ -56,7 +66,9 @@ class QueueJob(models.Model):
 
     # Timeline ---------------------------------------------------------------
 
-    @api.depends("state", "date_created", "eta", "date_started", "date_done", "attempt_ids")
+    @api.depends(
+        "state", "date_created", "eta", "date_started", "date_done", "attempt_ids"
+    )
     @api.depends_context("lang")
     def _compute_timeline(self):
         for job in self:
@@ -84,20 +96,23 @@ class QueueJob(models.Model):
 
     def _timeline_steps(self):
         """Return ``(date, kind, label)`` of what is known, in no order."""
-        _ = self.env._
         steps = [
-            (self.date_created, "created", _("Created")),
-            (self.date_enqueued, "enqueued", _("Sent to a worker")),
-            (self.date_started, STARTED, _("Started")),
-            (self.date_done, DONE, _("Done")),
-            (self.date_cancelled, CANCELLED, _("Cancelled")),
+            (self.date_created, "created", self.env._("Created")),
+            (self.date_enqueued, "enqueued", self.env._("Sent to a worker")),
+            (self.date_started, STARTED, self.env._("Started")),
+            (self.date_done, DONE, self.env._("Done")),
+            (self.date_cancelled, CANCELLED, self.env._("Cancelled")),
         ]
-        labels = dict(self.env["queue.job.attempt"]._fields["outcome"]._description_selection(self.env))
+        labels = dict(
+            self.env["queue.job.attempt"]
+            ._fields["outcome"]
+            ._description_selection(self.env)
+        )
         for attempt in self.attempt_ids:
-            label = _("Try %s started", attempt.number)
+            label = self.env._("Try %s started", attempt.number)
             if attempt.date_started != self.date_started:
                 steps.append((attempt.date_started, STARTED, label))
             steps.append((attempt.date_ended, attempt.outcome, labels[attempt.outcome]))
         if self.state == PENDING and self.eta and self.eta <= datetime.now():
-            steps.append((self.eta, PENDING, _("Due")))
+            steps.append((self.eta, PENDING, self.env._("Due")))
         return [step for step in steps if step[0]]

@@ -41,7 +41,7 @@ class AttemptCase(TransactionCase):
             acquired = RunJobController._acquire_job(env, job.uuid)
             with contextlib.suppress(ValueError):
                 RunJobController._runjob(env, acquired)
-            cr.commit()
+            cr.commit()  # pylint: disable=invalid-commit # a cursor of its own
         self.env.invalidate_all()
         return row
 
@@ -55,13 +55,20 @@ class TestAttempt(AttemptCase):
         row = self.run_job(job, ValueError("wrong answer"))
         attempts = row.attempt_ids.sorted("id")
         self.assertEqual(attempts.mapped("number"), [1, 2, 3])
-        self.assertEqual(attempts.mapped("outcome"), ["postponed", "postponed", "failed"])
         self.assertEqual(
-            attempts.mapped("exc_message"), ["no answer", "still no answer", "wrong answer"]
+            attempts.mapped("outcome"), ["postponed", "postponed", "failed"]
+        )
+        self.assertEqual(
+            attempts.mapped("exc_message"),
+            ["no answer", "still no answer", "wrong answer"],
         )
         self.assertIn("Traceback", attempts[0].exc_info)
-        self.assertTrue(all(attempt.date_started <= attempt.date_ended for attempt in attempts))
-        self.assertEqual(attempts.mapped("function"), ["<res.partner>.create_company"] * 3)
+        self.assertTrue(
+            all(attempt.date_started <= attempt.date_ended for attempt in attempts)
+        )
+        self.assertEqual(
+            attempts.mapped("function"), ["<res.partner>.create_company"] * 3
+        )
 
     def test_done_after_an_error_keeps_the_error(self):
         job = self.delay()
@@ -94,7 +101,9 @@ class TestAttempt(AttemptCase):
 
     def test_text_that_cannot_be_stored_as_it_is(self):
         row = self.delay().db_record()
-        row._keep_attempt("failed", 1, {"exc_message": "bad \x00 char \udc80", "exc_info": None})
+        row._keep_attempt(
+            "failed", 1, {"exc_message": "bad \x00 char \udc80", "exc_info": None}
+        )
         self.assertIn("bad", row.attempt_ids.exc_message)
 
     def test_deleted_with_the_job(self):
@@ -105,7 +114,9 @@ class TestAttempt(AttemptCase):
 
     def test_rights(self):
         """Attempts are read by those who may read the job, and written by nobody."""
-        user = new_test_user(self.env, "own_jobs", "base.group_user,queue_job.group_queue_job_user")
+        user = new_test_user(
+            self.env, "own_jobs", "base.group_user,queue_job.group_queue_job_user"
+        )
         mine = self.run_job(self.delay(), ValueError("mine"))
         mine.with_context(_job_edit_sentinel=mine.EDIT_SENTINEL).user_id = user
         other = self.run_job(self.delay(), ValueError("other"))
@@ -114,7 +125,9 @@ class TestAttempt(AttemptCase):
         self.assertEqual(found.mapped("exc_message"), ["mine"])
         for operation in ("write", "create", "unlink"):
             self.assertFalse(attempts.has_access(operation))
-            self.assertFalse(self.env["queue.job.attempt"].with_user(2).has_access(operation))
+            self.assertFalse(
+                self.env["queue.job.attempt"].with_user(2).has_access(operation)
+            )
 
 
 @tagged("post_install", "-at_install")
@@ -124,7 +137,9 @@ class TestTimeline(AttemptCase):
         self.run_job(job, RetryableJobError("no answer"))
         row = self.run_job(job, ValueError("wrong"))
         kinds = [step["kind"] for step in row.timeline]
-        self.assertEqual(kinds, ["created", "started", "postponed", "started", "failed"])
+        self.assertEqual(
+            kinds, ["created", "started", "postponed", "started", "failed"]
+        )
         self.assertIsNone(row.timeline[-1]["seconds"])
         self.assertTrue(all(step["seconds"] >= 0 for step in row.timeline[:-1]))
         self.assertGreater(row.ran, 0)

@@ -14,10 +14,12 @@ class TestFailures(TransactionCase):
         self.env.cr.execute("DELETE FROM queue_job")
         self.groups = self.env["queue.job.failure"]
 
-    def failed(self, count, method="create_company", error="ValueError", age=0, **values):
+    def failed(
+        self, count, method="create_company", error="ValueError", age=0, **values
+    ):
         date = datetime.now() - timedelta(hours=age)
         jobs = self.env["queue.job"]
-        for number in range(count):
+        for _number in range(count):
             job = getattr(self.env["res.partner"].with_delay(), method)()
             jobs |= job.db_record().with_env(self.env)
         jobs.write(
@@ -30,7 +32,9 @@ class TestFailures(TransactionCase):
             }
         )
         self.env.flush_all()
-        self.env.cr.execute("UPDATE queue_job SET state = 'failed' WHERE id = ANY(%s)", (jobs.ids,))
+        self.env.cr.execute(
+            "UPDATE queue_job SET state = 'failed' WHERE id = ANY(%s)", (jobs.ids,)
+        )
         self.env.invalidate_all()
         return jobs
 
@@ -45,11 +49,16 @@ class TestFailures(TransactionCase):
         self.failed(4, age=24 * 10)
         self.failed(2, error="KeyError", age=24)
         self.failed(1, method="name_create")
-        group = self.groups.search([("exc_name", "=", "ValueError"), ("function", "like", "create_comp")])
-        self.assertEqual(
-            (group.last_hour, group.last_day, group.last_week, group.jobs_count), (2, 5, 6, 10)
+        group = self.groups.search(
+            [("exc_name", "=", "ValueError"), ("function", "like", "create_comp")]
         )
-        self.assertAlmostEqual((group.last_seen - group.first_seen).total_seconds(), 864000, delta=60)
+        self.assertEqual(
+            (group.last_hour, group.last_day, group.last_week, group.jobs_count),
+            (2, 5, 6, 10),
+        )
+        self.assertAlmostEqual(
+            (group.last_seen - group.first_seen).total_seconds(), 864000, delta=60
+        )
         self.assertEqual(group.exc_message, "ValueError happened")
         self.assertEqual(len(self.groups.search([])), 3)
         self.assertEqual(len(self.groups.search([("last_seen", ">=", "now -1H")])), 2)
@@ -71,7 +80,8 @@ class TestFailures(TransactionCase):
             with self.subTest(action=action):
                 self.env.flush_all()
                 self.env.cr.execute(
-                    "UPDATE queue_job SET state = 'failed' WHERE id = ANY(%s)", (jobs.ids,)
+                    "UPDATE queue_job SET state = 'failed' WHERE id = ANY(%s)",
+                    (jobs.ids,),
                 )
                 self.env.invalidate_all()
                 wizard = self.open_wizard(getattr(self.groups.search(domain), action)())
@@ -91,15 +101,21 @@ class TestFailures(TransactionCase):
         jobs = self.failed(2, exc_name=False)
         group = self.groups.search([])
         self.assertFalse(group.exc_name)
-        self.assertEqual(self.env["queue.job"].search_count(group._jobs_domain()), len(jobs))
+        self.assertEqual(
+            self.env["queue.job"].search_count(group._jobs_domain()), len(jobs)
+        )
 
     def test_companies_and_rights(self):
         other = self.env["res.company"].create({"name": "other"})
         self.failed(1, company_id=self.env.company.id)
         self.failed(1, company_id=other.id)
-        manager = new_test_user(self.env, "m", "base.group_user,queue_job.group_queue_job_manager")
+        manager = new_test_user(
+            self.env, "m", "base.group_user,queue_job.group_queue_job_manager"
+        )
         groups = self.groups.with_user(manager).search([])
         self.assertEqual(groups.company_id, self.env.company)
-        user = new_test_user(self.env, "u", "base.group_user,queue_job.group_queue_job_user")
+        user = new_test_user(
+            self.env, "u", "base.group_user,queue_job.group_queue_job_user"
+        )
         with self.assertRaises(AccessError):
             self.groups.with_user(user).search([])

@@ -11,13 +11,17 @@ class TestRecords(TransactionCase):
     def setUp(self):
         super().setUp()
         self.jobs = self.env["queue.job"]
-        self.partners = self.env["res.partner"].create([{"name": str(n)} for n in range(4)])
+        self.partners = self.env["res.partner"].create(
+            [{"name": str(n)} for n in range(4)]
+        )
 
     def delay(self, records):
         return records.with_delay().create_company().db_record().with_env(self.env)
 
     def jobs_of(self, records):
-        return self.jobs.search(self.jobs._action_open_jobs_of(records)["domain"], order="id")
+        return self.jobs.search(
+            self.jobs._action_open_jobs_of(records)["domain"], order="id"
+        )
 
     def test_nothing_is_kept_for_models_that_did_not_ask(self):
         job = self.delay(self.partners[0])
@@ -30,7 +34,9 @@ class TestRecords(TransactionCase):
         several = self.delay(self.partners[:3])
         self.delay(self.env["res.partner"])
         self.assertEqual((one.record_id, one.record_ids), (self.partners[0].id, []))
-        self.assertEqual((several.record_id, several.record_ids), (0, self.partners[:3].ids))
+        self.assertEqual(
+            (several.record_id, several.record_ids), (0, self.partners[:3].ids)
+        )
         self.assertEqual(self.jobs_of(self.partners[0]), one | several)
         self.assertEqual(self.jobs_of(self.partners[1]), several)
         self.assertEqual(self.jobs_of(self.partners[3]), before)
@@ -53,7 +59,9 @@ class TestRecords(TransactionCase):
         domain = [("model_name", "=", "res.partner"), ("name", "=", "Jobs")]
         action = self.env["ir.actions.server"].search(domain)
         result = action.with_context(
-            active_model="res.partner", active_ids=self.partners[:1].ids, active_id=self.partners[0].id
+            active_model="res.partner",
+            active_ids=self.partners[:1].ids,
+            active_id=self.partners[0].id,
         ).run()
         self.assertEqual(result["res_model"], "queue.job")
 
@@ -101,7 +109,11 @@ class TestUserGroup(TransactionCase):
     def test_changes_nothing(self):
         for operation in ("write", "create", "unlink"):
             self.assertFalse(self.jobs.has_access(operation))
-        for wizard in ("queue.requeue.job", "queue.jobs.to.done", "queue.jobs.to.cancelled"):
+        for wizard in (
+            "queue.requeue.job",
+            "queue.jobs.to.done",
+            "queue.jobs.to.cancelled",
+        ):
             self.assertFalse(self.env[wizard].with_user(self.user).has_access("create"))
 
     def test_form_can_be_read(self):
@@ -110,17 +122,29 @@ class TestUserGroup(TransactionCase):
         for button in ("requeue", "button_done", "button_cancelled"):
             self.assertNotIn(f'name="{button}"', arch)
         mine = self.mine.with_user(self.user)
-        fields = ("explanation", "timeline", "reason", "waited", "ran", "tries", "attempt_ids")
+        fields = (
+            "explanation",
+            "timeline",
+            "reason",
+            "waited",
+            "ran",
+            "tries",
+            "attempt_ids",
+        )
         self.assertTrue(mine.read(fields)[0]["explanation"])
 
     def test_menus(self):
         visible = self.env["ir.ui.menu"].with_user(self.user)._visible_menu_ids()
         self.assertIn(self.env.ref("queue_job.menu_queue_job").id, visible)
         for name in ("channel", "function", "failure"):
-            self.assertNotIn(self.env.ref(f"queue_job.menu_queue_job_{name}").id, visible)
+            self.assertNotIn(
+                self.env.ref(f"queue_job.menu_queue_job_{name}").id, visible
+            )
 
     def test_managers_are_users_too(self):
-        manager = new_test_user(self.env, "m", "base.group_user,queue_job.group_queue_job_manager")
+        manager = new_test_user(
+            self.env, "m", "base.group_user,queue_job.group_queue_job_manager"
+        )
         self.assertTrue(manager.has_group("queue_job.group_queue_job_user"))
         jobs = self.env["queue.job"].with_user(manager)
         found = jobs.search([("id", "in", (self.mine | self.other).ids)])

@@ -196,7 +196,9 @@ class TestJobViews(ViewCase):
         arch = self.arch("view_queue_job_search")
         for domain in self.found(arch, "//filter/@domain"):
             with self.subTest(domain=domain):
-                self.env["queue.job"].search(eval(domain, {"uid": self.env.uid}), limit=1)
+                self.env["queue.job"].search(
+                    eval(domain, {"uid": self.env.uid}), limit=1
+                )
 
     def test_action(self):
         action = self.env.ref("queue_job.action_queue_job")

@@ -10,9 +10,13 @@ ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
 class TestScreens(TransactionCase):
     def test_action_opens_the_list_first(self):
         views = self.env.ref("queue_job.action_queue_job").views
-        self.assertEqual([kind for _id, kind in views], ["list", "kanban", "form", "pivot", "graph"])
+        self.assertEqual(
+            [kind for _id, kind in views], ["list", "kanban", "form", "pivot", "graph"]
+        )
         named = dict((kind, view_id) for view_id, kind in views)
-        self.assertEqual(named["kanban"], self.env.ref("queue_job.view_queue_job_kanban").id)
+        self.assertEqual(
+            named["kanban"], self.env.ref("queue_job.view_queue_job_kanban").id
+        )
 
     def test_all_views_can_be_read(self):
         for model in ("queue.job", "queue.job.attempt", "queue.job.failure"):
@@ -25,11 +29,15 @@ class TestScreens(TransactionCase):
         for number in range(30):
             self.env["res.partner"].with_delay(description=str(number)).create_company()
         self.env.flush_all()
-        arch = self.env["queue.job"].get_view(self.env.ref("queue_job.view_queue_job_tree").id)["arch"]
+        arch = self.env["queue.job"].get_view(
+            self.env.ref("queue_job.view_queue_job_tree").id
+        )["arch"]
         names = [n for n in self.env["queue.job"]._fields if f'name="{n}"' in arch]
         self.env.invalidate_all()
         with self.assertQueryCount(20):
-            self.env["queue.job"].search([("state", "in", ACTIVE)], limit=80).read(names)
+            self.env["queue.job"].search([("state", "in", ACTIVE)], limit=80).read(
+                names
+            )
 
 
 @tagged("post_install", "-at_install")
@@ -38,7 +46,9 @@ class TestConfirmations(TransactionCase):
         super().setUp()
         self.jobs = self.env["queue.job"]
         for _number in range(5):
-            self.jobs |= self.env["res.partner"].with_delay().create_company().db_record()
+            self.jobs |= (
+                self.env["res.partner"].with_delay().create_company().db_record()
+            )
         self.jobs = self.jobs.with_env(self.env)
         self.jobs[0].state = "started"
 
@@ -50,7 +60,8 @@ class TestConfirmations(TransactionCase):
         }[model]
         context = {"active_model": "queue.job", "active_ids": self.jobs.ids, **context}
         return Form(
-            self.env[model].with_context(**context), view=self.env.ref(f"queue_job.{view}")
+            self.env[model].with_context(**context),
+            view=self.env.ref(f"queue_job.{view}"),
         )
 
     def test_counts(self):
@@ -61,7 +72,9 @@ class TestConfirmations(TransactionCase):
         ):
             with self.subTest(model=model):
                 form = self.form(model)
-                self.assertEqual((form.moved_count, form.left_count), (moved, 5 - moved))
+                self.assertEqual(
+                    (form.moved_count, form.left_count), (moved, 5 - moved)
+                )
 
     def test_large_selection_is_a_domain(self):
         ids = [*self.jobs.ids, *range(10**8, 10**8 + 1000)]
@@ -76,7 +89,9 @@ class TestConfirmations(TransactionCase):
         self.env["ir.config_parameter"].set_param("web.active_ids_limit", "600")
         ids = [self.jobs[1].id, *range(10**8, 10**8 + 599)]
         domain = [["id", "in", self.jobs.ids]]
-        wizard = self.form("queue.jobs.to.cancelled", active_ids=ids, active_domain=domain).save()
+        wizard = self.form(
+            "queue.jobs.to.cancelled", active_ids=ids, active_domain=domain
+        ).save()
         wizard.set_cancelled()
         self.assertEqual(self.jobs.mapped("state").count("cancelled"), 4)
 

@@ -7,8 +7,8 @@ a runner that serves the database finds the waiting jobs at its next slow look.
 import time
 
 from . import progress
-from .locks import FileLock
 from .errors import SetupError
+from .locks import FileLock
 from .serving import Installation
 from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
@@ -94,20 +94,23 @@ SELECT
     model || '(' || 1 + number %% 5000 || ',).' || method || '(' || number || ', ''backend-'
         || number %% 7 || ''', force=' || (luck < 0.5) || ')',
     state, 5 + 5 * floor(luck * 3)::int,
-    CASE WHEN state = 'failed' THEN 5 WHEN state IN ('done', 'started') THEN 1 + floor(luck * luck * 3)::int
+    CASE WHEN state = 'failed' THEN 5
+        WHEN state IN ('done', 'started') THEN 1 + floor(luck * luck * 3)::int
         WHEN state = 'pending' AND luck > 0.9 THEN 2 ELSE 0 END,
     5, CASE WHEN state IN ('done', 'failed', 'started') THEN 1 ELSE 0 END, channel,
     (SELECT min(id) FROM queue_job_function WHERE name = '<' || model || '>.' || method), created,
-    CASE WHEN state IN ('enqueued', 'started', 'done', 'failed') THEN created + interval '1 second' END,
+    CASE WHEN state IN ('enqueued', 'started', 'done', 'failed')
+        THEN created + interval '1 second' END,
     CASE WHEN state IN ('started', 'done', 'failed') THEN started END,
     CASE WHEN state = 'done' THEN ended END,
     CASE WHEN state = 'cancelled' THEN created + interval '1 hour' * luck END,
     CASE WHEN state = 'done' THEN extract(epoch FROM ended - started) END,
-    CASE WHEN state = 'pending' AND luck > 0.9 THEN (now() AT TIME ZONE 'UTC') + age * (luck - 0.5) END,
+    CASE WHEN state = 'pending' AND luck > 0.9
+        THEN (now() AT TIME ZONE 'UTC') + age * (luck - 0.5) END,
     CASE WHEN state = 'failed' THEN error END,
     CASE WHEN state = 'failed' THEN 'The other side did not answer: backend-' || number %% 7 END,
     CASE WHEN state = 'failed' THEN 'Traceback (most recent call last):' || repeat(
-        E'\n  File "/opt/odoo/addons/connector/models/backend.py", line 42, in _send\n    raise error', 12)
+        E'\n  File "addons/connector/models/backend.py", line 42, in _send\n    raise error', 12)
         || E'\n' || error || ': The other side did not answer' END,
     CASE WHEN state = 'cancelled' THEN 'Cancelled by Administrator' END,
     CASE WHEN state IN ('started', 'done', 'failed') THEN 1000 + number %% 8 ELSE 0 END,
@@ -127,14 +130,16 @@ JOIN (
     FROM queue_job WHERE graph_uuid IS NOT NULL
 ) AS child ON child.graph_uuid = parent.graph_uuid AND (
     child.place = parent.place + 1
-    OR parent.graph_uuid = md5('large')::uuid::text AND child.place IN (2 * parent.place, 2 * parent.place + 1)
+    OR parent.graph_uuid = md5('large')::uuid::text
+        AND child.place IN (2 * parent.place, 2 * parent.place + 1)
 )
 ON CONFLICT DO NOTHING
 """
 
 ATTEMPTS = """
 INSERT INTO queue_job_attempt (
-    job_id, function, run_number, number, outcome, date_started, date_ended, exc_name, exc_message, exc_info
+    job_id, function, run_number, number, outcome, date_started, date_ended,
+    exc_name, exc_message, exc_info
 )
 SELECT id, channel_method_name, number, number,
     CASE WHEN number = retry AND state = 'failed' THEN 'failed' ELSE 'postponed' END,
@@ -155,7 +160,9 @@ def main(options, cache):
             "A setup/run serves the database %s." % options.database,
             "Stop it, or choose another one with --database.",
         )
-    addons = choose_addons(find_addons([*suite.odoo.addons_paths]), options.addons.split(","))
+    addons = choose_addons(
+        find_addons([*suite.odoo.addons_paths]), options.addons.split(",")
+    )
     if options.fresh:
         suite.databases.drop(options.database)
     Installation(suite, options.database, addons, [*SERVER_WIDE, "queue_job"]).ensure()
@@ -168,7 +175,12 @@ def main(options, cache):
         connection.close()
     progress.say(
         "%d jobs in the database %s, made in %.0f s. See them:\n    setup/run --database %s"
-        % (options.count, options.database, time.monotonic() - started, options.database)
+        % (
+            options.count,
+            options.database,
+            time.monotonic() - started,
+            options.database,
+        )
     )
     return 0
 
@@ -189,7 +201,9 @@ class Generation:
         for first in range(0, self.count, BATCH):
             last = min(first + BATCH, self.count) - 1
             with progress.step("Jobs %d to %d" % (first + 1, last + 1)):
-                self._quietly(JOBS, {"first": first, "last": last, "seed": str(self.seed)})
+                self._quietly(
+                    JOBS, {"first": first, "last": last, "seed": str(self.seed)}
+                )
         with progress.step("Edges of graphs, attempts, statistics"):
             self.cursor.execute(EDGES)
             self.cursor.execute(ATTEMPTS)

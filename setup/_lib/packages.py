@@ -1,4 +1,4 @@
-"""What packaging needs, from the manifests: build files of each addon, requirements, metapackage."""
+"""What packaging needs, from the manifests: build files, requirements, metapackage."""
 
 SERIES = "19.0"
 

@@ -31,6 +31,7 @@ export function usePoll(callback, interval) {
             if (status(component) === "destroyed") {
                 return;
             }
+            // eslint-disable-next-line no-console -- the page goes on with what it has
             console.warn("The job queue could not be asked for its state:", error);
             wait = AFTER_ERROR;
         }
