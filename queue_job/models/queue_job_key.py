@@ -8,15 +8,20 @@ whoever moves the state.
 
 A search would see the past: under REPEATABLE READ a twin that is pending in the
 caller's snapshot may have run already. The unique index of this table tells
-the present: a plain INSERT waits for whoever holds the key and then says
-whether it is taken. (``ON CONFLICT DO NOTHING`` raises 40001 when the other row
-is newer than the snapshot, so the violation is caught instead.)
+the present: an INSERT waits for whoever is making or giving up the key, and then
+says whether it is taken. ``ON CONFLICT DO NOTHING`` says so by inserting
+nothing when the other row is in the snapshot, and by 40001 when it is newer;
+a refusal of the first kind uses up no transaction id, as a caught violation would.
 
-Key locks keep a refused caller from being overtaken. Whoever asks for a key
-holds its advisory lock shared until the end of the transaction; a claim tries
-it exclusively and never waits. So the twin of a refused caller starts when
-the caller's changes can be seen, and a caller that comes while the twin
-starts waits for that short moment, finds the key free, and gets a job.
+Key locks keep a refused caller from being overtaken: it holds the advisory
+lock of the key shared until the end of its transaction; a claim tries it
+exclusively and never waits. So the twin of a refused caller starts when the
+caller's changes can be seen. The lock comes before the last look at the
+key: a caller that comes while the twin starts waits for that short moment,
+finds the key free, and gets a job. There are few locks, which many keys
+share, so whoever is not refused takes none: a long transaction that made
+thousands of jobs would hold up all others. For the same reason none is taken
+for a job of the caller's own transaction, which nobody can start meanwhile.
 """
 
 from odoo import api, fields, models
@@ -42,32 +47,26 @@ CREATE OR REPLACE FUNCTION queue_job_key_is_free(lock_key text) RETURNS boolean 
         OR pg_try_advisory_xact_lock({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key))
 $$ LANGUAGE sql VOLATILE;
 
-CREATE OR REPLACE FUNCTION queue_job_key_insert(
-    key_kind text, full_key text, holder text
-) RETURNS boolean AS $$
-BEGIN
-    INSERT INTO queue_job_key (kind, digest, key, job_uuid)
-    VALUES (key_kind, encode(sha256(convert_to(full_key, 'UTF8')), 'hex'), full_key, holder);
-    RETURN true;
-EXCEPTION WHEN unique_violation THEN
-    RETURN false;
-END;
-$$ LANGUAGE plpgsql;
+CREATE OR REPLACE FUNCTION queue_job_key_digest(full_key text) RETURNS text AS $$
+    SELECT encode(sha256(convert_to(full_key, 'UTF8')), 'hex')
+$$ LANGUAGE sql IMMUTABLE;
 
--- The holder of a taken key, '' when it is newer than this snapshot.
-CREATE OR REPLACE FUNCTION queue_job_key_holder(key_kind text, full_key text)
-RETURNS text AS $$
-DECLARE
-    holder text;
+-- Whether the key was reserved; 'taken' by a row of this snapshot or by a 'newer' one.
+DROP FUNCTION IF EXISTS queue_job_key_insert;
+CREATE FUNCTION queue_job_key_insert(
+    key_kind text, full_key text, holder text
+) RETURNS text AS $$
 BEGIN
-    SELECT job_uuid INTO holder FROM queue_job_key
-    WHERE kind = key_kind AND digest = encode(sha256(convert_to(full_key, 'UTF8')), 'hex')
-    FOR KEY SHARE;
-    RETURN coalesce(holder, '');
+    INSERT INTO queue_job_key (kind, digest, key, job_uuid, transaction)
+    VALUES (key_kind, queue_job_key_digest(full_key), full_key, holder,
+            pg_current_xact_id()::text)
+    ON CONFLICT DO NOTHING;
+    RETURN CASE WHEN FOUND THEN 'reserved' ELSE 'taken' END;
 EXCEPTION WHEN serialization_failure THEN
-    RETURN '';
+    RETURN 'newer';
 END;
 $$ LANGUAGE plpgsql;
+DROP FUNCTION IF EXISTS queue_job_key_holder;
 
 -- A job that waits without a reservation: an older row, or the second job of
 -- a key. The row lock tells the past from the present; FOR SHARE, because a
@@ -85,8 +84,8 @@ BEGIN
         ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED;
     ELSE
         SELECT uuid INTO found FROM queue_job
-        WHERE twin_key = lock_key AND func_string = full_key AND state = ANY(blocking)
-          AND uuid <> asker
+        WHERE twin_key = lock_key AND func_string = full_key AND state <> 'done'
+          AND state = ANY(blocking) AND uuid <> asker
         ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED;
     END IF;
     IF found IS NULL THEN
@@ -102,26 +101,58 @@ END;
 $$ LANGUAGE plpgsql;
 
 -- Reserve a key for each job; the result names the jobs that were refused and
--- their twins, '' for a twin newer than this snapshot. Asked in a fixed order,
--- so that two callers of many keys do not wait for each other.
+-- their twins, '' for a twin newer than this snapshot. Keys are inserted in a fixed
+-- order, so that two callers of many keys do not wait for each other.
 CREATE OR REPLACE FUNCTION queue_job_key_reserve(
     key_kind text, lock_keys text[], full_keys text[], uuids text[], blocking text[]
 ) RETURNS TABLE (job_uuid text, twin text) AS $$
 DECLARE
     asked record;
+    found record;
     other text;
 BEGIN
+    BEGIN
+        INSERT INTO queue_job_key (kind, digest, key, job_uuid, transaction)
+        SELECT key_kind, queue_job_key_digest(k), k, u, pg_current_xact_id()::text
+        FROM unnest(full_keys, uuids) WITH ORDINALITY AS t(k, u, n)
+        ORDER BY queue_job_key_digest(k), n
+        ON CONFLICT DO NOTHING;
+    EXCEPTION WHEN serialization_failure THEN
+        PERFORM queue_job_key_insert(key_kind, o.k, o.u) FROM (
+            SELECT k, u FROM unnest(full_keys, uuids) WITH ORDINALITY AS t(k, u, n)
+            ORDER BY queue_job_key_digest(k), n
+        ) AS o;
+    END;
     FOR asked IN
         SELECT l, k, u FROM unnest(lock_keys, full_keys, uuids) WITH ORDINALITY AS t(l, k, u, n)
-        ORDER BY queue_job_key_lock(l), k, n
+        ORDER BY n
     LOOP
-        PERFORM pg_advisory_xact_lock_shared({KEY_LOCK_CLASS}, queue_job_key_lock(asked.l));
-        IF NOT queue_job_key_insert(key_kind, asked.k, asked.u) THEN
-            other := queue_job_key_holder(key_kind, asked.k);
-            IF other = asked.u THEN
+        -- A row that was given up after the snapshot can still be seen beside our own.
+        SELECT q.job_uuid, q.transaction INTO found FROM queue_job_key q
+        WHERE q.digest = queue_job_key_digest(asked.k) AND q.kind = key_kind
+        ORDER BY q.transaction = pg_current_xact_id()::text DESC LIMIT 1;
+        IF found.job_uuid = asked.u THEN
+            other := queue_job_key_unreserved(key_kind, asked.l, asked.k, blocking, asked.u);
+            IF other IS NULL THEN
                 CONTINUE;
             END IF;
+        ELSIF found.transaction = pg_current_xact_id()::text THEN
+            job_uuid := asked.u;
+            twin := found.job_uuid;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        -- There seems to be a twin. It may be starting: wait for that, then look again.
+        PERFORM pg_advisory_xact_lock_shared({KEY_LOCK_CLASS}, queue_job_key_lock(asked.l));
+        CASE queue_job_key_insert(key_kind, asked.k, asked.u)
+        WHEN 'newer' THEN
+            other := '';
         ELSE
+            SELECT q.job_uuid INTO other FROM queue_job_key q
+            WHERE q.digest = queue_job_key_digest(asked.k) AND q.kind = key_kind
+            ORDER BY q.transaction = pg_current_xact_id()::text DESC LIMIT 1;
+        END CASE;
+        IF other = asked.u THEN
             other := queue_job_key_unreserved(key_kind, asked.l, asked.k, blocking, asked.u);
             IF other IS NULL THEN
                 CONTINUE;
@@ -129,20 +160,33 @@ BEGIN
             DELETE FROM queue_job_key q WHERE q.kind = key_kind AND q.job_uuid = asked.u;
         END IF;
         job_uuid := asked.u;
-        twin := other;
+        twin := coalesce(other, '');
         RETURN NEXT;
     END LOOP;
 END;
 $$ LANGUAGE plpgsql;
 
--- Take a key for a job that came back to a blocking state, if it is free.
+-- Take a key for a job that came back to a blocking state, if it is free. Whoever
+-- moves the job is not to wait for a transaction that is making another one.
+DROP FUNCTION IF EXISTS queue_job_key_take(text, text, text, text);
 CREATE OR REPLACE FUNCTION queue_job_key_take(
-    key_kind text, lock_key text, full_key text, holder text
+    key_kind text, full_key text, holder text
 ) RETURNS void AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM queue_job_key q WHERE q.job_uuid = holder AND q.kind = key_kind)
-       AND queue_job_key_is_free(lock_key) THEN
-        PERFORM queue_job_key_insert(key_kind, full_key, holder);
+    PERFORM queue_job_key_insert(key_kind, full_key, holder);
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END;
+$$ LANGUAGE plpgsql SET lock_timeout = '1ms';
+
+CREATE OR REPLACE FUNCTION queue_job_key_keep(
+    key_kind text, full_key text, holder text, is_blocking boolean
+) RETURNS void AS $$
+BEGIN
+    IF NOT is_blocking THEN
+        DELETE FROM queue_job_key WHERE job_uuid = holder AND kind = key_kind;
+    ELSIF NOT EXISTS (SELECT FROM queue_job_key WHERE job_uuid = holder AND kind = key_kind) THEN
+        PERFORM queue_job_key_take(key_kind, full_key, holder);
     END IF;
 END;
 $$ LANGUAGE plpgsql;
@@ -154,18 +198,15 @@ BEGIN
         RETURN NULL;
     END IF;
     IF NEW.identity_key <> '' THEN
-        IF NEW.state IN ({_WAITING_SQL}) THEN
-            PERFORM queue_job_key_take('{IDENTITY}', NEW.identity_key, NEW.identity_key, NEW.uuid);
-        ELSE
-            DELETE FROM queue_job_key WHERE job_uuid = NEW.uuid AND kind = '{IDENTITY}';
-        END IF;
+        PERFORM queue_job_key_keep(
+            '{IDENTITY}', NEW.identity_key, NEW.uuid, NEW.state IN ({_WAITING_SQL})
+        );
     END IF;
     IF NEW.twin_key <> '' THEN
-        IF NEW.state = ANY(string_to_array(NEW.twin_states, ',')) THEN
-            PERFORM queue_job_key_take('{POLICY}', NEW.twin_key, NEW.func_string, NEW.uuid);
-        ELSE
-            DELETE FROM queue_job_key WHERE job_uuid = NEW.uuid AND kind = '{POLICY}';
-        END IF;
+        PERFORM queue_job_key_keep(
+            '{POLICY}', NEW.func_string, NEW.uuid,
+            coalesce(NEW.state = ANY(string_to_array(NEW.twin_states, ',')), false)
+        );
     END IF;
     RETURN NULL;
 END;
@@ -197,24 +238,27 @@ class QueueJobKey(models.Model):
     digest = fields.Char(required=True, readonly=True)
     key = fields.Text(required=True, readonly=True)
     job_uuid = fields.Char(required=True, readonly=True, index=True)
+    transaction = fields.Char(readonly=True, help="Who made it, while it is not committed.")
 
     _digest_uniq = models.UniqueIndex("(digest, kind)")
+
+    def init(self):
+        # A refused key uses up an id too. Few rows exist at a time: begin anew some day.
+        self.env.cr.execute("ALTER SEQUENCE queue_job_key_id_seq CYCLE")
 
     @api.model
     def _reserve(self, kind, requests, blocking):
         """Reserve keys; return ``{job: uuid of the twin}`` for those refused.
 
-        Takes the key locks shared until the end of the transaction, and waits
-        for a transaction that is storing a job of the same key.
+        Waits for a transaction that is storing a job of the same key. Takes the
+        key locks of those refused, shared, until the end of the transaction.
 
         :param requests: ``(job, short text for the lock, key)``
         :param blocking: states in which a twin blocks
         """
         refused = {}
         while requests:
-            by_uuid = {
-                job.uuid: (job, lock_key, key) for job, lock_key, key in requests
-            }
+            by_uuid = {job.uuid: (job, lock_key, key) for job, lock_key, key in requests}
             requests = []
             for job_uuid, twin in self._ask(kind, by_uuid.values(), blocking):
                 job, _lock_key, key = by_uuid[job_uuid]
@@ -242,9 +286,9 @@ class QueueJobKey(models.Model):
         with self.env.registry.cursor() as cr:
             cr.execute(
                 SQL(
-                    "SELECT job_uuid FROM queue_job_key WHERE kind = %s AND key = %s",
-                    kind,
-                    key,
+                    "SELECT job_uuid FROM queue_job_key "
+                    "WHERE digest = queue_job_key_digest(%s) AND kind = %s",
+                    *(key, kind),
                 )
             )
             row = cr.fetchone()
@@ -255,5 +299,5 @@ class QueueJobKey(models.Model):
         """Give up what was reserved for jobs that will not be stored."""
         uuids = [job.uuid for job in jobs]
         self.env.cr.execute(
-            SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids)
+            SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids), log_exceptions=False
         )
