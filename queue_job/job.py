@@ -92,15 +92,7 @@ CONSTANT = {
     "kwargs": "kwargs",
 }
 CREATED = {**CONSTANT, **MUTABLE}
-TEXT = {
-    "exc_name",
-    "exc_message",
-    "exc_info",
-    "result",
-    "name",
-    "func_string",
-    "identity_key",
-}
+TEXT = {"exc_name", "exc_message", "exc_info", "result", "name", "func_string", "identity_key"}
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
 # What a loaded job takes from its row as it is; the rest needs a rule.
@@ -123,9 +115,7 @@ _LOADED_NUMBERS = ["priority", "retry", "max_retries", "worker_pid", "run_number
 
 
 def _is_model_method(func):
-    return inspect.ismethod(func) and isinstance(
-        func.__self__.__class__, models.MetaModel
-    )
+    return inspect.ismethod(func) and isinstance(func.__self__.__class__, models.MetaModel)
 
 
 def description_of(method):
@@ -150,7 +140,12 @@ def store_jobs(jobs):
     twins = store._reserve_keys(jobs)
     if twins:
         return twins
-    store._store_jobs(jobs)
+    try:
+        store._store_jobs(jobs)
+    except Exception:
+        # The caller may go on: a key without a job would refuse for ever.
+        store._give_up_keys(jobs)
+        raise
     return {}
 
 
@@ -171,9 +166,7 @@ def _store_one_by_one(jobs):
     keyed = [job for job in jobs if job.identity_key]
     records = {job: job.job_record_with_same_identity_key() for job in keyed}
     if records and all(records.values()):
-        twins = {
-            job: Job._load_from_db_record(record) for job, record in records.items()
-        }
+        twins = {job: Job._load_from_db_record(record) for job, record in records.items()}
         return {job: twins.get(job, next(iter(twins.values()))) for job in jobs}
     for job in jobs:
         job.store()
@@ -210,9 +203,7 @@ class Job:
             raise TypeError(f"Job accepts only methods of Models, not {func!r}")
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
-        assert kwargs is None or isinstance(kwargs, dict), (
-            f"kwargs: {kwargs!r} is not a dict"
-        )
+        assert kwargs is None or isinstance(kwargs, dict), f"kwargs: {kwargs!r} is not a dict"
         self._init_links()
         self.recordset = func.__self__
         self._method_name = func.__name__
@@ -287,9 +278,7 @@ class Job:
     @classmethod
     def load_many(cls, env, uuids):
         """Return the set of the jobs that exist among ``uuids``."""
-        return {
-            cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)
-        }
+        return {cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)}
 
     @staticmethod
     def db_records_from_uuids(env, uuids):
@@ -337,11 +326,7 @@ class Job:
         if self._model_name and self._model_name not in record.env:
             return f"model {self._model_name} does not exist"
         uid = self.recordset.env.uid
-        if (
-            not record.user_id
-            and record.records
-            and not record.env["res.users"].browse(uid).exists()
-        ):
+        if not record.user_id and record.records and not record.env["res.users"].browse(uid).exists():
             return f"user {uid}, on whose behalf it was delayed, was deleted"
         return None
 
@@ -352,7 +337,12 @@ class Job:
 
         Raises ``TypeError`` when an argument cannot be stored.
         """
-        self.env["queue.job"].sudo()._store_jobs([self])
+        self.env["queue.job"].sudo()._store_job(self)
+
+    def _become(self, other):
+        """Be another job from now on: a policy refused to store this one."""
+        vars(self).clear()
+        vars(self).update(vars(other))
 
     def _creation_values(self):
         """Return the values of the new row; what is not set yet costs nothing."""
@@ -377,9 +367,7 @@ class Job:
         return storable_text(value or None) if column in TEXT else value
 
     def _with_extra(self, values):
-        self._known.update(
-            (column, values[column]) for column in MUTABLE.values() if column in values
-        )
+        self._known.update((column, values[column]) for column in MUTABLE.values() if column in values)
         if self._linked:
             values["dependencies"] = self._dependencies_value()
         return {**self._extra_values(), **values}
@@ -391,11 +379,7 @@ class Job:
         specific = getattr(model, f"_job_store_values_for_{self.method_name}", None)
         if specific:
             values.update(specific(self) or {})
-        return {
-            column: value
-            for column, value in values.items()
-            if column not in CORE_COLUMNS
-        }
+        return {column: value for column, value in values.items() if column not in CORE_COLUMNS}
 
     def _dependencies_value(self):
         """Return the uuid lists of the column, left empty for large graphs."""
@@ -449,9 +433,7 @@ class Job:
     @property
     def depends_on(self):
         """The jobs this one waits for, from memory or else from the edges."""
-        return self._linked_jobs(
-            self._depends_on, self._joints_before, "parents", "dependency_ids"
-        )
+        return self._linked_jobs(self._depends_on, self._joints_before, "parents", "dependency_ids")
 
     @property
     def reverse_depends_on(self):
@@ -532,9 +514,7 @@ class Job:
 
     @property
     def func(self):
-        return getattr(
-            self.recordset.with_context(job_uuid=self.uuid), self.method_name
-        )
+        return getattr(self.recordset.with_context(job_uuid=self.uuid), self.method_name)
 
     @property
     def func_string(self):
@@ -568,9 +548,7 @@ class Job:
 
     @property
     def description(self):
-        return self._description or description_of(
-            getattr(self.recordset, self.method_name)
-        )
+        return self._description or description_of(getattr(self.recordset, self.method_name))
 
     @property
     def eta(self):
@@ -640,9 +618,7 @@ class Job:
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""
         if is_last_try(self.retry, self.max_retries):
-            raise FailedJobError(
-                f"Max. retries ({self.max_retries}) reached: {error}"
-            ) from error
+            raise FailedJobError(f"Max. retries ({self.max_retries}) reached: {error}") from error
 
     def _get_retry_seconds(self, seconds=None):
         return wait_before(self.retry, randint, self.job_config.retry_pattern, seconds)
@@ -659,11 +635,7 @@ class Job:
     # Moves ------------------------------------------------------------------
 
     def set_pending(self, result=None, reset_retry=True):
-        waits = (
-            any(job.state != DONE for job in self.depends_on)
-            if self.graph_uuid
-            else False
-        )
+        waits = any(job.state != DONE for job in self.depends_on) if self.graph_uuid else False
         self.state = WAIT_DEPENDENCIES if waits else PENDING
         self._clear_moves()
         if reset_retry:
@@ -740,9 +712,7 @@ def _integer(name, value, default):
         return default
     if isinstance(value, int):
         return value
-    raise TypeError(
-        f"{name} of a job must be an integer, not {value!r} ({type(value).__name__})"
-    )
+    raise TypeError(f"{name} of a job must be an integer, not {value!r} ({type(value).__name__})")
 
 
 def _text(name, value):
@@ -753,9 +723,7 @@ def _text(name, value):
     # Lazy translations and the like say what they are worth as text.
     if hasattr(value, "translate") or hasattr(value, "_translate"):
         return str(value)
-    raise TypeError(
-        f"{name} of a job must be a string, not {value!r} ({type(value).__name__})"
-    )
+    raise TypeError(f"{name} of a job must be a string, not {value!r} ({type(value).__name__})")
 
 
 def _not_before(value):

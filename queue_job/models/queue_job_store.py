@@ -6,26 +6,19 @@ REPEATABLE READ: a row that changed after the snapshot raises 40001 instead of
 being overwritten, which is what keeps a cancel that arrived meanwhile.
 """
 
+import contextlib
 import functools
 import logging
 from datetime import datetime
 
 from psycopg2 import OperationalError
+from psycopg2.errors import InFailedSqlTransaction
 
 from odoo import api, models
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import SQL, OrderedSet
 
-from ..states import (
-    CANCELLED,
-    DONE,
-    ENDED,
-    FAILED,
-    PENDING,
-    STARTED,
-    WAIT_DEPENDENCIES,
-    WAITING,
-)
+from ..states import CANCELLED, DONE, ENDED, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
 from .queue_job_key import IDENTITY
 
 _logger = logging.getLogger(__name__)
@@ -205,11 +198,7 @@ class QueueJob(models.Model):
             else:
                 self._update_job(job)
         for env, env_jobs in new.items():
-            model = (
-                env["queue.job"]
-                .sudo()
-                .with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
-            )
+            model = env["queue.job"].sudo().with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
             values = [job._creation_values() for job in env_jobs]
             records = model.create(values)
             for job, record_id in zip(env_jobs, records._ids, strict=True):
@@ -220,9 +209,9 @@ class QueueJob(models.Model):
         record = job._record()._editor()
         if job.state == FAILED:
             record = record.with_context(tracking_disable=False)
-        record.with_env(
-            record.env(context={**job.env.context, **record.env.context})
-        ).write(job._changed_values())
+        record.with_env(record.env(context={**job.env.context, **record.env.context})).write(
+            job._changed_values()
+        )
 
     @api.model
     def _store_edges(self, jobs):
@@ -232,16 +221,11 @@ class QueueJob(models.Model):
             if not job._linked:
                 continue
             pairs.update((parent._db_id, job._db_id) for parent in job._depends_on)
-            pairs.update(
-                (job._db_id, child._db_id) for child in job._reverse_depends_on
-            )
+            pairs.update((job._db_id, child._db_id) for child in job._reverse_depends_on)
             joints.update(joint for joint in job._joints_after if not joint.stored)
         joint_ids = []
         for joint in joints:
-            ends = (
-                [parent._db_id for parent in joint.parents],
-                [c._db_id for c in joint.children],
-            )
+            ends = [parent._db_id for parent in joint.parents], [c._db_id for c in joint.children]
             if all(ends[0]) and all(ends[1]):
                 joint.stored = True
                 joint_ids.append(ends)
@@ -249,9 +233,12 @@ class QueueJob(models.Model):
         self.env["queue.job.dependency"].sudo()._add_edges(pairs, joint_ids)
         # A parent that was stored before may end before this is committed.
         here = {job._db_id for job in jobs}
-        self._after_commit(
-            FREE_AMONG, [child for parent, child in pairs if parent not in here]
-        )
+        self._after_commit(FREE_AMONG, [child for parent, child in pairs if parent not in here])
+
+    @api.model
+    def _store_job(self, job):
+        """Write the row of one job, or make it, outside of ``delay()``."""
+        self._store_jobs([job])
 
     @api.model
     def _reserve_keys(self, jobs):
@@ -260,43 +247,46 @@ class QueueJob(models.Model):
         The result is empty when at least one keyed job has no twin: then all of
         ``jobs`` are to be stored. Else it maps each job to the job of a twin.
         """
+        keys = self.env["queue.job.key"].sudo()
+        reserved = False
         for kind, blocking, requests in self._key_requests(jobs):
             requests = [request for request in requests if request[0]._is_new()]
             if not requests:
                 continue
             self.env["queue.job"].flush_model(["state", "identity_key", "twin_key"])
-            refused = (
-                self.env["queue.job.key"].sudo()._reserve(kind, requests, blocking)
-            )
-            if len(refused) == len(requests):
-                self.env["queue.job.key"].sudo()._give_up(jobs)
-                return self._twins_for(jobs, refused)
+            refused = keys._reserve(kind, requests, blocking)
+            if len(refused) < len(requests):
+                reserved = True
+            else:
+                if reserved:
+                    keys._give_up(jobs)
+                return self._twins_for(kind, jobs, refused)
         return {}
+
+    @api.model
+    def _give_up_keys(self, jobs):
+        """Give up the keys of jobs that could not be stored."""
+        # A transaction that is broken already will be rolled back.
+        with contextlib.suppress(InFailedSqlTransaction):
+            self.env["queue.job.key"].sudo()._give_up(jobs)
 
     @api.model
     def _key_requests(self, jobs):
         """Return ``(kind, blocking states, [(job, text to lock, key)])`` in order of look-up."""
-        keyed = [
-            (job, job.identity_key, job.identity_key)
-            for job in jobs
-            if job.identity_key
-        ]
+        keyed = [(job, job.identity_key, job.identity_key) for job in jobs if job.identity_key]
         return [(IDENTITY, WAITING, keyed)]
 
     @api.model
-    def _twins_for(self, jobs, refused):
-        from ..job import Job  # noqa: PLC0415 values are loaded before the models
+    def _twins_for(self, kind, jobs, refused):
+        """Return the job that stands for each of ``jobs``, none of which is stored.
 
-        twins = {
-            job.uuid: job for job in Job.load_many(self.env, set(refused.values()))
-        }
-        unseen = set(refused.values()) - set(twins)
-        if unseen:  # newer than the snapshot of this transaction
-            with self.env.registry.cursor() as cr:
-                for job in Job.load_many(self.env(cr=cr), unseen):
-                    job._env = job.env(cr=self.env.cr)
-                    twins[job.uuid] = job
-        first = twins[next(iter(refused.values()))]
+        :param kind: of the keys that were refused
+        :param refused: ``{job: uuid of its twin}``; the others get the first twin
+        """
+        from ..twin import Twin  # noqa: PLC0415 values are loaded before the models
+
+        twins = {job_uuid: Twin(self.env, job_uuid) for job_uuid in refused.values()}
+        first = next(iter(twins.values()))
         return {job: twins[refused[job]] if job in refused else first for job in jobs}
 
     @api.model
@@ -320,12 +310,7 @@ class QueueJob(models.Model):
         ):
             return super()._write_multi(vals_list)
         assignments = [
-            SQL(
-                "%s = %s::%s",
-                SQL.identifier(field.name),
-                first[field.name],
-                SQL(field.column_type[1]),
-            )
+            SQL("%s = %s::%s", SQL.identifier(field.name), first[field.name], SQL(field.column_type[1]))
             for field in sorted(fields, key=lambda field: field.name)
         ]
         self.env.execute_query(
@@ -335,7 +320,6 @@ class QueueJob(models.Model):
                 list(self._ids),
             )
         )
-        return None
 
     # Claim and liveness -----------------------------------------------------
 
@@ -349,19 +333,14 @@ class QueueJob(models.Model):
         row is newer than this snapshot: try again in another transaction. The
         version is that of the row, as in :meth:`_versions`.
         """
-        self.env.cr.execute(
-            SQL("SELECT verdict, version FROM queue_job_claim(%s)", uuid)
-        )
+        self.env.cr.execute(SQL("SELECT verdict, version FROM queue_job_claim(%s)", uuid))
         return self.env.cr.fetchone()
 
     @api.model
     def _versions(self, uuids):
         """Return the version of each row: equal ones mean that nobody wrote it."""
         self.env.cr.execute(
-            SQL(
-                "SELECT uuid, xmin::text FROM queue_job WHERE uuid = ANY(%s)",
-                list(uuids),
-            )
+            SQL("SELECT uuid, xmin::text FROM queue_job WHERE uuid = ANY(%s)", list(uuids))
         )
         return dict(self.env.cr.fetchall())
 
@@ -433,10 +412,7 @@ class QueueJob(models.Model):
         self.env.flush_all()
         self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
         held_back = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
-        for jobs, state in (
-            (self - held_back, PENDING),
-            (held_back, WAIT_DEPENDENCIES),
-        ):
+        for jobs, state in ((self - held_back, PENDING), (held_back, WAIT_DEPENDENCIES)):
             if jobs:
                 jobs._editor().write({**values, "state": state})
         self._after_commit(FREE_AMONG, held_back.ids)
@@ -491,9 +467,7 @@ class QueueJob(models.Model):
         """Return these jobs less those that wait behind another one of them."""
         self.flush_model(["state"])
         behind = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
-        return self.filtered(
-            lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES
-        )
+        return self.filtered(lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES)
 
     def _cancel_dependents(self, date_cancelled=None):
         """Cancel what waits for these jobs, to any depth."""
@@ -502,20 +476,14 @@ class QueueJob(models.Model):
             dependents._editor().write(
                 {
                     "state": CANCELLED,
-                    "date_cancelled": date_cancelled
-                    or self[:1].date_cancelled
-                    or datetime.now(),
-                    "result": self.env._(
-                        "Cancelled because a job it depends on was cancelled"
-                    ),
+                    "date_cancelled": date_cancelled or self[:1].date_cancelled or datetime.now(),
+                    "result": self.env._("Cancelled because a job it depends on was cancelled"),
                 }
             )
 
     def unlink(self):
         """Delete jobs. One that was not done will never release anybody: cancel those."""
-        dependents = {
-            child for _parent, child in self._select_pairs("parent_id", self.ids)
-        }
+        dependents = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
         unfinished = self.filtered(lambda job: job.state not in ENDED)
         if dependents and unfinished:
             unfinished._cancel_dependents()
@@ -529,8 +497,7 @@ def _release_now(registry, statement, ids):
         try:
             with registry.cursor() as cr:
                 env = api.Environment(cr, api.SUPERUSER_ID, {})
-                env["queue.job"]._release(statement, ids)
-                return
+                return env["queue.job"]._release(statement, ids)
         except OperationalError as error:
             if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:
                 break
