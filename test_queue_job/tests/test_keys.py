@@ -198,3 +198,51 @@ class TestKeyRaces(CommittedJobCase):
             group(again, other).delay()
             self.assertNotEqual(again._generated_job.uuid, twin)
         self.assertEqual(len(self.waiting("a")), 2)
+
+    def test_many_created_keys_do_not_hold_up_other_jobs(self):
+        """A long transaction makes jobs of more keys than there are locks."""
+        with self.new_env() as env:
+            other = self.ask(env, "other")
+        self.move(other, "enqueued")
+        with self.new_env() as caller:
+            record = self.record_in(caller)
+            for _twice in range(2):
+                group(
+                    *(record.delayable(identity_key=str(n)).testing_method() for n in range(2000))
+                ).delay()
+            with self.new_env() as worker:
+                self.assertEqual(self.claim(worker, other), "claimed")
+                worker.cr.rollback()
+            caller.cr.rollback()
+
+    def test_cancelling_does_not_wait_for_a_refused_caller(self):
+        with self.new_env() as env:
+            twin = self.ask(env)
+        with self.new_env() as caller:
+            self.assertEqual(self.ask(caller), twin)
+            with self.new_env() as person:
+                person.cr.execute("SET LOCAL lock_timeout = '2s'")
+                person["queue.job"].search([("uuid", "=", twin)]).button_cancelled()
+        self.assertEqual(self.waiting(), [])
+
+    def test_job_that_cannot_be_stored_leaves_no_key(self):
+        """The caller may catch the error and go on."""
+        with self.new_env() as env:
+            with self.assertRaises(TypeError):
+                record = self.record_in(env)
+                record.with_delay(identity_key="key").testing_method(object())
+            first = self.ask(env)
+        self.assertEqual(self.waiting(), [first])
+
+    def test_twin_is_read_when_it_is_looked_at(self):
+        with self.new_env() as env:
+            first = self.ask(env, priority=3)
+        with self.new_env() as env:
+            self.ask(env)  # user, company and settings are in the cache now
+            before = env.cr.sql_log_count
+            twin = self.record_in(env).with_delay(identity_key="key").testing_method()
+            self.assertEqual(twin.uuid, first)
+            self.assertEqual(env.cr.sql_log_count - before, 1)
+            self.assertEqual(twin.priority, 3)
+            self.assertIs(type(twin), Job)
+            self.assertTrue(twin.db_record())
