@@ -1,0 +1,5 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from . import test_duplicates
+from . import test_job_function
+from . import test_races
+from . import test_stored_jobs
