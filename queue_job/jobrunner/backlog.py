@@ -113,7 +113,9 @@ class Backlog:
     def _settle(self, window, now):
         window.channel._queue.first(now)
         while window.lacks_timed(self._limit):
-            rows = self._db.timed_candidates(window.names, self._limit, window.timed_bound)
+            rows = self._db.timed_candidates(
+                window.names, self._limit, window.timed_bound
+            )
             window.timed_bound = self._timed_bound(rows, window)
             self._place_all(rows)
             window.channel._queue.first(now)

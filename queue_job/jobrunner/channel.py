@@ -29,7 +29,9 @@ _logger = logging.getLogger(__package__ + ".channels")
 class Channel:
     """A node of the tree: its limits, what waits in it, what runs below it."""
 
-    def __init__(self, name, parent, capacity=None, sequential=False, throttle=0, paused=False):
+    def __init__(
+        self, name, parent, capacity=None, sequential=False, throttle=0, paused=False
+    ):
         self.name = name
         self.parent = parent
         if parent is not None:

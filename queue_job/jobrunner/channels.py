@@ -23,7 +23,13 @@ from ..states import (
     WAIT_DEPENDENCIES,
 )
 from .channel import Channel
-from .channel_config import ROOT, full_name, parse_simple_config, split_strip, warnings_about
+from .channel_config import (
+    ROOT,
+    full_name,
+    parse_simple_config,
+    split_strip,
+    warnings_about,
+)
 from .jobs import ChannelJob, ChannelQueue, JobSortingKey
 from .priority_queue import PriorityQueue
 
@@ -76,7 +82,9 @@ class ChannelManager:
         _logger.info("Configured channel: %s", channel)
         return channel
 
-    def get_channel_by_name(self, channel_name, autocreate=False, parent_fallback=False):
+    def get_channel_by_name(
+        self, channel_name, autocreate=False, parent_fallback=False
+    ):
         """Return the channel of a name; empty is the root.
 
         :param autocreate: create missing levels, without limit
@@ -122,11 +130,15 @@ class ChannelManager:
         """Return a job that is held here, or None."""
         return self._jobs.get((db_name, uuid))
 
-    def notify(self, db_name, channel_name, uuid, seq, date_created, priority, eta, state):
+    def notify(
+        self, db_name, channel_name, uuid, seq, date_created, priority, eta, state
+    ):
         """Learn what the row of a job says."""
         self.place(db_name, channel_name, uuid, seq, date_created, priority, eta, state)
 
-    def place(self, db_name, channel_name, uuid, seq, date_created, priority, eta, state):
+    def place(
+        self, db_name, channel_name, uuid, seq, date_created, priority, eta, state
+    ):
         """Put a job where its row says it is; return it, None if not held.
 
         Jobs are told apart by database and uuid: copies of a database have the
@@ -162,7 +174,9 @@ class ChannelManager:
         if db_name is not None:
             jobs = [self._jobs.get((db_name, uuid))]
         else:
-            jobs = [job for (_db, known), job in list(self._jobs.items()) if known == uuid]
+            jobs = [
+                job for (_db, known), job in list(self._jobs.items()) if known == uuid
+            ]
         for job in filter(None, jobs):
             job.channel.remove(job)
 

@@ -47,7 +47,9 @@ def _section_of_file(path):
 
 def setting(key):
     """Return a setting of environment or file, None when neither has it."""
-    return os.environ.get(f"ODOO_QUEUE_JOB_{key.upper()}") or queue_job_section().get(key)
+    return os.environ.get(f"ODOO_QUEUE_JOB_{key.upper()}") or queue_job_section().get(
+        key
+    )
 
 
 def channels_setting():

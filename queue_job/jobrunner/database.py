@@ -105,7 +105,9 @@ class Database:
             try:
                 conn.close()
             except Exception:
-                _logger.debug("closing the connection to %s", self.db_name, exc_info=True)
+                _logger.debug(
+                    "closing the connection to %s", self.db_name, exc_info=True
+                )
 
     def abandon(self):
         """Close a connection that failed: PostgreSQL may not know that it is over."""
@@ -131,8 +133,12 @@ class Database:
         if not self._value(sql.IS_INSTALLED):
             _logger.debug("queue_job is not installed for db %s", self.db_name)
             return False
-        if self._value(sql.COUNT_COLUMNS, (list(NEEDED_COLUMNS),)) < len(NEEDED_COLUMNS):
-            _logger.error("db %s needs an upgrade of queue_job (-u queue_job)", self.db_name)
+        if self._value(sql.COUNT_COLUMNS, (list(NEEDED_COLUMNS),)) < len(
+            NEEDED_COLUMNS
+        ):
+            _logger.error(
+                "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
+            )
             return False
         self.check_trigger()
         return True
@@ -161,7 +167,9 @@ class Database:
             lost_backend = _lost_backends.pop(self.db_name, None)
             if lost_backend is not None:
                 self._execute(sql.END_BACKEND, (lost_backend, application_name()))
-            raise MasterElectionLost(f"could not acquire master runner lock on {self.db_name}")
+            raise MasterElectionLost(
+                f"could not acquire master runner lock on {self.db_name}"
+            )
         _lost_backends.pop(self.db_name, None)
         _held_before.add(self.db_name)
 
@@ -199,7 +207,9 @@ class Database:
     def select_jobs(self, where, args):
         """Give a cursor over jobs: the arguments of ``ChannelManager.notify``."""
         with closing(self.conn.cursor()) as cr:
-            cr.execute(f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args)
+            cr.execute(
+                f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args
+            )
             yield cr
 
     def read(self, uuids):
@@ -219,7 +229,9 @@ class Database:
         if after is not None:
             priority, _dated, created, job_id = after
             after = (priority, created or EPOCH, job_id)
-        return self._rows(statement, {"names": list(names), "limit": limit, "after": after})
+        return self._rows(
+            statement, {"names": list(names), "limit": limit, "after": after}
+        )
 
     def timed_candidates(self, names, limit, after=None):
         """Return the pending jobs of each channel whose eta comes next.
@@ -230,7 +242,9 @@ class Database:
         if after is not None:
             eta, job_id = after
             after = (EPOCH + timedelta(seconds=eta), job_id)
-        return self._rows(statement, {"names": list(names), "limit": limit, "after": after})
+        return self._rows(
+            statement, {"names": list(names), "limit": limit, "after": after}
+        )
 
     def running(self):
         """Return the jobs that are enqueued or started."""
@@ -298,7 +312,9 @@ class Database:
 
     def _dead_among(self, uuids, condition=""):
         named = self._literal("q.uuid = ANY(%s)", uuids)
-        return sql.DEAD_JOBS.format(condition=f"{named} AND {sql.KEY_IS_RUNNING}{condition}")
+        return sql.DEAD_JOBS.format(
+            condition=f"{named} AND {sql.KEY_IS_RUNNING}{condition}"
+        )
 
     def requeue_dead_jobs(self, carried=()):
         """Requeue or fail the jobs that are dead; return their uuids.

@@ -40,7 +40,8 @@ ANSWERED = "answered"  # somebody answered, not as a worker does
 GATEWAY_STATUS = (502, 503, 504)
 
 HINTS = {
-    UNREACHABLE: "check scheme, host and port in [queue_job] or ODOO_QUEUE_JOB_*, and that Odoo runs",
+    UNREACHABLE: "check scheme, host and port in [queue_job] or ODOO_QUEUE_JOB_*,"
+    " and that Odoo runs",
     GATEWAY: "the proxy at this address has no worker that answers",
     ANSWERED: "check that this address is Odoo's, that it serves the database, and that queue_job"
     " is in server_wide_modules",
@@ -90,7 +91,10 @@ class Request:
 
     @property
     def headers(self):
-        headers = {protocol.DATABASE_HEADER: self.db_name, "Accept": protocol.REPORT_TYPE}
+        headers = {
+            protocol.DATABASE_HEADER: self.db_name,
+            "Accept": protocol.REPORT_TYPE,
+        }
         if self.secret:
             signature = protocol.signature(self.secret, self.db_name, self.uuids)
             headers[protocol.SIGNATURE_HEADER] = signature
@@ -124,7 +128,11 @@ class KeepAliveAdapter(HTTPAdapter):
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         ]
-        for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        for name, seconds in (
+            ("TCP_KEEPIDLE", 30),
+            ("TCP_KEEPINTVL", 10),
+            ("TCP_KEEPCNT", 3),
+        ):
             if hasattr(socket, name):
                 options.append((socket.IPPROTO_TCP, getattr(socket, name), seconds))
         super().init_poolmanager(*args, socket_options=options, **kwargs)

@@ -71,7 +71,10 @@ class Ledger:
     def _forget_running_except(self, uuids):
         for channel in self.tree.channels():
             for job in list(channel._running):
-                if job.channel is channel and job.uuid not in uuids | self.carried.keys():
+                if (
+                    job.channel is channel
+                    and job.uuid not in uuids | self.carried.keys()
+                ):
                     self._forget(job.uuid)
         self.orphans &= uuids
 

@@ -249,7 +249,9 @@ class QueueJobRunner:
         for name, answers in answered.items():
             if name not in self._sessions:
                 self._forget_carried(name, answers)
-        self._each(lambda session: self._answer(session, answered.get(session.name, ()), now))
+        self._each(
+            lambda session: self._answer(session, answered.get(session.name, ()), now)
+        )
         self._share_root_capacity()
 
     def _answer(self, session, answers, now):

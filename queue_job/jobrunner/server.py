@@ -15,7 +15,7 @@ from time import monotonic
 from odoo.service import server
 from odoo.tools import config
 
-from .config import _channels, _is_runner_enabled
+from .config import _is_runner_enabled
 from .runner import QueueJobRunner
 
 try:
@@ -74,7 +74,10 @@ class WorkerJobRunner(server.Worker):
         self.runner.stop()
 
     def signal_time_expired_handler(self, n, stack):
-        _logger.info("Worker (%d) CPU time limit reached, stopping gracefully to recover", self.pid)
+        _logger.info(
+            "Worker (%d) CPU time limit reached, stopping gracefully to recover",
+            self.pid,
+        )
         self._recover = True
         self.runner.stop()
 

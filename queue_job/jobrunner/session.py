@@ -147,7 +147,9 @@ class Session:
             _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
         sequential = run.channel.sequential
         uuids = tuple(run.uuids)
-        self._send(Request(self.name, uuids, self._secret, run=run, sequential=sequential))
+        self._send(
+            Request(self.name, uuids, self._secret, run=run, sequential=sequential)
+        )
 
     def _modules_are_changing(self, now):
         """Return whether workers may not know all modules now (B33)."""
@@ -155,7 +157,9 @@ class Session:
             self._schedule.set("modules", now + MODULES_EVERY)
             was_changing, self._is_changing = self._is_changing, self.db.is_changing()
             if self._is_changing and not was_changing:
-                _logger.info("jobs of db %s wait: modules are being changed there", self.name)
+                _logger.info(
+                    "jobs of db %s wait: modules are being changed there", self.name
+                )
         return self._is_changing
 
     # Answers ----------------------------------------------------------------

@@ -23,7 +23,8 @@ CONTRACT_COLUMNS = (
     "channel, uuid, id, date_created, priority, EXTRACT(EPOCH FROM eta)::float8, state"
 )
 _COLUMNS = (
-    CONTRACT_COLUMNS + ", COALESCE(channel_method_name, model_name || '.' || method_name)"
+    CONTRACT_COLUMNS
+    + ", COALESCE(channel_method_name, model_name || '.' || method_name)"
 )
 
 
@@ -203,14 +204,14 @@ RETURNING queue_job.uuid
 # back, finds another state or another number and writes nothing.
 #
 # A started job has used up a try; the others were never tried, and fail only
-# when their tries were used up before.
+# when their tries were used up before. A try that was used up is kept as an attempt.
 DEAD_JOBS = """
 WITH freed AS MATERIALIZED (
     SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
     WHERE {condition}
     FOR NO KEY UPDATE OF l SKIP LOCKED
 ), dead AS MATERIALIZED (
-    SELECT q.id,
+    SELECT q.id, q.state = 'started' AS was_started,
         COALESCE(q.max_retries, 0) > 0 AND CASE
             WHEN q.state = 'started' THEN COALESCE(q.retry, 0) + 1 >= q.max_retries
             ELSE COALESCE(q.retry, 0) > q.max_retries
@@ -222,23 +223,36 @@ WITH freed AS MATERIALIZED (
         OR NOT EXISTS (SELECT FROM queue_job_lock l WHERE l.queue_job_id = q.id)
       )
     FOR NO KEY UPDATE OF q SKIP LOCKED
+), moved AS (
+    UPDATE queue_job SET
+        state = CASE WHEN dead.is_over THEN 'failed' ELSE 'pending' END,
+        retry = CASE WHEN dead.was_started
+            THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
+        exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
+        exc_message = CASE WHEN dead.is_over
+            THEN 'The worker that ran this job vanished, and its tries are used up'
+            ELSE queue_job.exc_message END,
+        exc_info = CASE WHEN dead.is_over
+            THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
+        to_report = CASE WHEN dead.is_over THEN true ELSE queue_job.to_report END
+    FROM dead
+    WHERE queue_job.id = dead.id AND (
+        queue_job.state IS NOT DISTINCT FROM 'enqueued'
+        OR queue_job.state IS NOT DISTINCT FROM 'started'
+    )
+    RETURNING queue_job.id, queue_job.uuid, queue_job.channel_method_name,
+        queue_job.run_number, queue_job.retry, queue_job.worker_pid, queue_job.date_started,
+        dead.was_started
+), kept AS (
+    INSERT INTO queue_job_attempt (
+        job_id, function, run_number, number, outcome, worker_pid, date_started, date_ended,
+        exc_name, exc_message
+    )
+    SELECT id, channel_method_name, run_number, retry, 'dead', worker_pid, date_started,
+        now() AT TIME ZONE 'UTC', 'JobFoundDead', 'The worker that ran this job vanished'
+    FROM moved WHERE was_started
 )
-UPDATE queue_job SET
-    state = CASE WHEN dead.is_over THEN 'failed' ELSE 'pending' END,
-    retry = CASE WHEN queue_job.state = 'started'
-        THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
-    exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
-    exc_message = CASE WHEN dead.is_over
-        THEN 'The worker that ran this job vanished, and its tries are used up'
-        ELSE queue_job.exc_message END,
-    exc_info = CASE WHEN dead.is_over
-        THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
-    to_report = CASE WHEN dead.is_over THEN true ELSE queue_job.to_report END
-FROM dead
-WHERE queue_job.id = dead.id AND (
-    queue_job.state IS NOT DISTINCT FROM 'enqueued' OR queue_job.state IS NOT DISTINCT FROM 'started'
-)
-RETURNING queue_job.uuid
+SELECT uuid FROM moved
 """
 # All that are enqueued or started, by their index; or those of known keys.
 IS_RUNNING = "q.state IN ('enqueued', 'started')"

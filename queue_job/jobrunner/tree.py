@@ -50,7 +50,9 @@ class DatabaseTree(ChannelManager):
 
     def apply(self, records):
         """Give each channel the settings of its record, or none."""
-        by_name = {record.complete_name: record for record in records if record.complete_name}
+        by_name = {
+            record.complete_name: record for record in records if record.complete_name
+        }
         for name in sorted(by_name):
             self.get_channel_by_name(name, autocreate=True)
         for channel in self.channels():
@@ -69,10 +71,17 @@ class DatabaseTree(ChannelManager):
         settings = (capacity, sequential, record.throttle or 0, bool(record.paused))
         if "throttle" in stated:
             settings = (*settings[:2], 0, settings[3])
-        before = (channel.capacity, channel.sequential, channel.throttle, channel.paused)
+        before = (
+            channel.capacity,
+            channel.sequential,
+            channel.throttle,
+            channel.paused,
+        )
         if settings == before:
             return
-        channel.capacity, channel.sequential, channel.throttle, channel.paused = settings
+        channel.capacity, channel.sequential, channel.throttle, channel.paused = (
+            settings
+        )
         if not channel.throttle:
             channel._pause_until = 0
         _logger.debug("Configured channel by its record: %s", channel)

@@ -24,7 +24,9 @@ class TestThreadedServer(BaseCase):
         for patcher in (
             patch.object(server, "QueueJobRunnerThread", return_value=self.thread),
             patch.object(server, "runner_thread", None),
-            patch.dict(config.options, {"stop_after_init": False, "test_enable": False}),
+            patch.dict(
+                config.options, {"stop_after_init": False, "test_enable": False}
+            ),
             patch.dict("os.environ", ENABLED),
             patch("odoo.service.server.set_limit_memory_hard"),
             patch("odoo.service.server.signal.signal"),
@@ -46,9 +48,16 @@ class TestThreadedServer(BaseCase):
         order = []
         self.thread.stop.side_effect = lambda: order.append("stop")
         self.thread.join.side_effect = lambda: order.append("join")
-        with patch.object(
-            odoo_server.CommonServer, "stop", side_effect=lambda: order.append("server"), create=True
-        ), patch("odoo.service.server.sql_db.close_all"), patch("logging.shutdown"):
+        with (
+            patch.object(
+                odoo_server.CommonServer,
+                "stop",
+                side_effect=lambda: order.append("server"),
+                create=True,
+            ),
+            patch("odoo.service.server.sql_db.close_all"),
+            patch("logging.shutdown"),
+        ):
             self.server.stop()
         self.assertEqual(order, ["stop", "server", "join"])
         self.assertIsNone(jobrunner.runner_thread)
@@ -139,16 +148,20 @@ class TestWorker(BaseCase):
         self.worker.signal_time_expired_handler(signal.SIGXCPU, None)
         self.assertTrue(first._stop)
         self.assertTrue(self.worker.alive)
-        with patch.object(server, "START_DELAY", 0), patch.object(
-            server.QueueJobRunner, "run", autospec=True
-        ) as run:
+        with (
+            patch.object(server, "START_DELAY", 0),
+            patch.object(server.QueueJobRunner, "run", autospec=True) as run,
+        ):
             self.worker.process_work()
         self.assertIsNot(self.worker.runner, first)
         run.assert_called_once_with(self.worker.runner)
 
     def test_stop_ends_the_start_delay(self):
         self.worker.runner.stop()
-        with patch.object(server, "START_DELAY", 3600), patch.object(server.QueueJobRunner, "run"):
+        with (
+            patch.object(server, "START_DELAY", 3600),
+            patch.object(server.QueueJobRunner, "run"),
+        ):
             self.worker.process_work()
 
     def test_worker_whose_server_was_killed_stops(self):
