@@ -12,7 +12,7 @@ ADDON = Path(__file__).parents[1]
 PACKAGE = "odoo.addons.queue_job"
 
 WORDS = {"states", "exception", "retry", "graph", "run", "notify"}
-VALUES = {"identity", "fields", "job", "delay", "utils"}
+VALUES = {"identity", "fields", "job", "job_row", "properties", "twin", "delay", "utils"}
 ACTS = {"executor", "models", "wizards"}
 DOORS = {"controllers", "post_init_hook", "__init__", "hooks"}
 

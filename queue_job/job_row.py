@@ -1,0 +1,302 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A job and its row: which attribute is which column, how it is loaded and stored.
+
+The links to other jobs are here too, for they are stored with the job.
+"""
+
+from weakref import WeakSet
+
+from .exception import NoSuchJobError
+from .states import DONE, WAIT_DEPENDENCIES
+from .utils import storable_text
+
+# Attribute of a Job = column of queue.job, written at each store and loaded.
+MUTABLE = {
+    "state": "state",
+    "priority": "priority",
+    "retry": "retry",
+    "max_retries": "max_retries",
+    "exc_name": "exc_name",
+    "exc_message": "exc_message",
+    "exc_info": "exc_info",
+    "company_id": "company_id",
+    "result": "result",
+    "date_enqueued": "date_enqueued",
+    "date_started": "date_started",
+    "date_done": "date_done",
+    "date_cancelled": "date_cancelled",
+    "exec_time": "exec_time",
+    "eta": "eta",
+    "identity_key": "identity_key",
+    "worker_pid": "worker_pid",
+    "run_number": "run_number",
+    "graph_uuid": "graph_uuid",
+}
+# The same for what is written once, when the row is made.
+CONSTANT = {
+    "user_id": "user_id",
+    "channel": "channel",
+    "uuid": "uuid",
+    "description": "name",
+    "func_string": "func_string",
+    "date_created": "date_created",
+    "model_name": "model_name",
+    "method_name": "method_name",
+    "job_function_id": "job_function_id",
+    "job_function_name": "channel_method_name",
+    "recordset": "records",
+    "args": "args",
+    "kwargs": "kwargs",
+}
+CREATED = {**CONSTANT, **MUTABLE}
+TEXT = {"exc_name", "exc_message", "exc_info", "result", "name", "func_string", "identity_key"}
+# Columns that no store-values hook may set.
+CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
+# What a loaded job takes from its row as it is; the rest needs a rule.
+_LOADED = [
+    "state",
+    "exc_name",
+    "exc_message",
+    "exc_info",
+    "result",
+    "date_enqueued",
+    "date_started",
+    "date_done",
+    "date_cancelled",
+    "date_created",
+    "identity_key",
+    "graph_uuid",
+    "channel",
+]
+_LOADED_NUMBERS = ["priority", "retry", "max_retries", "worker_pid", "run_number"]
+
+
+def link_through(joint):
+    """Let all children of a joint of jobs wait for all its parents."""
+    for parent in joint.parents:
+        parent._joints_after.append(joint)
+        parent._linked = True
+    waits = any(parent.state != DONE for parent in joint.parents)
+    for child in joint.children:
+        child._joints_before.append(joint)
+        child._linked = True
+        if waits:
+            child.state = WAIT_DEPENDENCIES
+
+
+class StoredJob:
+    """What a job knows of its row; :class:`~.job.Job` is made of it."""
+
+    def _init_links(self):
+        self._db_id = None
+        self._load_error = None
+        self._depends_on = set()
+        self._reverse_depends_on = WeakSet()
+        self._joints_before = []
+        self._joints_after = []
+        self._linked = False
+        # The mutable columns as they were stored last.
+        self._known = {}
+        self._has_lock_row = False
+        # The run of a worker that this job is part of.
+        self.run = None
+
+    # Loading ----------------------------------------------------------------
+
+    @classmethod
+    def load(cls, env, job_uuid):
+        """Return the job with this uuid; ``NoSuchJobError`` when there is none."""
+        jobs = cls.load_many(env, [job_uuid])
+        if not jobs:
+            raise NoSuchJobError(f"Job {job_uuid} does not exist")
+        return jobs.pop()
+
+    @classmethod
+    def load_many(cls, env, uuids):
+        """Return the set of the jobs that exist among ``uuids``."""
+        return {cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)}
+
+    @staticmethod
+    def db_records_from_uuids(env, uuids):
+        """Return the rows of ``uuids`` as superuser, in ``env``."""
+        return env["queue.job"].sudo().search([("uuid", "in", tuple(uuids))])
+
+    @classmethod
+    def _load_from_db_record(cls, record):
+        """Return the job of a row.
+
+        A row whose model, method or arguments cannot be had any more loads as
+        a job too: it can be moved, and fails with the reason when performed.
+        """
+        job = cls.__new__(cls)
+        job._init_links()
+        job._db_id = record.id
+        job._uuid = record.uuid
+        for name in _LOADED:
+            setattr(job, name, record[name] or None)
+        for name in _LOADED_NUMBERS:
+            setattr(job, name, record[name] or 0)
+        job._method_name = record.method_name
+        job._model_name = record.model_name
+        job._description = record.name
+        job._eta = record.eta or None
+        job.company_id = record.company_id.id
+        job._load_call(record)
+        job.job_config = job._read_config()
+        job._known = {column: getattr(job, name) for name, column in MUTABLE.items()}
+        return job
+
+    def _load_call(self, record):
+        try:
+            self.recordset = record.records
+            self._args = tuple(record.args or ())
+            self._kwargs = record.kwargs or {}
+            self._load_error = self._missing_part(record)
+        except Exception as error:  # noqa: BLE001 whatever a row holds, it can be moved
+            self.recordset = record.env["base"]
+            self._args, self._kwargs = (), {}
+            self._load_error = f"cannot be read: {type(error).__name__}: {error}"
+
+    def _missing_part(self, record):
+        """Return what makes the call impossible, or None."""
+        if self._model_name and self._model_name not in record.env:
+            return f"model {self._model_name} does not exist"
+        uid = self.recordset.env.uid
+        if not record.user_id and record.records and not record.env["res.users"].browse(uid).exists():
+            return f"user {uid}, on whose behalf it was delayed, was deleted"
+        return None
+
+    # Storing ----------------------------------------------------------------
+
+    def store(self):
+        """Write the row of this job, or make it; the caller commits.
+
+        Raises ``TypeError`` when an argument cannot be stored.
+        """
+        self.env["queue.job"].sudo()._store_job(self)
+
+    def _become(self, other):
+        """Be another job from now on: a policy refused to store this one."""
+        vars(self).clear()
+        vars(self).update(vars(other))
+
+    def _creation_values(self):
+        """Return the values of the new row; what is not set yet costs nothing."""
+        values = {}
+        for name, column in CREATED.items():
+            value = self._value(name, column)
+            if value is not None and value is not False:
+                values[column] = value
+        return self._with_extra(values)
+
+    def _changed_values(self):
+        """Return what is to be written: the state, and what is not stored yet."""
+        values = {"state": self.state}
+        for name, column in MUTABLE.items():
+            value = self._value(name, column)
+            if column not in self._known or self._known[column] != value:
+                values[column] = value
+        return self._with_extra(values)
+
+    def _value(self, name, column):
+        value = getattr(self, name)
+        return storable_text(value or None) if column in TEXT else value
+
+    def _with_extra(self, values):
+        self._known.update((column, values[column]) for column in MUTABLE.values() if column in values)
+        if self._linked:
+            values["dependencies"] = self._dependencies_value()
+        return {**self._extra_values(), **values}
+
+    def _extra_values(self):
+        """Return what the store-values hooks add, the specific one last."""
+        model = self.env["base"] if self.recordset is None else self.recordset
+        values = dict(model._job_store_values(self) or {})
+        specific = getattr(model, f"_job_store_values_for_{self.method_name}", None)
+        if specific:
+            values.update(specific(self) or {})
+        return {column: value for column, value in values.items() if column not in CORE_COLUMNS}
+
+    def _dependencies_value(self):
+        """Return the uuid lists of the column, left empty for large graphs."""
+        if self._joints_before or self._joints_after:
+            return {"depends_on": [], "reverse_depends_on": []}
+        return {
+            "depends_on": [job.uuid for job in self._depends_on],
+            "reverse_depends_on": [job.uuid for job in self._reverse_depends_on],
+        }
+
+    def _is_new(self):
+        """Return whether the row is still to be made."""
+        if self._db_id is None and self._uuid_was_given:
+            self._stored_as(self.db_record().id or None)
+        return self._db_id is None
+
+    def _stored_as(self, record_id):
+        self._db_id = record_id
+
+    def db_record(self):
+        """Return the row of this job as superuser, empty when it is not stored."""
+        return self.db_records_from_uuids(self.env, [self.uuid])
+
+    def _record(self):
+        """Return the row without looking whether it still exists."""
+        if self._db_id is None:
+            self._db_id = self.db_record().id or None
+        return self.env["queue.job"].sudo().browse(self._db_id)
+
+    def job_record_with_same_identity_key(self):
+        """Return a waiting row with the same identity key, or an empty recordset."""
+        return self.env["queue.job"].sudo()._search_twin(self)
+
+    # Links ------------------------------------------------------------------
+
+    def add_depends(self, jobs):
+        """Let this job wait for ``jobs``, a set; stored with the next ``store``.
+
+        :raise ValueError: when this job is one of them
+        """
+        if self in jobs:
+            raise ValueError(f"Job {self.uuid} cannot depend on itself")
+        self._depends_on |= jobs
+        self._linked = True
+        for parent in jobs:
+            parent._reverse_depends_on.add(self)
+            parent._linked = True
+        if any(parent.state != DONE for parent in jobs):
+            self.state = WAIT_DEPENDENCIES
+
+    @property
+    def depends_on(self):
+        """The jobs this one waits for, from memory or else from the edges."""
+        return self._linked_jobs(self._depends_on, self._joints_before, "parents", "dependency_ids")
+
+    @property
+    def reverse_depends_on(self):
+        """The jobs that wait for this one, from memory or else from the edges."""
+        return self._linked_jobs(
+            self._reverse_depends_on, self._joints_after, "children", "dependent_ids"
+        )
+
+    def _linked_jobs(self, direct, joints, end, field):
+        jobs = set(direct).union(*(getattr(joint, end) for joint in joints))
+        if jobs:
+            return jobs
+        return {self._load_from_db_record(record) for record in self._record()[field]}
+
+    def should_check_dependents(self):
+        """Return whether any job waits for this one."""
+        if self._reverse_depends_on or self._joints_after:
+            return True
+        return bool(self.graph_uuid) and self._record()._has_dependents()
+
+    def enqueue_waiting(self):
+        """Make pending what waited for this job and for nothing else now.
+
+        Locks the dependents in the order of their ids; the caller commits.
+        """
+        self._record()._release_dependents()
+
+    def cancel_dependent_jobs(self):
+        """Cancel what waits for this job, and what waits for that, and so on."""
+        self._record()._cancel_dependents()
