@@ -12,7 +12,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 # A backend tells its counts ten seconds after it became idle, at the latest.
 STATISTICS_DELAY = 11
 # Statements that frame a transaction are not queries.
-FRAME = re.compile(r"(BEGIN|COMMIT|ROLLBACK|START TRANSACTION)\b", re.IGNORECASE)
+BEGIN = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
+END = re.compile(r"(COMMIT|END|ROLLBACK(?! TO))\b", re.IGNORECASE)
 DURATION = re.compile(r" LOG:  duration: ([\d.]+) ms  (?:statement|execute \S+): (.*)")
 REQUEST = re.compile(r'"(?:GET|POST) /queue_job/runjob')
 
@@ -68,14 +69,16 @@ class Cost:
     requests: int = 0
     # None when they were not counted.
     queries: int | None = None
+    # Count, and milliseconds, by statement.
     statements: Counter = field(default_factory=Counter)
+    times: Counter = field(default_factory=Counter)
 
     def per_job(self, jobs):
         """Return the sums divided by a number of jobs."""
         return {
             one.name: getattr(self, one.name) / jobs
             for one in fields(self)
-            if one.name != "statements" and getattr(self, one.name) is not None
+            if one.name not in ("statements", "times") and getattr(self, one.name) is not None
         }
 
 
@@ -178,7 +181,7 @@ class Watch:
 
 
 class StatementLog:
-    """Counts statements in the log of a cluster, which is told to write all of them."""
+    """Counts what a cluster does in one database, in its log, where it writes all of it."""
 
     def __init__(self, cluster, database):
         self.cluster = cluster
@@ -186,7 +189,7 @@ class StatementLog:
 
     @contextmanager
     def count(self, cost, without=None):
-        """Fill in the queries of a ``Cost``.
+        """Fill in queries, transactions and statements of a ``Cost``.
 
         :param without: a backend whose statements do not count
         """
@@ -202,30 +205,43 @@ class StatementLog:
             self._read(log.read().splitlines(), cost, without)
 
     def _read(self, lines, cost, without):
-        own = "[%s]" % without
-        cost.queries = 0
-        times = {}
-        for number, line in enumerate(lines):
-            match = DURATION.search(line) if self.mark in line and own not in line else None
-            if not match:
+        cost.queries = cost.transactions = 0
+        # Backends that are in a transaction.
+        inside = set()
+        for backend, milliseconds, text in self._statements(lines):
+            if backend == str(without):
                 continue
-            text = match[2]
-            following = lines[number + 1 : number + 4]
-            if len(text) < 20:
-                text += " ".join(part.strip() for part in following if part[:1] == "\t")
             name = normalized(text)
             cost.statements[name] += 1
-            times[name] = times.get(name, 0) + float(match[1])
-            if not FRAME.match(text):
+            cost.times[name] += milliseconds
+            begins, ends = BEGIN.match(text), END.match(text)
+            if ends:
+                inside.discard(backend)
+            elif backend not in inside:
+                cost.transactions += 1
+                if begins:
+                    inside.add(backend)
+            if not begins and not ends:
                 cost.queries += 1
-        cost.times = times
+
+    def _statements(self, lines):
+        """Yield backend, milliseconds and text of each statement."""
+        for number, line in enumerate(lines):
+            match = DURATION.search(line) if self.mark in line else None
+            if match:
+                text = match[2]
+                for more in lines[number + 1 : number + 6]:
+                    if more[:1] != "\t":
+                        break
+                    text += " " + more.strip()
+                yield line.split("[", 1)[1].split("]", 1)[0], float(match[1]), text.strip()
 
 
 def normalized(statement):
     """Return a statement without its values, short."""
-    text = re.sub(r"'(?:[^']|'')*'", "?", statement)
+    text = re.sub(r"'(?:[^']|'')*'|\"[0-9a-f-]{36}\"", "?", statement)
     text = re.sub(r"\b\d+\b", "?", text)
-    text = re.sub(r"\?(?:, \?)+", "?, ...", text)
+    text = re.sub(r"\?(?:, ?\?)+", "?, ...", text)
     return " ".join(text.split())[:110]
 
 

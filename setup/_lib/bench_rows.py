@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import progress
-from .bench_measure import Meter, Sampler, StatementLog, memory
+from .bench_measure import Cost, Meter, Sampler, StatementLog, Watch, memory, tree
 from .bench_server import READY, RUNNER, BenchServer, Client, script
 from .errors import SetupError
 from .process import Guarded, tail
@@ -130,28 +130,26 @@ class Bench:
         cost.seconds = ended - began
         return cost
 
-    def queries(self):
-        """Count the statements of a drain, in PostgreSQL's log."""
+    def counts(self):
+        """Count statements, transactions and requests of a drain, in the logs."""
         self._start()
         jobs = self.options.jobs
         self._client.loop(jobs)
-        cost = self._logged_drain(jobs)
-        self._add("queries", "queries per job", "", "", cost.queries / jobs, "", None, 2)
-        self.details["queries"] = {
+        cost = Cost()
+        requests = self._server.count_requests()
+        log = StatementLog(self.lab.cluster, self._server.database)
+        with log.count(cost, without=self._meter.watch.pid):
+            self._client.commit()
+            self._drained(jobs)
+        requests = self._server.count_requests() - requests
+        self._add("counts", "queries per job", "", "", cost.queries / jobs, "", None, 2)
+        self._add("counts", "PostgreSQL transactions per job, in its log", "17.4", "<= 2",
+                  cost.transactions / jobs, "", cost.transactions <= 2 * jobs, 2)
+        self._add("counts", "requests per job", "", "", requests / jobs, "", None, 3)
+        self.details["statements"] = {
             statement: {"per_job": count / jobs, "ms_per_job": cost.times[statement] / jobs}
             for statement, count in cost.statements.most_common(40)
         }
-
-    def _logged_drain(self, jobs):
-        from .bench_measure import Cost
-
-        cost = Cost()
-        watch = self._meter.watch
-        log = StatementLog(self.lab.cluster, self._server.database)
-        with log.count(cost, without=watch.pid):
-            self._client.commit()
-            self._drained(jobs)
-        return cost
 
     def latency(self):
         """Measure commit to done on an idle server."""
@@ -262,8 +260,6 @@ class Bench:
         with Client(self.lab.odoo, database) as client:
             client.loop(1)
             client.commit()
-        from .bench_measure import Watch
-
         watch = Watch(self.lab.cluster.server, database)
         with progress.step("Inserting %d waiting jobs" % count):
             insert_waiting(watch, watch.query("SELECT max(id) FROM queue_job")[0][0], count, "root")
@@ -334,11 +330,9 @@ def _wait_for(log, text, process, timeout=60):
 
 
 def _python_below(guard):
-    from .bench_measure import tree
-
     (pid,) = tree(guard) - {guard}
     return pid
 
 
 # In this order; a name is a method of Bench.
-ROWS = ("drain", "queries", "latency", "delay", "graph", "deaf", "start")
+ROWS = ("drain", "counts", "latency", "delay", "graph", "deaf", "start")

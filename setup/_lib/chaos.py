@@ -26,9 +26,15 @@ from .bench_server import BenchServer, Client
 from .errors import SetupError
 from .postgres import free_port
 
-# Seconds between two kills, on average.
-PAUSE = 0.5
+# The kills are spread over the jobs: the next one comes when so many jobs are done, or
+# when that takes this long, in seconds. Some follow at once, into the recovery.
+STALL = 10
+AT_ONCE, AT_ONCE_PAUSE = 0.3, 0.5
 SLOTS = 4
+# Seconds of a long job.
+SLOW_SECONDS = 0.15
+# Share of the jobs that is done at the last kill.
+LAST_KILL = 0.95
 # Jobs come in blocks: short ones, which are run many at once, then long ones, which
 # are mostly what is hit, then a small graph.
 QUICK, SLOW, GRAPH = 16, 8, 6
@@ -168,11 +174,9 @@ class Chaos:
                 client.commit()
 
     def _blocks(self):
-        """Return the jobs in their order, long enough in sum for all kills."""
+        """Return the jobs in their order."""
         numbers = list(range(1, self.options.jobs + 1))
         sizes = (("quick", QUICK), ("slow", SLOW), ("graph", GRAPH))
-        slow_jobs = max(1, self.options.jobs * SLOW // (QUICK + SLOW + GRAPH))
-        seconds = self.options.kills * PAUSE * SLOTS / slow_jobs
         blocks = []
         while numbers:
             for kind, size in sizes:
@@ -180,7 +184,7 @@ class Chaos:
                 if len(part) == 1 and kind == "graph":
                     kind = "quick"
                 if part:
-                    blocks.append((kind, part, seconds))
+                    blocks.append((kind, part, SLOW_SECONDS))
         return blocks
 
     # Kills ----------------------------------------------------------------------
@@ -188,13 +192,25 @@ class Chaos:
     def _kill_all(self):
         restart = None if self.options.no_restart else self.options.kills // 2
         for number in range(self.options.kills):
-            self._sleep(self.random.uniform(0, 2 * PAUSE))
+            self._wait_for_progress(number)
             if number == restart:
                 self._restart_postgres()
                 continue
             kinds, weights = zip(*WEIGHTS.items(), strict=True)
             while not getattr(self, "_kill_" + self.random.choices(kinds, weights)[0])():
                 self._sleep(0.1)
+
+    def _wait_for_progress(self, number):
+        if self.random.random() < AT_ONCE:
+            self._sleep(self.random.uniform(0, AT_ONCE_PAUSE))
+            return
+        share = LAST_KILL * (number + self.random.random()) / self.options.kills
+        deadline = time.monotonic() + STALL
+        while time.monotonic() < deadline:
+            left = self._unfinished()
+            if 0 <= left <= self.options.jobs * (1 - share):
+                return
+            self._sleep(0.02)
 
     def _sleep(self, seconds):
         deadline = time.monotonic() + seconds
