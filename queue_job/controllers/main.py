@@ -61,7 +61,7 @@ class RunJobController(http.Controller, JobExecutor):
             return self._report_nothing(uuids)
         if run.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
             report = type(self).run(
-                env, uuids, stop_at_failure=str2bool(kw.get("sequential"), False)
+                env, uuids, stop_at_failure=str2bool(kw.get("sequential", ""), False)
             )
             return self._answer(report)
         job = self._acquire_job(env, job_uuid)
