@@ -18,7 +18,7 @@ from .process import Guarded, tail
 
 ADDONS = ("queue_job", "queue_job_bench")
 # Seconds for a drain, per job and at least: OCA needs a fifth of a second in graphs.
-DRAIN_SECONDS, DRAIN_LEAST = 0.3, 60
+DRAIN_SECONDS, DRAIN_LEAST = 0.3, 120
 WARM_UP = 400
 
 

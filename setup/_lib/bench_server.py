@@ -17,7 +17,7 @@ CLIENT = Path(__file__).with_name("bench_client.py")
 RUNNER = Path(__file__).with_name("bench_runner.py")
 SERVER_WIDE = ("base", "rpc", "web", "queue_job")
 # Seconds for the runner to be ready; it waits a few before it begins.
-RUNNER_TIMEOUT = 60
+RUNNER_TIMEOUT = 120
 STARTING = re.compile(r"(\d+) INFO .*queue_job\.jobrunner\.runner: starting")
 READY = "queue job runner ready for db %s"
 
