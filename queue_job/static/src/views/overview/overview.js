@@ -122,12 +122,19 @@ export class QueueJobOverview extends Component {
         };
     }
 
-    share(channel) {
-        return channel.capacity
-            ? Math.min(100, (100 * channel.running.count) / channel.capacity)
-            : channel.running.count
-              ? 100
-              : 0;
+    /** How much of a channel so many jobs fill, in percent. */
+    share(channel, count) {
+        if (!channel.capacity) {
+            return count ? 50 : 0;
+        }
+        return Math.min(100, (100 * count) / channel.capacity);
+    }
+
+    runningWords({ running, sent }) {
+        return _t("%(running)s run, %(sent)s are sent and wait for a worker", {
+            running: formatNumber(running),
+            sent: formatNumber(sent),
+        });
     }
 
     shareOfFailures(row) {
