@@ -148,10 +148,20 @@ class CronPass:
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
         # The lock of the turn is not kept while people are told.
         self.env.cr.commit()  # pylint: disable=invalid-commit
+        self._announce_failures()
+
+    def _announce_failures(self):
+        """Tell of jobs that failed while their worker could not; each once."""
         env = api.Environment(self.env.cr, SUPERUSER_ID, {})
         while uuid := self.jobs._next_unreported():
-            CronExecutor._report_dead(env, uuid)
-            # Each is announced on its own, and once.
+            try:
+                CronExecutor._report_dead(env, uuid)
+            except Exception:
+                # Jobs that wait must not wait for that.
+                _logger.exception("the failure of job %s could not be announced", uuid)
+                self.env.cr.rollback()
+                return
+            # Gives back the lock of those who announce, and takes a new snapshot.
             self.env.cr.commit()  # pylint: disable=invalid-commit
 
     def _leave(self):

@@ -93,7 +93,7 @@ SELECT EXISTS (
 """
 NEXT_UNREPORTED = """
 SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
-ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY id LIMIT 1
 """
 FORGOTTEN = statements.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
 # The election lock of the regular runner, as pg_locks shows a number of 64 bits.
@@ -291,7 +291,14 @@ class QueueJob(models.Model):
 
     @api.model
     def _next_unreported(self):
-        """Lock a job whose failure nobody was told of, and return its uuid, or None."""
+        """Return the uuid of a job whose failure nobody was told of, or None.
+
+        None too while another worker tells: the lock of those who do is held until
+        the end of the transaction.
+        """
+        self.env.cr.execute(SQL("SELECT pg_try_advisory_xact_lock(%s, 1)", TURN_LOCK))
+        if not self.env.cr.fetchone()[0]:
+            return None
         self.env.cr.execute(NEXT_UNREPORTED)
         row = self.env.cr.fetchone()
         return row and row[0]
