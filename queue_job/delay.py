@@ -58,14 +58,20 @@ class DelayableGraph(Graph):
         self._link_jobs(plan)
         twins = store_jobs(jobs)
         for vertex in vertices:
-            vertex._generated_job = twins.get(vertex._generated_job, vertex._generated_job)
+            vertex._generated_job = twins.get(
+                vertex._generated_job, vertex._generated_job
+            )
 
     @staticmethod
     def _check_no_cycle(plan):
-        cycle = [vertex for vertex in plan.find_cycle() if isinstance(vertex, Delayable)]
+        cycle = [
+            vertex for vertex in plan.find_cycle() if isinstance(vertex, Delayable)
+        ]
         if cycle:
             names = " → ".join(map(repr, [*cycle, cycle[0]]))
-            raise ValueError(f"These jobs wait for each other and could never start: {names}")
+            raise ValueError(
+                f"These jobs wait for each other and could never start: {names}"
+            )
 
     @staticmethod
     def _ensure_same_graph_uuid(jobs):
@@ -82,7 +88,9 @@ class DelayableGraph(Graph):
                 raise ValueError(f"Job {jobs[0].uuid} is part of a graph already")
             return
         if len(known) > 1:
-            raise ValueError(f"The jobs belong to different graphs: {', '.join(sorted(known))}")
+            raise ValueError(
+                f"The jobs belong to different graphs: {', '.join(sorted(known))}"
+            )
         graph_uuid = known.pop() if known else str(uuid.uuid4())
         for job in jobs:
             job.graph_uuid = graph_uuid
@@ -211,10 +219,14 @@ class DelayableGroup(_DelayableNode):
         self._delayables = OrderedSet(delayables)
 
     def _head(self):
-        return tuple(OrderedSet(vertex for member in self._members for vertex in member._head()))
+        return tuple(
+            OrderedSet(vertex for member in self._members for vertex in member._head())
+        )
 
     def _tail(self):
-        return tuple(OrderedSet(vertex for member in self._members for vertex in member._tail()))
+        return tuple(
+            OrderedSet(vertex for member in self._members for vertex in member._tail())
+        )
 
 
 class Delayable:
@@ -224,7 +236,14 @@ class Delayable:
     it keeps the arguments and returns the delayable.
     """
 
-    _properties = ("priority", "eta", "max_retries", "description", "channel", "identity_key")
+    _properties = (
+        "priority",
+        "eta",
+        "max_retries",
+        "description",
+        "channel",
+        "identity_key",
+    )
     __slots__ = (
         *_properties,
         "recordset",
@@ -274,7 +293,9 @@ class Delayable:
 
     def __repr__(self):
         name = getattr(self._job_method, "__name__", "")
-        return f"Delayable({self.recordset}.{name}({self._job_args}, {self._job_kwargs}))"
+        return (
+            f"Delayable({self.recordset}.{name}({self._job_args}, {self._job_kwargs}))"
+        )
 
     def set(self, *args, **kwargs):
         """Set properties, from a dict, keywords or both; return self.
@@ -282,7 +303,9 @@ class Delayable:
         :raise ValueError: for a name that is not a property of a job
         """
         if len(args) > 1:
-            raise TypeError(f"set() takes one dict of properties at most, {len(args)} were given")
+            raise TypeError(
+                f"set() takes one dict of properties at most, {len(args)} were given"
+            )
         for key, value in {**(args[0] if args else {}), **kwargs}.items():
             if key not in self._properties:
                 known = ", ".join(self._properties)
@@ -309,7 +332,9 @@ class Delayable:
         :raise ValueError: before a method was chosen, or for a size below 1
         """
         if not self._job_method:
-            raise ValueError("Choose the method before split(): delayable.method(...).split(size)")
+            raise ValueError(
+                "Choose the method before split(): delayable.method(...).split(size)"
+            )
         if size < 1:
             raise ValueError(f"split() needs a size of at least 1, not {size!r}")
         self._generated_job = True
@@ -321,7 +346,9 @@ class Delayable:
         return DelayableChain(*parts) if chain else DelayableGroup(*parts)
 
     def _part(self, recordset, number, total):
-        part = Delayable(recordset, **{name: getattr(self, name) for name in self._properties})
+        part = Delayable(
+            recordset, **{name: getattr(self, name) for name in self._properties}
+        )
         part._choose_method(self._job_method_name or self._job_method.__name__)
         part._job_args = self._job_args
         part._job_kwargs = self._job_kwargs
@@ -335,7 +362,9 @@ class Delayable:
         if name in type(self).__slots__:
             raise AttributeError(name)
         if name in self.recordset:
-            raise AttributeError(f"{name} is a field of {self.recordset}: only methods can be delayed")
+            raise AttributeError(
+                f"{name} is a field of {self.recordset}: only methods can be delayed"
+            )
         self._choose_method(name)
         return self._keep_call
 
@@ -353,7 +382,9 @@ class Delayable:
         if self._generated_job:
             return self._generated_job
         if not self._job_method:
-            raise ValueError(f"{self} has no method to delay: delayable.method(...).delay()")
+            raise ValueError(
+                f"{self} has no method to delay: delayable.method(...).delay()"
+            )
         # The order of the keywords shows in the messages of the test kit.
         self._generated_job = Job(
             self._job_method,

@@ -42,7 +42,9 @@ PG_RETRY = 5  # seconds until a job that met a conflict is tried again
 DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 # A conflict goes away when the other transaction ends: try at once before postponing.
 CONFLICT_TRIES_AT_ONCE = 3
-CONFLICT_PAUSE = 0.05  # seconds, at most, before the second try; twice that before the third
+CONFLICT_PAUSE = (
+    0.05  # seconds, at most, before the second try; twice that before the third
+)
 CLAIM_TRIES = 3
 # Seconds in a run between two looks for what other processes changed in registry
 # and caches: the look costs as much as a short job.
@@ -99,7 +101,10 @@ def _rollback_to(cr, savepoint):
 
 
 def _is_conflict(error):
-    return isinstance(error, OperationalError) and error.pgcode in PG_CONCURRENCY_ERRORS_TO_RETRY
+    return (
+        isinstance(error, OperationalError)
+        and error.pgcode in PG_CONCURRENCY_ERRORS_TO_RETRY
+    )
 
 
 class Run:
@@ -204,7 +209,9 @@ class JobExecutor:
     def _lock_or_warn(cls, job):
         if job.lock():
             return True
-        _logger.warning("job %s was claimed but could not be locked: somebody moved it", job.uuid)
+        _logger.warning(
+            "job %s was claimed but could not be locked: somebody moved it", job.uuid
+        )
         return False
 
     # Perform ----------------------------------------------------------------
@@ -220,7 +227,9 @@ class JobExecutor:
         try:
             cls._try_perform_job_at_once(env, job)
         except LostRunError:
-            _logger.warning("job %s was moved while it ran, its work is undone", job.uuid)
+            _logger.warning(
+                "job %s was moved while it ran, its work is undone", job.uuid
+            )
             _rollback(env.cr)
             return
         except RetryableJobError as error:
@@ -241,7 +250,8 @@ class JobExecutor:
         for attempt in range(1, CONFLICT_TRIES_AT_ONCE + 1):
             retry = job.retry
             try:
-                return cls._try_perform_job(env, job)
+                cls._try_perform_job(env, job)
+                return
             except (OperationalError, InterfaceError) as error:
                 if env.cr.closed:
                     # Not the job's fault, but the try is counted.
@@ -313,7 +323,9 @@ class JobExecutor:
         except psycopg2.Error:
             raise
         except Exception:
-            _logger.exception("a hook that runs after the commit failed, the job is done")
+            _logger.exception(
+                "a hook that runs after the commit failed, the job is done"
+            )
 
     # Record -----------------------------------------------------------------
 
@@ -350,8 +362,12 @@ class JobExecutor:
                 job.store()
                 job.env.flush_all()
         except Exception:
-            _logger.exception("job %s failed, and its failure could not be announced", job.uuid)
-            values["exc_info"] += f"\n\nThe failure could not be announced:\n{cls._traceback_text()}"
+            _logger.exception(
+                "job %s failed, and its failure could not be announced", job.uuid
+            )
+            values["exc_info"] += (
+                f"\n\nThe failure could not be announced:\n{cls._traceback_text()}"
+            )
             cls._record_failure_plainly(job, values)
         cls._call_on_fail(job, values)
 
@@ -414,7 +430,9 @@ class JobExecutor:
             record._editor().write({"to_report": False})
             record._message_post_on_failure()
             job.env.flush_all()
-        values = {name: getattr(job, name) for name in ("exc_name", "exc_message", "exc_info")}
+        values = {
+            name: getattr(job, name) for name in ("exc_name", "exc_message", "exc_info")
+        }
         cls._call_on_fail(job, values)
 
     # Release ----------------------------------------------------------------
@@ -560,7 +578,9 @@ class JobExecutor:
                 env.cr.commit()
         except Exception:
             if job.state not in OUTCOMES:
-                _logger.exception("what became of job %s could not be recorded", job.uuid)
+                _logger.exception(
+                    "what became of job %s could not be recorded", job.uuid
+                )
             env.registry.reset_changes()
             _rollback(env.cr)
         finally:

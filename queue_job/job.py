@@ -56,7 +56,9 @@ __all__ = [
 
 
 def _is_model_method(func):
-    return inspect.ismethod(func) and isinstance(func.__self__.__class__, models.MetaModel)
+    return inspect.ismethod(func) and isinstance(
+        func.__self__.__class__, models.MetaModel
+    )
 
 
 def store_jobs(jobs):
@@ -86,7 +88,9 @@ def _store_one_by_one(jobs):
     keyed = [job for job in jobs if job.identity_key]
     records = {job: job.job_record_with_same_identity_key() for job in keyed}
     if records and all(records.values()):
-        twins = {job: Job._load_from_db_record(record) for job, record in records.items()}
+        twins = {
+            job: Job._load_from_db_record(record) for job, record in records.items()
+        }
         return {job: twins.get(job, next(iter(twins.values()))) for job in jobs}
     for job in jobs:
         job.store()
@@ -123,7 +127,9 @@ class Job(StoredJob):
             raise TypeError(f"Job accepts only methods of Models, not {func!r}")
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
-        assert kwargs is None or isinstance(kwargs, dict), f"kwargs: {kwargs!r} is not a dict"
+        assert kwargs is None or isinstance(kwargs, dict), (
+            f"kwargs: {kwargs!r} is not a dict"
+        )
         self._init_links()
         self.recordset = func.__self__
         self._method_name = func.__name__
@@ -220,7 +226,9 @@ class Job(StoredJob):
 
     @property
     def func(self):
-        return getattr(self.recordset.with_context(job_uuid=self.uuid), self.method_name)
+        return getattr(
+            self.recordset.with_context(job_uuid=self.uuid), self.method_name
+        )
 
     @property
     def func_string(self):
@@ -254,7 +262,9 @@ class Job(StoredJob):
 
     @property
     def description(self):
-        return self._description or description_of(getattr(self.recordset, self.method_name))
+        return self._description or description_of(
+            getattr(self.recordset, self.method_name)
+        )
 
     @property
     def eta(self):
@@ -324,7 +334,9 @@ class Job(StoredJob):
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""
         if is_last_try(self.retry, self.max_retries):
-            raise FailedJobError(f"Max. retries ({self.max_retries}) reached: {error}") from error
+            raise FailedJobError(
+                f"Max. retries ({self.max_retries}) reached: {error}"
+            ) from error
 
     def _get_retry_seconds(self, seconds=None):
         return wait_before(self.retry, randint, self.job_config.retry_pattern, seconds)
@@ -341,7 +353,11 @@ class Job(StoredJob):
     # Moves ------------------------------------------------------------------
 
     def set_pending(self, result=None, reset_retry=True):
-        waits = any(job.state != DONE for job in self.depends_on) if self.graph_uuid else False
+        waits = (
+            any(job.state != DONE for job in self.depends_on)
+            if self.graph_uuid
+            else False
+        )
         self.state = WAIT_DEPENDENCIES if waits else PENDING
         self._clear_moves()
         if reset_retry:

@@ -49,7 +49,15 @@ CONSTANT = {
     "kwargs": "kwargs",
 }
 CREATED = {**CONSTANT, **MUTABLE}
-TEXT = {"exc_name", "exc_message", "exc_info", "result", "name", "func_string", "identity_key"}
+TEXT = {
+    "exc_name",
+    "exc_message",
+    "exc_info",
+    "result",
+    "name",
+    "func_string",
+    "identity_key",
+}
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
 # What a loaded job takes from its row as it is; the rest needs a rule.
@@ -114,7 +122,9 @@ class StoredJob:
     @classmethod
     def load_many(cls, env, uuids):
         """Return the set of the jobs that exist among ``uuids``."""
-        return {cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)}
+        return {
+            cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)
+        }
 
     @staticmethod
     def db_records_from_uuids(env, uuids):
@@ -162,7 +172,11 @@ class StoredJob:
         if self._model_name and self._model_name not in record.env:
             return f"model {self._model_name} does not exist"
         uid = self.recordset.env.uid
-        if not record.user_id and record.records and not record.env["res.users"].browse(uid).exists():
+        if (
+            not record.user_id
+            and record.records
+            and not record.env["res.users"].browse(uid).exists()
+        ):
             return f"user {uid}, on whose behalf it was delayed, was deleted"
         return None
 
@@ -203,7 +217,9 @@ class StoredJob:
         return storable_text(value or None) if column in TEXT else value
 
     def _with_extra(self, values):
-        self._known.update((column, values[column]) for column in MUTABLE.values() if column in values)
+        self._known.update(
+            (column, values[column]) for column in MUTABLE.values() if column in values
+        )
         if self._linked:
             values["dependencies"] = self._dependencies_value()
         return {**self._extra_values(), **values}
@@ -215,7 +231,11 @@ class StoredJob:
         specific = getattr(model, f"_job_store_values_for_{self.method_name}", None)
         if specific:
             values.update(specific(self) or {})
-        return {column: value for column, value in values.items() if column not in CORE_COLUMNS}
+        return {
+            column: value
+            for column, value in values.items()
+            if column not in CORE_COLUMNS
+        }
 
     def _dependencies_value(self):
         """Return the uuid lists of the column, left empty for large graphs."""
@@ -269,7 +289,9 @@ class StoredJob:
     @property
     def depends_on(self):
         """The jobs this one waits for, from memory or else from the edges."""
-        return self._linked_jobs(self._depends_on, self._joints_before, "parents", "dependency_ids")
+        return self._linked_jobs(
+            self._depends_on, self._joints_before, "parents", "dependency_ids"
+        )
 
     @property
     def reverse_depends_on(self):

@@ -19,7 +19,9 @@ def integer(name, value, default):
         return default
     if isinstance(value, int):
         return value
-    raise TypeError(f"{name} of a job must be an integer, not {value!r} ({type(value).__name__})")
+    raise TypeError(
+        f"{name} of a job must be an integer, not {value!r} ({type(value).__name__})"
+    )
 
 
 def text(name, value):
@@ -30,7 +32,9 @@ def text(name, value):
     # Lazy translations and the like say what they are worth as text.
     if hasattr(value, "translate") or hasattr(value, "_translate"):
         return str(value)
-    raise TypeError(f"{name} of a job must be a string, not {value!r} ({type(value).__name__})")
+    raise TypeError(
+        f"{name} of a job must be a string, not {value!r} ({type(value).__name__})"
+    )
 
 
 def not_before(value, now):

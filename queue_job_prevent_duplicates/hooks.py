@@ -26,7 +26,9 @@ def _watch_now(registry):
     for _try in range(TRIES):
         try:
             with registry.cursor() as cr:
-                return api.Environment(cr, SUPERUSER_ID, {})["queue.job"]._watch_stored_jobs()
+                env = api.Environment(cr, SUPERUSER_ID, {})
+                env["queue.job"]._watch_stored_jobs()
+                return
         except SerializationFailure:
             continue
     _logger.warning("jobs stored before the installation may get a duplicate")

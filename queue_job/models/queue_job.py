@@ -13,8 +13,16 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from .. import notify
 from ..exception import JobError, RetryableJobError
 from ..fields import JobSerialized
-from ..job import Job
-from ..states import CAN_CANCEL, CAN_REQUEUE, CAN_SET_DONE, CANCELLED, DONE, FAILED, PENDING, STATES
+from ..states import (
+    CAN_CANCEL,
+    CAN_REQUEUE,
+    CAN_SET_DONE,
+    CANCELLED,
+    DONE,
+    FAILED,
+    PENDING,
+    STATES,
+)
 from .queue_job_key import KEY_FUNCTIONS_DDL
 
 _logger = logging.getLogger(__name__)
@@ -78,12 +86,14 @@ class QueueJob(models.Model):
     uuid = fields.Char(string="UUID", readonly=True, required=True, index=True)
     graph_uuid = fields.Char(string="Graph UUID", readonly=True, index="btree_not_null")
     user_id = fields.Many2one("res.users", string="User ID")
-    company_id = fields.Many2one("res.company", string="Company", index=True)
+    company_id = fields.Many2one("res.company", index=True)
     name = fields.Char(string="Description", readonly=True)
 
     model_name = fields.Char(string="Model", readonly=True)
     method_name = fields.Char(readonly=True)
-    records = JobSerialized(string="Record(s)", readonly=True, base_type=models.BaseModel)
+    records = JobSerialized(
+        string="Record(s)", readonly=True, base_type=models.BaseModel
+    )
     args = JobSerialized(readonly=True, base_type=tuple, keep_tuples=True)
     kwargs = JobSerialized(readonly=True, base_type=dict, keep_tuples=True)
     dependencies = Serialized(readonly=True)
@@ -101,21 +111,29 @@ class QueueJob(models.Model):
     date_started = fields.Datetime(string="Start Date", readonly=True)
     date_enqueued = fields.Datetime(string="Enqueue Time", readonly=True)
     date_done = fields.Datetime(readonly=True)
-    exec_time = fields.Float(string="Execution Time (avg)", readonly=True, aggregator="avg")
+    exec_time = fields.Float(
+        string="Execution Time (avg)", readonly=True, aggregator="avg"
+    )
     date_cancelled = fields.Datetime(readonly=True)
 
     eta = fields.Datetime(string="Execute only after")
     retry = fields.Integer(string="Current try")
     max_retries = fields.Integer(string="Max. retries")
     channel_method_name = fields.Char(string="Complete Method Name", readonly=True)
-    job_function_id = fields.Many2one("queue.job.function", string="Job Function", readonly=True)
+    job_function_id = fields.Many2one("queue.job.function", readonly=True)
     channel = fields.Char()
     identity_key = fields.Char(readonly=True)
     worker_pid = fields.Integer(readonly=True)
 
-    run_number = fields.Integer(readonly=True, help="How often a worker has claimed this job.")
-    twin_key = fields.Char(readonly=True, help="Key that a policy reserves for this job.")
-    twin_states = fields.Char(readonly=True, help="States in which the policy blocks a twin.")
+    run_number = fields.Integer(
+        readonly=True, help="How often a worker has claimed this job."
+    )
+    twin_key = fields.Char(
+        readonly=True, help="Key that a policy reserves for this job."
+    )
+    twin_states = fields.Char(
+        readonly=True, help="States in which the policy blocks a twin."
+    )
     to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
 
     # Hash, because a key may be longer than an entry of a btree.
@@ -123,8 +141,12 @@ class QueueJob(models.Model):
         "USING hash (identity_key) WHERE state IN ('pending', 'enqueued', 'wait_dependencies') "
         "AND identity_key IS NOT NULL"
     )
-    _twin_key_index = models.Index("(twin_key, state) WHERE twin_key IS NOT NULL AND state <> 'done'")
-    _channel_date_done_date_created_index = models.Index("(channel, date_done, date_created)")
+    _twin_key_index = models.Index(
+        "(twin_key, state) WHERE twin_key IS NOT NULL AND state <> 'done'"
+    )
+    _channel_date_done_date_created_index = models.Index(
+        "(channel, date_done, date_created)"
+    )
     # What the runner chooses from: partial, so that the jobs that ended cost nothing.
     # The expressions are those of the statements in jobrunner/database.py.
     _candidates_index = models.Index(
@@ -132,8 +154,12 @@ class QueueJob(models.Model):
         "COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id) "
         "WHERE state = 'pending' AND eta IS NULL"
     )
-    _eta_index = models.Index("(channel, eta, id) WHERE state = 'pending' AND eta IS NOT NULL")
-    _running_index = models.Index("(date_enqueued) WHERE state IN ('enqueued', 'started')")
+    _eta_index = models.Index(
+        "(channel, eta, id) WHERE state = 'pending' AND eta IS NOT NULL"
+    )
+    _running_index = models.Index(
+        "(date_enqueued) WHERE state IN ('enqueued', 'started')"
+    )
     _failed_index = models.Index("(channel, id) WHERE state = 'failed'")
     _to_report_index = models.Index("(id) WHERE to_report")
     _waiting_index = models.Index("(id) WHERE state = 'wait_dependencies'")
@@ -190,7 +216,9 @@ class QueueJob(models.Model):
                 refused.append("user_id")
         if refused:
             raise AccessError(
-                self.env._("Not allowed to change field(s): %s of a job", ", ".join(refused))
+                self.env._(
+                    "Not allowed to change field(s): %s of a job", ", ".join(refused)
+                )
             )
 
     def _may_assign(self, user_id):
@@ -209,7 +237,9 @@ class QueueJob(models.Model):
 
     def button_done(self):
         result = self.env._("Manually set to done by %s", self.env.user.name)
-        self.filtered(lambda job: job.state in CAN_SET_DONE)._change_job_state(DONE, result=result)
+        self.filtered(lambda job: job.state in CAN_SET_DONE)._change_job_state(
+            DONE, result=result
+        )
         return True
 
     def button_cancelled(self):
@@ -252,8 +282,14 @@ class QueueJob(models.Model):
 
     def open_graph_jobs(self):
         self.ensure_one()
-        jobs = self.search([("graph_uuid", "=", self.graph_uuid)]) if self.graph_uuid else self
-        action = self.env["ir.actions.act_window"]._for_xml_id("queue_job.action_queue_job")
+        jobs = (
+            self.search([("graph_uuid", "=", self.graph_uuid)])
+            if self.graph_uuid
+            else self
+        )
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job"
+        )
         action.update(
             name=self.env._("Jobs for graph %s", self.graph_uuid),
             context={},
@@ -277,7 +313,9 @@ class QueueJob(models.Model):
 
     def _subscribe_users_domain(self):
         """Return the domain of the users who follow failures, as a list."""
-        group = self.env.ref("queue_job.group_queue_job_manager", raise_if_not_found=False)
+        group = self.env.ref(
+            "queue_job.group_queue_job_manager", raise_if_not_found=False
+        )
         if not group:
             return [("id", "in", [])]
         domain = [("all_group_ids", "in", group.ids)]
@@ -310,7 +348,9 @@ class QueueJob(models.Model):
             return None
         name = config.related_action_func_name or self._default_related_action
         if not isinstance(name, str):
-            raise ValueError(f"The related action of a job must be the name of a method, not {name!r}")
+            raise ValueError(
+                f"The related action of a job must be the name of a method, not {name!r}"
+            )
         self.env["queue.job.function"]._check_callable_name(self._name, name)
         return getattr(self, name)(**(config.related_action_kwargs or {}))
 
@@ -364,7 +404,12 @@ class QueueJob(models.Model):
                 ORDER BY job.date_done, job.date_created
                 LIMIT %s
                 """,
-                *(list(ended), list(ended.values()), list(failed), list(failed.values())),
+                *(
+                    list(ended),
+                    list(ended.values()),
+                    list(failed),
+                    list(failed.values()),
+                ),
                 ended.get("root", now - timedelta(days=self._removal_interval)),
                 limit + 1,
             )
@@ -376,7 +421,11 @@ class QueueJob(models.Model):
     # Test methods -----------------------------------------------------------
 
     def _test_job(
-        self, failure_rate=0, job_duration=0, commit_within_job=False, failure_retry_seconds=0
+        self,
+        failure_rate=0,
+        job_duration=0,
+        commit_within_job=False,
+        failure_retry_seconds=0,
     ):
         """Do nothing, for a while, or fail, as the arguments ask for."""
         _logger.info("Running test job.")

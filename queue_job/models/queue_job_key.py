@@ -238,7 +238,9 @@ class QueueJobKey(models.Model):
     digest = fields.Char(required=True, readonly=True)
     key = fields.Text(required=True, readonly=True)
     job_uuid = fields.Char(required=True, readonly=True, index=True)
-    transaction = fields.Char(readonly=True, help="Who made it, while it is not committed.")
+    transaction = fields.Char(
+        readonly=True, help="Who made it, while it is not committed."
+    )
 
     _digest_uniq = models.UniqueIndex("(digest, kind)")
 
@@ -258,7 +260,9 @@ class QueueJobKey(models.Model):
         """
         refused = {}
         while requests:
-            by_uuid = {job.uuid: (job, lock_key, key) for job, lock_key, key in requests}
+            by_uuid = {
+                job.uuid: (job, lock_key, key) for job, lock_key, key in requests
+            }
             requests = []
             for job_uuid, twin in self._ask(kind, by_uuid.values(), blocking):
                 job, _lock_key, key = by_uuid[job_uuid]
@@ -299,5 +303,6 @@ class QueueJobKey(models.Model):
         """Give up what was reserved for jobs that will not be stored."""
         uuids = [job.uuid for job in jobs]
         self.env.cr.execute(
-            SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids), log_exceptions=False
+            SQL("DELETE FROM queue_job_key WHERE job_uuid = ANY(%s)", uuids),
+            log_exceptions=False,
         )

@@ -18,7 +18,16 @@ from odoo import api, models
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import SQL, OrderedSet
 
-from ..states import CANCELLED, DONE, ENDED, FAILED, PENDING, STARTED, WAITING, WAIT_DEPENDENCIES
+from ..states import (
+    CANCELLED,
+    DONE,
+    ENDED,
+    FAILED,
+    PENDING,
+    STARTED,
+    WAIT_DEPENDENCIES,
+    WAITING,
+)
 from .queue_job_key import IDENTITY
 
 _logger = logging.getLogger(__name__)
@@ -198,7 +207,11 @@ class QueueJob(models.Model):
             else:
                 self._update_job(job)
         for env, env_jobs in new.items():
-            model = env["queue.job"].sudo().with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
+            model = (
+                env["queue.job"]
+                .sudo()
+                .with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
+            )
             values = [job._creation_values() for job in env_jobs]
             records = model.create(values)
             for job, record_id in zip(env_jobs, records._ids, strict=True):
@@ -209,9 +222,9 @@ class QueueJob(models.Model):
         record = job._record()._editor()
         if job.state == FAILED:
             record = record.with_context(tracking_disable=False)
-        record.with_env(record.env(context={**job.env.context, **record.env.context})).write(
-            job._changed_values()
-        )
+        record.with_env(
+            record.env(context={**job.env.context, **record.env.context})
+        ).write(job._changed_values())
 
     @api.model
     def _store_edges(self, jobs):
@@ -221,11 +234,16 @@ class QueueJob(models.Model):
             if not job._linked:
                 continue
             pairs.update((parent._db_id, job._db_id) for parent in job._depends_on)
-            pairs.update((job._db_id, child._db_id) for child in job._reverse_depends_on)
+            pairs.update(
+                (job._db_id, child._db_id) for child in job._reverse_depends_on
+            )
             joints.update(joint for joint in job._joints_after if not joint.stored)
         joint_ids = []
         for joint in joints:
-            ends = [parent._db_id for parent in joint.parents], [c._db_id for c in joint.children]
+            ends = (
+                [parent._db_id for parent in joint.parents],
+                [c._db_id for c in joint.children],
+            )
             if all(ends[0]) and all(ends[1]):
                 joint.stored = True
                 joint_ids.append(ends)
@@ -233,7 +251,9 @@ class QueueJob(models.Model):
         self.env["queue.job.dependency"].sudo()._add_edges(pairs, joint_ids)
         # A parent that was stored before may end before this is committed.
         here = {job._db_id for job in jobs}
-        self._after_commit(FREE_AMONG, [child for parent, child in pairs if parent not in here])
+        self._after_commit(
+            FREE_AMONG, [child for parent, child in pairs if parent not in here]
+        )
 
     @api.model
     def _store_job(self, job):
@@ -273,7 +293,11 @@ class QueueJob(models.Model):
     @api.model
     def _key_requests(self, jobs):
         """Return ``(kind, blocking states, [(job, text to lock, key)])`` in order of look-up."""
-        keyed = [(job, job.identity_key, job.identity_key) for job in jobs if job.identity_key]
+        keyed = [
+            (job, job.identity_key, job.identity_key)
+            for job in jobs
+            if job.identity_key
+        ]
         return [(IDENTITY, WAITING, keyed)]
 
     @api.model
@@ -310,7 +334,12 @@ class QueueJob(models.Model):
         ):
             return super()._write_multi(vals_list)
         assignments = [
-            SQL("%s = %s::%s", SQL.identifier(field.name), first[field.name], SQL(field.column_type[1]))
+            SQL(
+                "%s = %s::%s",
+                SQL.identifier(field.name),
+                first[field.name],
+                SQL(field.column_type[1]),
+            )
             for field in sorted(fields, key=lambda field: field.name)
         ]
         self.env.execute_query(
@@ -320,6 +349,7 @@ class QueueJob(models.Model):
                 list(self._ids),
             )
         )
+        return None
 
     # Claim and liveness -----------------------------------------------------
 
@@ -333,14 +363,19 @@ class QueueJob(models.Model):
         row is newer than this snapshot: try again in another transaction. The
         version is that of the row, as in :meth:`_versions`.
         """
-        self.env.cr.execute(SQL("SELECT verdict, version FROM queue_job_claim(%s)", uuid))
+        self.env.cr.execute(
+            SQL("SELECT verdict, version FROM queue_job_claim(%s)", uuid)
+        )
         return self.env.cr.fetchone()
 
     @api.model
     def _versions(self, uuids):
         """Return the version of each row: equal ones mean that nobody wrote it."""
         self.env.cr.execute(
-            SQL("SELECT uuid, xmin::text FROM queue_job WHERE uuid = ANY(%s)", list(uuids))
+            SQL(
+                "SELECT uuid, xmin::text FROM queue_job WHERE uuid = ANY(%s)",
+                list(uuids),
+            )
         )
         return dict(self.env.cr.fetchall())
 
@@ -412,7 +447,10 @@ class QueueJob(models.Model):
         self.env.flush_all()
         self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
         held_back = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
-        for jobs, state in ((self - held_back, PENDING), (held_back, WAIT_DEPENDENCIES)):
+        for jobs, state in (
+            (self - held_back, PENDING),
+            (held_back, WAIT_DEPENDENCIES),
+        ):
             if jobs:
                 jobs._editor().write({**values, "state": state})
         self._after_commit(FREE_AMONG, held_back.ids)
@@ -467,7 +505,9 @@ class QueueJob(models.Model):
         """Return these jobs less those that wait behind another one of them."""
         self.flush_model(["state"])
         behind = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
-        return self.filtered(lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES)
+        return self.filtered(
+            lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES
+        )
 
     def _cancel_dependents(self, date_cancelled=None):
         """Cancel what waits for these jobs, to any depth."""
@@ -476,14 +516,20 @@ class QueueJob(models.Model):
             dependents._editor().write(
                 {
                     "state": CANCELLED,
-                    "date_cancelled": date_cancelled or self[:1].date_cancelled or datetime.now(),
-                    "result": self.env._("Cancelled because a job it depends on was cancelled"),
+                    "date_cancelled": date_cancelled
+                    or self[:1].date_cancelled
+                    or datetime.now(),
+                    "result": self.env._(
+                        "Cancelled because a job it depends on was cancelled"
+                    ),
                 }
             )
 
     def unlink(self):
         """Delete jobs. One that was not done will never release anybody: cancel those."""
-        dependents = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
+        dependents = {
+            child for _parent, child in self._select_pairs("parent_id", self.ids)
+        }
         unfinished = self.filtered(lambda job: job.state not in ENDED)
         if dependents and unfinished:
             unfinished._cancel_dependents()
@@ -497,7 +543,8 @@ def _release_now(registry, statement, ids):
         try:
             with registry.cursor() as cr:
                 env = api.Environment(cr, api.SUPERUSER_ID, {})
-                return env["queue.job"]._release(statement, ids)
+                env["queue.job"]._release(statement, ids)
+                return
         except OperationalError as error:
             if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:
                 break

@@ -12,7 +12,16 @@ ADDON = Path(__file__).parents[1]
 PACKAGE = "odoo.addons.queue_job"
 
 WORDS = {"states", "exception", "retry", "graph", "run", "notify"}
-VALUES = {"identity", "fields", "job", "job_row", "properties", "twin", "delay", "utils"}
+VALUES = {
+    "identity",
+    "fields",
+    "job",
+    "job_row",
+    "properties",
+    "twin",
+    "delay",
+    "utils",
+}
 ACTS = {"executor", "models", "wizards"}
 DOORS = {"controllers", "post_init_hook", "__init__", "hooks"}
 
@@ -93,7 +102,8 @@ class TestImports(BaseCase):
                     self.assertIn(top, allowed)
                     if top == "odoo":
                         self.assertTrue(
-                            any(name.startswith(module) for module in RUNNER_MAY_USE), name
+                            any(name.startswith(module) for module in RUNNER_MAY_USE),
+                            name,
                         )
 
     def test_importing_the_addon_is_cheap(self):
@@ -113,4 +123,6 @@ print([name for name in sys.modules if name.startswith("odoo.addons.queue_job.te
             text=True,
             check=False,
         )
-        self.assertEqual((result.stdout.strip(), result.returncode), ("[]", 0), result.stderr)
+        self.assertEqual(
+            (result.stdout.strip(), result.returncode), ("[]", 0), result.stderr
+        )

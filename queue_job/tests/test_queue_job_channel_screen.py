@@ -33,7 +33,12 @@ class TestChannelScreen(OverviewCase):
     def test_nothing_to_do(self):
         channel = self.channel("idle")
         self.assertEqual(channel.running_text, "0")
-        texts = (channel.waiting_text, channel.later_text, channel.failed_text, channel.oldest_text)
+        texts = (
+            channel.waiting_text,
+            channel.later_text,
+            channel.failed_text,
+            channel.oldest_text,
+        )
         self.assertFalse(any(texts))
 
     def test_new_channel(self):
@@ -60,7 +65,11 @@ class TestChannelScreen(OverviewCase):
         a = self.channel("zz")
         self.channel("zzb")
         self.channel("c", a)
-        names = self.env["queue.job.channel"].search([("name", "!=", False)]).mapped("complete_name")
+        names = (
+            self.env["queue.job.channel"]
+            .search([("name", "!=", False)])
+            .mapped("complete_name")
+        )
         self.assertEqual(
             [name for name in names if name.startswith("root.zz")],
             ["root.zz", "root.zz.c", "root.zzb"],
@@ -97,5 +106,9 @@ class TestChannelScreen(OverviewCase):
     def test_list_is_edited_in_place_and_made_in_the_form(self):
         view = self.env.ref("queue_job.view_queue_job_channel_tree")
         arch = self.env["queue.job.channel"].get_view(view.id, "list")["arch"]
-        for part in ('js_class="queue_job_channel_list"', 'editable="bottom"', "action_pause"):
+        for part in (
+            'js_class="queue_job_channel_list"',
+            'editable="bottom"',
+            "action_pause",
+        ):
             self.assertIn(part, arch)

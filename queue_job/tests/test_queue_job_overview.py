@@ -28,7 +28,9 @@ class OverviewCase(TransactionCase):
     def make(self, count=1, channel="root.overview", **values):
         jobs = self.jobs.browse()
         for _number in range(count):
-            delayed = self.env["res.partner"].with_delay(channel=channel).create_company()
+            delayed = (
+                self.env["res.partner"].with_delay(channel=channel).create_company()
+            )
             jobs |= delayed.db_record().with_env(self.env)
         if values:
             editor = jobs.with_context(_job_edit_sentinel=self.jobs.EDIT_SENTINEL)
@@ -146,7 +148,9 @@ class TestTally(OverviewCase):
             {"hour": old, "function": "x", "seconds": 1, "longest": 1, **vals}
         )
         self.env.flush_all()
-        self.assertEqual(self.env.ref("queue_job.ir_cron_add_up").code, "model._cron_add_up()")
+        self.assertEqual(
+            self.env.ref("queue_job.ir_cron_add_up").code, "model._cron_add_up()"
+        )
         self.tally._cron_add_up()
         self.env.invalidate_all()
         self.assertFalse(self.tally.search([]))
@@ -175,7 +179,14 @@ class TestLoad(OverviewCase):
         }
         self.assertEqual(
             {key: number.count for key, number in numbers.items()},
-            {"waiting": 4, "running": 1, "sent": 1, "failed": 2, "depending": 1, "later": 1},
+            {
+                "waiting": 4,
+                "running": 1,
+                "sent": 1,
+                "failed": 2,
+                "depending": 1,
+                "later": 1,
+            },
         )
         self.assertTrue(all(number.exact for number in numbers.values()))
         self.assertEqual(figures["root.overview.deep"]["waiting"].count, 1)
@@ -215,7 +226,9 @@ class TestLoad(OverviewCase):
         self.make(5)
         with patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3):
             number = self.load()["root.overview"]["waiting"]
-        self.assertEqual((number.count, number.exact, number.estimated), (3, False, False))
+        self.assertEqual(
+            (number.count, number.exact, number.estimated), (3, False, False)
+        )
 
     def test_beyond_the_bound_an_estimate(self):
         self.make(5)
@@ -227,13 +240,17 @@ class TestLoad(OverviewCase):
             number = self.load()["root.overview"]["waiting"]
             self.make(1, eta=datetime.now() + timedelta(hours=1))
             less = self.load()["root.overview"]["waiting"]
-        self.assertEqual((number.count, number.exact, number.estimated), (900, False, True))
+        self.assertEqual(
+            (number.count, number.exact, number.estimated), (900, False, True)
+        )
         self.assertEqual(less.count, 899)
 
     def test_postgresql_estimates_by_state_and_channel(self):
         self.make(40, state="failed")
         self.env.cr.execute("ANALYZE queue_job")
-        with patch.object(Load, "_fetch", lambda load, statement: self.fetch(statement)):
+        with patch.object(
+            Load, "_fetch", lambda load, statement: self.fetch(statement)
+        ):
             estimates = Load(self.env)._estimates
         self.assertEqual(estimates.get(("failed", "root.overview")), 40)
 
@@ -260,7 +277,9 @@ class TestLoad(OverviewCase):
 class TestOverview(OverviewCase):
     def test_for_managers_only(self):
         manager = new_test_user(
-            self.env, "queue_manager", groups="base.group_user,queue_job.group_queue_job_manager"
+            self.env,
+            "queue_manager",
+            groups="base.group_user,queue_job.group_queue_job_manager",
         )
         self.assertTrue(self.overview.with_user(manager).read_overview()["channels"])
         user = new_test_user(self.env, "no_manager", groups="base.group_user")
@@ -270,7 +289,9 @@ class TestOverview(OverviewCase):
     def test_manager_of_one_company_sees_its_numbers_only(self):
         other = self.env["res.company"].create({"name": "Other"})
         manager = new_test_user(
-            self.env, "queue_manager", groups="base.group_user,queue_job.group_queue_job_manager"
+            self.env,
+            "queue_manager",
+            groups="base.group_user,queue_job.group_queue_job_manager",
         )
         self.make(2, company_id=other.id)
         self.make(1)
@@ -281,18 +302,29 @@ class TestOverview(OverviewCase):
     def test_tree_of_channels(self):
         deep = {"name": "deep", "parent_id": self.sub.id}
         self.env["queue.job.channel"].create([deep, {**deep, "name": "a"}])
-        self.env["queue.job.channel"].create({"name": "overviewed", "parent_id": self.root.id})
+        self.env["queue.job.channel"].create(
+            {"name": "overviewed", "parent_id": self.root.id}
+        )
         channels = self.overview.read_overview()["channels"]
         names = [it["name"] for it in channels if "overview" in it["name"]]
         self.assertEqual(
             names,
-            ["root.overview", "root.overview.a", "root.overview.deep", "root.overviewed"],
+            [
+                "root.overview",
+                "root.overview.a",
+                "root.overview.deep",
+                "root.overviewed",
+            ],
         )
         self.assertEqual(channels[0]["name"], "root")
         self.assertEqual([it["depth"] for it in channels if it["label"] == "deep"], [2])
 
     def test_periods(self):
-        for period, points, width in (("hour", 60, 1), ("day", 96, 15), ("nonsense", 60, 1)):
+        for period, points, width in (
+            ("hour", 60, 1),
+            ("day", 96, 15),
+            ("nonsense", 60, 1),
+        ):
             series = self.overview.read_overview(period)["series"]
             self.assertEqual((len(series["points"]), series["width"]), (points, width))
 
@@ -300,14 +332,18 @@ class TestOverview(OverviewCase):
         runner = self.overview._runner()
         self.assertFalse(runner["is_alive"])
         checks = {check["key"]: check for check in runner["checks"]}
-        self.assertEqual(set(checks), {"server_wide_modules", "workers", "channels", "database"})
+        self.assertEqual(
+            set(checks), {"server_wide_modules", "workers", "channels", "database"}
+        )
         # The tests run with root:0.
         self.assertFalse(checks["channels"]["is_right"])
         self.assertIn("root:0", checks["channels"]["text"])
         with patch.object(
             type(self.overview), "_server_wide_modules", lambda _self: ["base", "web"]
         ):
-            checks = {check["key"]: check for check in self.overview._runner()["checks"]}
+            checks = {
+                check["key"]: check for check in self.overview._runner()["checks"]
+            }
         self.assertIs(checks["server_wide_modules"]["is_right"], False)
         self.assertIn("base,rpc,web,queue_job", checks["server_wide_modules"]["text"])
 

@@ -38,25 +38,36 @@ class TestTours(BrowserCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.env["queue.job.channel"].create(
-            {"name": "tour_channel", "parent_id": cls.env.ref("queue_job.channel_root").id}
+            {
+                "name": "tour_channel",
+                "parent_id": cls.env.ref("queue_job.channel_root").id,
+            }
         )
 
     def delayable(self, name, **options):
-        return self.env["res.partner"].delayable(description=name, **options).create_company()
+        return (
+            self.env["res.partner"]
+            .delayable(description=name, **options)
+            .create_company()
+        )
 
     def test_open_graph_and_click_a_node(self):
         first = self.delayable("First")
         chain(first, self.delayable("Second")).delay()
         job = first._generated_job.db_record()
         self.start_tour(
-            f"/odoo/action-queue_job.action_queue_job/{job.id}", "queue_job_graph", login="admin"
+            f"/odoo/action-queue_job.action_queue_job/{job.id}",
+            "queue_job_graph",
+            login="admin",
         )
 
     def test_pause_resume_and_edit_a_channel(self):
         for number in range(2):
             self.delayable(f"Job {number}", channel="root.tour_channel").delay()
         self.start_tour(
-            "/odoo/action-queue_job.action_queue_job_channel", "queue_job_channel", login="admin"
+            "/odoo/action-queue_job.action_queue_job_channel",
+            "queue_job_channel",
+            login="admin",
         )
         channel = self.env["queue.job.channel"].search([("name", "=", "tour_channel")])
         self.assertEqual((channel.capacity, channel.paused), (7, False))

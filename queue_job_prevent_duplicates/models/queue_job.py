@@ -61,7 +61,9 @@ class QueueJob(models.Model):
         watched = []
         for vals in vals_list:
             func_string = vals.get("func_string")
-            if func_string and functions._prevents_duplicates(vals.get("channel_method_name")):
+            if func_string and functions._prevents_duplicates(
+                vals.get("channel_method_name")
+            ):
                 vals = {**self._watched_values(func_string), **vals}
             watched.append(vals)
         return super().create(watched)
@@ -69,7 +71,10 @@ class QueueJob(models.Model):
     @api.model
     def _key_requests(self, jobs):
         requests = self._duplicate_requests(jobs)
-        return [*super()._key_requests(jobs), (POLICY, self._blocking_states(), requests)]
+        return [
+            *super()._key_requests(jobs),
+            (POLICY, self._blocking_states(), requests),
+        ]
 
     @api.model
     def _duplicate_requests(self, jobs):
@@ -124,14 +129,18 @@ class QueueJob(models.Model):
     # Stored jobs ------------------------------------------------------------
 
     def _move_to_pending(self, result=None):
-        super()._move_to_pending(result)
+        moved = super()._move_to_pending(result)
         # It ended before this addon was installed, or while duplicates were allowed.
         self._watch_stored_jobs(SQL("id = ANY(%s)", self.ids))
+        return moved
 
     @api.model
     def _watch_jobs_of(self, function_names):
         self._watch_stored_jobs(
-            SQL("state <> 'done' AND channel_method_name = ANY(%s)", list(function_names))
+            SQL(
+                "state <> 'done' AND channel_method_name = ANY(%s)",
+                list(function_names),
+            )
         )
 
     @api.model

@@ -37,7 +37,11 @@ class QueueJobFunction(models.Model):
     def _allowing_names(self):
         """Return the names of the functions whose jobs may have duplicates."""
         allowing = self.search([("prevent_duplicates", "=", False)])
-        return [name for name in allowing.mapped("name") if not self._prevents_duplicates(name)]
+        return [
+            name
+            for name in allowing.mapped("name")
+            if not self._prevents_duplicates(name)
+        ]
 
     @api.model
     def _watch_jobs(self, names):

@@ -42,7 +42,9 @@ class DuplicatesCase(TransactionCase):
     def move(self, job, state):
         """Change the state as the runner does: by SQL."""
         self.env.flush_all()
-        self.env.cr.execute("UPDATE queue_job SET state = %s WHERE uuid = %s", (state, job.uuid))
+        self.env.cr.execute(
+            "UPDATE queue_job SET state = %s WHERE uuid = %s", (state, job.uuid)
+        )
         self.env.invalidate_all()
 
     def make_function(self, **values):

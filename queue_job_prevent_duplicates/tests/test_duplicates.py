@@ -52,7 +52,9 @@ class TestDuplicates(DuplicatesCase):
         user = self.env.ref("base.user_admin")
         company = self.env["res.company"].create({"name": "Other"})
         calls = [
-            self.ask(priority=1, eta=60, channel="root.other", description="d", max_retries=1),
+            self.ask(
+                priority=1, eta=60, channel="root.other", description="d", max_retries=1
+            ),
             self.partner.with_user(user).with_delay().write({"ref": "x"}),
             self.partner.with_company(company).with_delay().write({"ref": "x"}),
             self.partner.with_context(lang="fr_FR").with_delay().write({"ref": "x"}),
@@ -106,11 +108,21 @@ class TestDuplicates(DuplicatesCase):
 
     @mute_logger(LOGGER)
     def test_long_and_odd_texts(self):
-        for text in ("long" * 100_000, "it's \"quoted\"", "nul \x00", "lone \ud800", "é 日本"):
+        for text in (
+            "long" * 100_000,
+            'it\'s "quoted"',
+            "nul \x00",
+            "lone \ud800",
+            "é 日本",
+        ):
             # The text of arguments with such characters cannot be stored; of lists it can.
             first = self.jobs.with_delay()._test_job([repr(text)])
-            self.assertEqual(self.jobs.with_delay()._test_job([repr(text)]).uuid, first.uuid)
-            self.assertNotEqual(self.jobs.with_delay()._test_job([repr(text) + "."]), first)
+            self.assertEqual(
+                self.jobs.with_delay()._test_job([repr(text)]).uuid, first.uuid
+            )
+            self.assertNotEqual(
+                self.jobs.with_delay()._test_job([repr(text) + "."]), first
+            )
 
     def test_unstorable_call_leaves_nothing_behind(self):
         """The caller may catch the error; the key is free then."""
@@ -120,7 +132,9 @@ class TestDuplicates(DuplicatesCase):
                 self.partner.with_delay().write(argument)
             with contextlib.suppress(NotStorableError):
                 Job(self.partner.write, args=(argument,)).store()
-        self.env.cr.execute("SELECT count(*) FROM queue_job_key WHERE key LIKE '%<object object%'")
+        self.env.cr.execute(
+            "SELECT count(*) FROM queue_job_key WHERE key LIKE '%<object object%'"
+        )
         self.assertEqual(self.env.cr.fetchone(), (0,))
 
     # Identity keys ----------------------------------------------------------
@@ -203,12 +217,18 @@ class TestDuplicates(DuplicatesCase):
     def test_jobs_without_delay_are_not_prevented(self):
         self.ask("a")
         partner = self.partner.with_context(queue_job__no_delay=True)
-        with self.assertNoLogs(LOGGER, INFO), mute_logger("odoo.addons.queue_job.utils"):
+        with (
+            self.assertNoLogs(LOGGER, INFO),
+            mute_logger("odoo.addons.queue_job.utils"),
+        ):
             partner.with_delay().write({"ref": "a"})
         self.assertEqual(self.partner.ref, "a")
         with mock.patch.dict("os.environ", {"QUEUE_JOB__NO_DELAY": "1"}):
             self.partner.ref = False
-            with self.assertNoLogs(LOGGER, INFO), mute_logger("odoo.addons.queue_job.utils"):
+            with (
+                self.assertNoLogs(LOGGER, INFO),
+                mute_logger("odoo.addons.queue_job.utils"),
+            ):
                 self.ask("a")
             self.assertEqual(self.partner.ref, "a")
 
@@ -250,7 +270,9 @@ class TestDuplicates(DuplicatesCase):
         with self.assertNoLogs(LOGGER, INFO):
             rows = self.jobs.create(values)
         self.assertEqual(rows.mapped("uuid"), list("abcd"))
-        self.assertEqual(rows.mapped(lambda row: bool(row.twin_key)), [True, True, False, False])
+        self.assertEqual(
+            rows.mapped(lambda row: bool(row.twin_key)), [True, True, False, False]
+        )
         self.assertFalse(self.jobs.create([]))
 
     def test_nobody_is_told_of_a_refused_job(self):

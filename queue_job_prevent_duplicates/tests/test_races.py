@@ -142,7 +142,9 @@ class TestRaces(CommittedCase):
             jobs = [delayable._generated_job for delayable in group]
             model = caller["queue.job"].sudo()
             self.assertFalse(model._reserve_keys(jobs))
-            again = [self.partner(caller).delayable().write({"ref": "0"}) for _n in range(2)]
+            again = [
+                self.partner(caller).delayable().write({"ref": "0"}) for _n in range(2)
+            ]
             refused = model._key_requests([d._build_job() for d in again])[-1]
             keys = caller["queue.job.key"].sudo()
             self.assertEqual(len(keys._reserve(refused[0], refused[2], refused[1])), 2)

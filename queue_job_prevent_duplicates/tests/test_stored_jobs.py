@@ -22,12 +22,21 @@ class TestStoredJobs(DuplicatesCase):
 
     @mute_logger(LOGGER)
     def test_installation_makes_them_block(self):
-        states = ("wait_dependencies", "pending", "enqueued", "failed", "started", "done")
+        states = (
+            "wait_dependencies",
+            "pending",
+            "enqueued",
+            "failed",
+            "started",
+            "done",
+        )
         for state in states:
             job = self.ask_before_installation(state, state)
             post_init_hook(self.env)
             with self.subTest(state):
-                self.assertEqual(self.ask(state) == job, state not in ("started", "done"))
+                self.assertEqual(
+                    self.ask(state) == job, state not in ("started", "done")
+                )
 
     @mute_logger(LOGGER)
     def test_started_job_blocks_when_it_is_postponed(self):

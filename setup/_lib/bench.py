@@ -65,7 +65,9 @@ def _commit(folder):
     """Return the commit of a folder, marked when files differ from it."""
 
     def git(*args):
-        done = subprocess.run(["git", "-C", folder, *args], capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", "-C", folder, *args], capture_output=True, text=True
+        )
         return done.stdout.strip() if not done.returncode else ""
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "queue_job")
@@ -106,7 +108,8 @@ def table(figures):
     rows += [(f.what, f.oca, f.aim, f.shown, words[f.reached]) for f in figures]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "| %s |" % " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        "| %s |"
+        % " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
     lines.insert(1, "|%s|" % "|".join("-" * (width + 2) for width in widths))

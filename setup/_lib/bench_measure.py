@@ -39,7 +39,9 @@ def tree(root, stats=None):
     stats = stats or process_stats()
     found, level = {root}, {root}
     while level:
-        level = {pid for pid, (parent, *_times) in stats.items() if parent in level} - found
+        level = {
+            pid for pid, (parent, *_times) in stats.items() if parent in level
+        } - found
         found |= level
     return found
 
@@ -78,7 +80,8 @@ class Cost:
         return {
             one.name: getattr(self, one.name) / jobs
             for one in fields(self)
-            if one.name not in ("statements", "times") and getattr(self, one.name) is not None
+            if one.name not in ("statements", "times")
+            and getattr(self, one.name) is not None
         }
 
 
@@ -174,8 +177,12 @@ class Watch:
         while self.query(statement)[0][0]:
             check()
             if time.monotonic() > deadline:
-                states = self.query("SELECT state, count(*) FROM queue_job GROUP BY state")
-                raise TimeoutError("jobs are not done after %d s: %s" % (timeout, states))
+                states = self.query(
+                    "SELECT state, count(*) FROM queue_job GROUP BY state"
+                )
+                raise TimeoutError(
+                    "jobs are not done after %d s: %s" % (timeout, states)
+                )
             time.sleep(pause)
         return time.monotonic()
 
@@ -234,7 +241,11 @@ class StatementLog:
                     if more[:1] != "\t":
                         break
                     text += " " + more.strip()
-                yield line.split("[", 1)[1].split("]", 1)[0], float(match[1]), text.strip()
+                yield (
+                    line.split("[", 1)[1].split("]", 1)[0],
+                    float(match[1]),
+                    text.strip(),
+                )
 
 
 def normalized(statement):

@@ -35,7 +35,9 @@ def bench_parser(add_options):
         help="write the figures there too ('-': instead of the table)",
     )
     parser.add_argument(
-        "--save", action="store_true", help="write the table into setup/BENCHMARK.md and README.md"
+        "--save",
+        action="store_true",
+        help="write the table into setup/BENCHMARK.md and README.md",
     )
     _add_server_options(parser)
     add_options(parser)
@@ -63,7 +65,9 @@ def chaos_parser(add_options):
         default=30,
         help="seconds from the last kill to the last job (default: %(default)s)",
     )
-    parser.add_argument("--show", action="store_true", help="print each kill and its time")
+    parser.add_argument(
+        "--show", action="store_true", help="print each kill and its time"
+    )
     parser.add_argument(
         "--no-restart", action="store_true", help="never restart PostgreSQL"
     )

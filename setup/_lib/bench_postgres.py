@@ -95,7 +95,9 @@ class Cluster:
     def start(self):
         """Start the server and wait until it answers."""
         self._lock.acquire(shared=True)
-        options = [arg for pair in self._settings.items() for arg in ("-c", "%s=%s" % pair)]
+        options = [
+            arg for pair in self._settings.items() for arg in ("-c", "%s=%s" % pair)
+        ]
         with open(self.log, "a") as log:
             keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", postgres.KEEPER, self._lock.path]
@@ -165,7 +167,9 @@ class Lab:
         self._databases = []
 
     def __enter__(self):
-        with exclusive(self.cache.lock, lambda: progress.say("Waiting for another call")):
+        with exclusive(
+            self.cache.lock, lambda: progress.say("Waiting for another call")
+        ):
             self._remove_abandoned()
             master = self._master()
             data = self.binaries.home / ("run-%d" % time.time_ns())
@@ -200,7 +204,13 @@ class Lab:
         with progress.step("Installing %s" % ", ".join(addons)):
             run_logged(
                 self.odoo.command(
-                    *("-d", name, "-i", ",".join(addons), "--load=base,rpc,web,queue_job"),
+                    *(
+                        "-d",
+                        name,
+                        "-i",
+                        ",".join(addons),
+                        "--load=base,rpc,web,queue_job",
+                    ),
                     *("--stop-after-init", "--no-http", "--max-cron-threads=0"),
                 ),
                 log,
@@ -229,7 +239,11 @@ class Lab:
             secret.touch(mode=0o600)
             secret.write_text(secrets.token_urlsafe(24))
         return Cluster(
-            self.binaries, data, secret.read_text(), self.cache.log(data.name), **settings
+            self.binaries,
+            data,
+            secret.read_text(),
+            self.cache.log(data.name),
+            **settings,
         )
 
     def _master(self):

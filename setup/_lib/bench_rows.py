@@ -73,7 +73,11 @@ class Bench:
         database = self.lab.copy(self.installed, "bench")
         channels = "root:%d,root.slow:1" % self.options.workers
         self._server = BenchServer(
-            self.lab.odoo, database, "bench", workers=self.options.workers, channels=channels
+            self.lab.odoo,
+            database,
+            "bench",
+            workers=self.options.workers,
+            channels=channels,
         )
         with progress.step("Starting Odoo"):
             self._server.__enter__()
@@ -87,7 +91,9 @@ class Bench:
 
     def _drained(self, jobs, condition="true"):
         timeout = max(DRAIN_LEAST, jobs * DRAIN_SECONDS)
-        return self._meter.watch.wait_until_drained(self._server.check, timeout, condition)
+        return self._meter.watch.wait_until_drained(
+            self._server.check, timeout, condition
+        )
 
     def _add(self, row, what, oca, aim, value, unit, reached=None, digits=1):
         shown = "%.*f %s" % (digits, value, unit)
@@ -109,18 +115,60 @@ class Bench:
         }
         best = jobs / costs[0].seconds
         add = self._add
-        add("drain", "no-op jobs done per second, %s waiting" % jobs, "86", ">= 860",
-            self.rate, "(best %.0f)" % best, self.rate >= 860, 0)
-        add("drain", "PostgreSQL transactions per job", "17.4", "<= 2",
-            each["transactions"], "", each["transactions"] <= 2, 2)
-        add("drain", "CPU of the Odoo processes per job", "12.7 ms", "<= 2 ms",
-            each["odoo_cpu"] * 1000, "ms", each["odoo_cpu"] <= 0.002, 2)
-        add("drain", "  of that the runner", "", "", each["runner_cpu"] * 1000, "ms", None, 2)
-        add("drain", "CPU of PostgreSQL per job", "7.0 ms", "<= 1 ms",
-            each["pg_cpu"] * 1000, "ms", each["pg_cpu"] <= 0.001, 2)
+        add(
+            "drain",
+            "no-op jobs done per second, %s waiting" % jobs,
+            "86",
+            ">= 860",
+            self.rate,
+            "(best %.0f)" % best,
+            self.rate >= 860,
+            0,
+        )
+        add(
+            "drain",
+            "PostgreSQL transactions per job",
+            "17.4",
+            "<= 2",
+            each["transactions"],
+            "",
+            each["transactions"] <= 2,
+            2,
+        )
+        add(
+            "drain",
+            "CPU of the Odoo processes per job",
+            "12.7 ms",
+            "<= 2 ms",
+            each["odoo_cpu"] * 1000,
+            "ms",
+            each["odoo_cpu"] <= 0.002,
+            2,
+        )
+        add(
+            "drain",
+            "  of that the runner",
+            "",
+            "",
+            each["runner_cpu"] * 1000,
+            "ms",
+            None,
+            2,
+        )
+        add(
+            "drain",
+            "CPU of PostgreSQL per job",
+            "7.0 ms",
+            "<= 1 ms",
+            each["pg_cpu"] * 1000,
+            "ms",
+            each["pg_cpu"] <= 0.001,
+            2,
+        )
         add("drain", "requests per job", "", "", each["requests"], "", None, 3)
-        self.details["drain"] = [{**cost.per_job(jobs), "rate": jobs / cost.seconds}
-                                 for cost in costs]
+        self.details["drain"] = [
+            {**cost.per_job(jobs), "rate": jobs / cost.seconds} for cost in costs
+        ]
 
     def _drain(self, jobs):
         self._client.loop(jobs)
@@ -143,11 +191,22 @@ class Bench:
             self._drained(jobs)
         requests = self._server.count_requests() - requests
         self._add("counts", "queries per job", "", "", cost.queries / jobs, "", None, 2)
-        self._add("counts", "PostgreSQL transactions per job, in its log", "17.4", "<= 2",
-                  cost.transactions / jobs, "", cost.transactions <= 2 * jobs, 2)
+        self._add(
+            "counts",
+            "PostgreSQL transactions per job, in its log",
+            "17.4",
+            "<= 2",
+            cost.transactions / jobs,
+            "",
+            cost.transactions <= 2 * jobs,
+            2,
+        )
         self._add("counts", "requests per job", "", "", requests / jobs, "", None, 3)
         self.details["statements"] = {
-            statement: {"per_job": count / jobs, "ms_per_job": cost.times[statement] / jobs}
+            statement: {
+                "per_job": count / jobs,
+                "ms_per_job": cost.times[statement] / jobs,
+            }
             for statement, count in cost.statements.most_common(40)
         }
 
@@ -158,10 +217,24 @@ class Bench:
             seconds = sorted(self._client.latency(self.options.samples, 0.1))
         median, late = statistics.median(seconds), seconds[int(len(seconds) * 0.95)]
         what = "commit of one with_delay to done, idle server"
-        self._add("latency", what + ", median", "20 ms", "<= 10 ms",
-                  median * 1000, "ms", median <= 0.010)
-        self._add("latency", what + ", 95th", "94 ms", "<= 20 ms",
-                  late * 1000, "ms", late <= 0.020)
+        self._add(
+            "latency",
+            what + ", median",
+            "20 ms",
+            "<= 10 ms",
+            median * 1000,
+            "ms",
+            median <= 0.010,
+        )
+        self._add(
+            "latency",
+            what + ", 95th",
+            "94 ms",
+            "<= 20 ms",
+            late * 1000,
+            "ms",
+            late <= 0.020,
+        )
         self.idle_latency = median
 
     def delay(self):
@@ -172,16 +245,48 @@ class Bench:
         self._client.group(10)
         loops = sorted(self._discarded("loop", jobs) for _number in range(3))
         seconds, queries = loops[1]
-        self._add("delay", "with_delay in a loop, 1,000 jobs", "400 /s", ">= 800 /s",
-                  jobs / seconds, "/s", jobs / seconds >= 800, 0)
-        self._add("delay", "with_delay, queries per job", "2", "1",
-                  queries / jobs, "", queries <= jobs * 1.05, 2)
+        self._add(
+            "delay",
+            "with_delay in a loop, 1,000 jobs",
+            "400 /s",
+            ">= 800 /s",
+            jobs / seconds,
+            "/s",
+            jobs / seconds >= 800,
+            0,
+        )
+        self._add(
+            "delay",
+            "with_delay, queries per job",
+            "2",
+            "1",
+            queries / jobs,
+            "",
+            queries <= jobs * 1.05,
+            2,
+        )
         groups = sorted(self._discarded("group", jobs) for _number in range(3))
         seconds, queries = groups[1]
-        self._add("delay", "group(1,000).delay()", "245 to 420 /s", ">= 1,960 /s",
-                  jobs / seconds, "/s", jobs / seconds >= 1960, 0)
-        self._add("delay", "group(1,000).delay(), queries", "2,005", "< 20",
-                  queries, "", queries < 20, 0)
+        self._add(
+            "delay",
+            "group(1,000).delay()",
+            "245 to 420 /s",
+            ">= 1,960 /s",
+            jobs / seconds,
+            "/s",
+            jobs / seconds >= 1960,
+            0,
+        )
+        self._add(
+            "delay",
+            "group(1,000).delay(), queries",
+            "2,005",
+            "< 20",
+            queries,
+            "",
+            queries < 20,
+            0,
+        )
 
     def _discarded(self, name, *args):
         result = getattr(self._client, name)(*args)
@@ -195,15 +300,33 @@ class Bench:
         self._client.graph(10, 10)
         self._client.rollback()
         seconds, queries = self._client.graph(half, half)
-        self._add("graph", "graph 500 before 500, stored", "5.0 s", "<= 0.25 s",
-                  seconds, "s", seconds <= 0.25, 2)
-        self._add("graph", "graph 500 before 500, queries", "", "", queries, "", None, 0)
+        self._add(
+            "graph",
+            "graph 500 before 500, stored",
+            "5.0 s",
+            "<= 0.25 s",
+            seconds,
+            "s",
+            seconds <= 0.25,
+            2,
+        )
+        self._add(
+            "graph", "graph 500 before 500, queries", "", "", queries, "", None, 0
+        )
         began, _ended = self._client.commit()
         rate = 2 * half / (self._drained(2 * half) - began)
         plain = getattr(self, "rate", 860)
         # A tenth is noise.
-        self._add("graph", "graph 500 before 500, drained", "4.9 /s", "as jobs without",
-                  rate, "/s", rate >= 0.9 * plain, 0)
+        self._add(
+            "graph",
+            "graph 500 before 500, drained",
+            "4.9 /s",
+            "as jobs without",
+            rate,
+            "/s",
+            rate >= 0.9 * plain,
+            0,
+        )
 
     def deaf(self):
         """Write 20,000 waiting jobs and see how long an urgent job waits."""
@@ -213,15 +336,27 @@ class Bench:
         usual = statistics.median(self._client.latency(20, 0.05))
         worst = []
         for number in range(3):
-            watch.execute("UPDATE queue_job SET priority = %d WHERE channel = 'root.slow'"
-                          " AND state = 'pending'" % (20 + number))
+            watch.execute(
+                "UPDATE queue_job SET priority = %d WHERE channel = 'root.slow'"
+                " AND state = 'pending'" % (20 + number)
+            )
             seconds = self._client.latency(40, 0.01)
             worst.append(max(seconds) - usual)
         worst = statistics.median(worst)
-        self._add("deaf", "one UPDATE over 20,000 waiting rows, deaf for", "16.7 s", "<= 0.2 s",
-                  worst, "s", worst <= 0.2, 2)
-        watch.execute("UPDATE queue_job SET state = 'cancelled' WHERE channel = 'root.slow'"
-                      " AND state = 'pending'")
+        self._add(
+            "deaf",
+            "one UPDATE over 20,000 waiting rows, deaf for",
+            "16.7 s",
+            "<= 0.2 s",
+            worst,
+            "s",
+            worst <= 0.2,
+            2,
+        )
+        watch.execute(
+            "UPDATE queue_job SET state = 'cancelled' WHERE channel = 'root.slow'"
+            " AND state = 'pending'"
+        )
         self._drained(1, "channel <> 'root.slow'")
 
     def flood(self, count, channel, holder_seconds):
@@ -236,23 +371,57 @@ class Bench:
         self._client.commit()
         self._drained(1, "channel = 'root'")
         watch = self._meter.watch
-        ((job_id,),) = watch.query("SELECT max(id) FROM queue_job WHERE method_name = 'noop'")
+        ((job_id,),) = watch.query(
+            "SELECT max(id) FROM queue_job WHERE method_name = 'noop'"
+        )
         return job_id
 
     def start(self):
         """Start a runner alone on many waiting jobs."""
         self.close()
         small = self._runner_start(200_000)
-        self._add("start", "runner ready with 200,000 waiting", "10.8 s", "<= 2 s",
-                  small["seconds"], "s", small["seconds"] <= 2, 2)
-        self._add("start", "  its memory then", "203 MB", "<= 90 MB",
-                  small["megabytes"], "MB", small["megabytes"] <= 90, 0)
+        self._add(
+            "start",
+            "runner ready with 200,000 waiting",
+            "10.8 s",
+            "<= 2 s",
+            small["seconds"],
+            "s",
+            small["seconds"] <= 2,
+            2,
+        )
+        self._add(
+            "start",
+            "  its memory then",
+            "203 MB",
+            "<= 90 MB",
+            small["megabytes"],
+            "MB",
+            small["megabytes"] <= 90,
+            0,
+        )
         self._add("start", "  its memory at most", "", "", small["peak"], "MB", None, 0)
         big = self._runner_start(1_000_000)
-        self._add("start", "runner ready with 1,000,000 waiting", "", "<= 4 s",
-                  big["seconds"], "s", big["seconds"] <= 4, 2)
-        self._add("start", "  its memory then", "", "<= 180 MB",
-                  big["megabytes"], "MB", big["megabytes"] <= 180, 0)
+        self._add(
+            "start",
+            "runner ready with 1,000,000 waiting",
+            "",
+            "<= 4 s",
+            big["seconds"],
+            "s",
+            big["seconds"] <= 4,
+            2,
+        )
+        self._add(
+            "start",
+            "  its memory then",
+            "",
+            "<= 180 MB",
+            big["megabytes"],
+            "MB",
+            big["megabytes"] <= 180,
+            0,
+        )
         self._add("start", "  its memory at most", "", "", big["peak"], "MB", None, 0)
 
     def _runner_start(self, count):
@@ -262,17 +431,28 @@ class Bench:
             client.commit()
         watch = Watch(self.lab.cluster.server, database)
         with progress.step("Inserting %d waiting jobs" % count):
-            insert_waiting(watch, watch.query("SELECT max(id) FROM queue_job")[0][0], count, "root")
+            insert_waiting(
+                watch, watch.query("SELECT max(id) FROM queue_job")[0][0], count, "root"
+            )
         watch.close()
         log = self.lab.cache.log("runner-%s" % database)
-        command = script(self.lab.odoo, RUNNER) + ["-d", database, "--load=base,rpc,web,queue_job"]
+        command = script(self.lab.odoo, RUNNER) + [
+            "-d",
+            database,
+            "--load=base,rpc,web,queue_job",
+        ]
         environment = self.lab.odoo.environment(
             ODOO_QUEUE_JOB_CHANNELS="root:4", ODOO_QUEUE_JOB_PORT="1"
         )
         with (
             open(log, "w") as output,
-            Guarded(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    env=environment) as runner,
+            Guarded(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            ) as runner,
         ):
             began = _wait_for(log, "jobrunner.runner: starting", runner)
             pid = _python_below(runner.pid)
@@ -326,7 +506,9 @@ def _wait_for(log, text, process, timeout=60):
         if text in Path(log).read_text(errors="replace"):
             return time.monotonic()
         time.sleep(0.005)
-    raise SetupError("'%s' was not logged.\n%s" % (text, tail(log)), "The log is in %s." % log)
+    raise SetupError(
+        "'%s' was not logged.\n%s" % (text, tail(log)), "The log is in %s." % log
+    )
 
 
 def _python_below(guard):

@@ -28,7 +28,9 @@ class BenchServer(OdooServer):
     :param name: of its log
     """
 
-    def __init__(self, odoo, database, name, *, workers=4, channels="root:4", port=None):
+    def __init__(
+        self, odoo, database, name, *, workers=4, channels="root:4", port=None
+    ):
         super().__init__(
             odoo,
             database,
@@ -59,7 +61,9 @@ class BenchServer(OdooServer):
     def runner_pid(self):
         """The process that runs the runner, None before it has begun."""
         found = STARTING.findall(self.text())
-        return int(found[-1]) if found and os.path.exists("/proc/%s" % found[-1]) else None
+        return (
+            int(found[-1]) if found and os.path.exists("/proc/%s" % found[-1]) else None
+        )
 
     def text(self):
         return Path(self.log).read_text(errors="replace")
@@ -75,7 +79,8 @@ class BenchServer(OdooServer):
             self.check()
             if time.monotonic() > deadline:
                 raise SetupError(
-                    "The runner is not ready after %d s.\n%s" % (RUNNER_TIMEOUT, tail(self.log)),
+                    "The runner is not ready after %d s.\n%s"
+                    % (RUNNER_TIMEOUT, tail(self.log)),
                     "The whole log is in %s." % self.log,
                 )
             time.sleep(0.05)

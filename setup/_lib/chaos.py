@@ -61,7 +61,9 @@ def main(options, cache):
     result.pop("events", None)
     print(json.dumps(result, indent=2))
     problems = result["problems"]
-    print("chaos: %s" % ("; ".join(problems) if problems else "every number exactly once"))
+    print(
+        "chaos: %s" % ("; ".join(problems) if problems else "every number exactly once")
+    )
     if problems:
         progress.say("Odoo's logs: %s" % ", ".join(map(str, chaos.logs)))
     return 1 if problems else 0
@@ -147,7 +149,8 @@ class Chaos:
     def run(self):
         self.database = self.lab.database("chaos", ADDONS)
         self.nodes = [
-            Node(name, self.lab.odoo, self.database, self.options.workers) for name in "ab"
+            Node(name, self.lab.odoo, self.database, self.options.workers)
+            for name in "ab"
         ]
         self._delay()
         with progress.step("Starting two Odoo servers"):
@@ -197,7 +200,9 @@ class Chaos:
                 self._restart_postgres()
                 continue
             kinds, weights = zip(*WEIGHTS.items(), strict=True)
-            while not getattr(self, "_kill_" + self.random.choices(kinds, weights)[0])():
+            while not getattr(
+                self, "_kill_" + self.random.choices(kinds, weights)[0]
+            )():
                 self._sleep(0.1)
 
     def _wait_for_progress(self, number):
@@ -325,7 +330,9 @@ class Chaos:
 
     def _judge(self, killed, settled):
         jobs = self.options.jobs
-        states = dict(self._query("SELECT state, count(*) FROM queue_job GROUP BY state"))
+        states = dict(
+            self._query("SELECT state, count(*) FROM queue_job GROUP BY state")
+        )
         counts = dict(
             self._query("SELECT number, count(*) FROM queue_job_bench GROUP BY number")
         )
@@ -340,7 +347,9 @@ class Chaos:
             problems.append("states are %s" % states)
         seconds = None if settled is None else settled - killed
         if seconds is None or seconds > self.options.settle:
-            problems.append("not settled within %g s of the last kill" % self.options.settle)
+            problems.append(
+                "not settled within %g s of the last kill" % self.options.settle
+            )
         tries = self._query(
             "SELECT retry, count(*) FROM queue_job GROUP BY retry ORDER BY retry"
         )

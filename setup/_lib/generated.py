@@ -28,7 +28,14 @@ def out_of_step(repo):
         old = path.read_text() if path.exists() else ""
         if readme.comparable(old) != readme.comparable(text):
             lines = difflib.unified_diff(
-                old.splitlines(), text.splitlines(), "as it is", "made anew", "", "", 1, ""
+                old.splitlines(),
+                text.splitlines(),
+                "as it is",
+                "made anew",
+                "",
+                "",
+                1,
+                "",
             )
             found[path] = "\n".join(list(lines)[:40])
     return found

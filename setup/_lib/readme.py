@@ -75,7 +75,9 @@ def readme(addon, manifest):
             parts.append("%s\n%s" % (heading, "=" * len(heading)))
         parts.append(text)
         if fragment == "DESCRIPTION":
-            parts.append("**Table of contents**\n\n.. contents::\n   :local:\n   :depth: 2")
+            parts.append(
+                "**Table of contents**\n\n.. contents::\n   :local:\n   :depth: 2"
+            )
     return "\n\n".join(parts) + "\n"
 
 

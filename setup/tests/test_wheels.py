@@ -95,7 +95,9 @@ class TestWheels(unittest.TestCase):
                 for path in (REPO / name).rglob("*.*")
                 if path.is_file() and "__pycache__" not in path.parts
             }
-            self.assertLessEqual(wanted - packed, {"odoo/addons/%s/pyproject.toml" % name})
+            self.assertLessEqual(
+                wanted - packed, {"odoo/addons/%s/pyproject.toml" % name}
+            )
 
     def use(self, site):
         """Install the addons in a database and perform a job, all from a folder."""
@@ -117,9 +119,7 @@ class TestWheels(unittest.TestCase):
         )
         shell = odoo.command(*common, subcommand=("shell",))
         output = self.call(*shell, env=environment, input=DO_A_JOB)
-        [result] = [
-            line for line in output.splitlines() if line.startswith("RESULT")
-        ]
+        [result] = [line for line in output.splitlines() if line.startswith("RESULT")]
         _word, name, state, path = result.split()
         self.assertEqual((name, state), ("after", "done"))
         self.assertTrue(Path(path).is_relative_to(site), path)

@@ -207,7 +207,9 @@ class TestInterleavings(ShapeMixin, CommittedJobCase):
         with self.new_env() as env:
             rows = env["queue.job"].search([("state", "=", "wait_dependencies")])
             return rows.filtered(
-                lambda row: all(p.state in ("done", "cancelled") for p in row.dependency_ids)
+                lambda row: all(
+                    p.state in ("done", "cancelled") for p in row.dependency_ids
+                )
             ).mapped("func_string")
 
     @settings(QUICK, max_examples=12)
@@ -215,13 +217,19 @@ class TestInterleavings(ShapeMixin, CommittedJobCase):
         shape=SHAPES,
         worth=st.sampled_from([0, 64]),
         steps=st.lists(
-            st.tuples(st.integers(0, 11), st.sampled_from(MOVES)), min_size=2, max_size=6
+            st.tuples(st.integers(0, 11), st.sampled_from(MOVES)),
+            min_size=2,
+            max_size=6,
         ),
     )
     @example(TWO_BEFORE_ONE, 0, [(0, "set_done"), (1, "set_done")])
     @example(TWO_BEFORE_ONE, 64, [(0, "set_done"), (1, "finish")])
     @example(TWO_BEFORE_ONE, 64, [(0, "cancel"), (0, "delete"), (2, "requeue")])
-    @example(ONE_AFTER_ONE, 64, [(0, "cancel"), (0, "requeue"), (1, "requeue"), (0, "cancel")])
+    @example(
+        ONE_AFTER_ONE,
+        64,
+        [(0, "cancel"), (0, "requeue"), (1, "requeue"), (0, "cancel")],
+    )
     @example(ONE_AFTER_ONE, 64, [(1, "cancel"), (0, "finish"), (1, "requeue")])
     @example(ONE_AFTER_ONE, 64, [(1, "cancel"), (1, "requeue"), (0, "set_done")])
     def test_no_job_waits_for_nothing(self, shape, worth, steps):

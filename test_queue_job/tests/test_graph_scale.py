@@ -48,7 +48,9 @@ class TestLargeGraphs(JobCase):
             self.end(parents[0])
             job = Job.load(self.env, parents[0].uuid)
             counts.append(
-                self.count_queries(lambda j=job: JobExecutor._enqueue_dependent_jobs(self.env, j))
+                self.count_queries(
+                    lambda j=job: JobExecutor._enqueue_dependent_jobs(self.env, j)
+                )
             )
         self.assertEqual(counts[0], counts[1])
         self.assertLess(counts[0], 6)
@@ -58,7 +60,9 @@ class TestLargeGraphs(JobCase):
         rows = self.job_model.browse([job._db_id for job in parents])
         rows._editor().write({"state": "done"})
         job = Job.load(self.env, parents[0].uuid)
-        queries = self.count_queries(lambda: JobExecutor._enqueue_dependent_jobs(self.env, job))
+        queries = self.count_queries(
+            lambda: JobExecutor._enqueue_dependent_jobs(self.env, job)
+        )
         self.env.invalidate_all()
         released = self.job_model.browse([job._db_id for job in children])
         self.assertEqual(set(released.mapped("state")), {"pending"})
@@ -84,7 +88,14 @@ class TestLargeGraphs(JobCase):
             row = self.job_model.browse(parents[0]._db_id)
 
             def read(row=row):
-                row.read(["dependency_ids", "dependent_ids", "dependency_graph", "graph_jobs_count"])
+                row.read(
+                    [
+                        "dependency_ids",
+                        "dependent_ids",
+                        "dependency_graph",
+                        "graph_jobs_count",
+                    ]
+                )
 
             counts.append(self.count_queries(read))
         self.assertEqual(counts[0], counts[1])
@@ -94,7 +105,9 @@ class TestLargeGraphs(JobCase):
         outside.on_done(first)
         first.on_done(second)
         second.on_done(first)
-        with self.assertRaisesRegex(ValueError, r"wait for each other.*testing_method.*→"):
+        with self.assertRaisesRegex(
+            ValueError, r"wait for each other.*testing_method.*→"
+        ):
             outside.delay()
         for delayable in (first, second, outside):
             delayable._generated_job = True

@@ -23,11 +23,19 @@ PATIENCE = 30  # seconds for a thread that should not wait at all
 class TestKeyRaces(CommittedJobCase):
     def ask(self, env, key="key", **properties):
         """Ask for the job of a key; return its uuid."""
-        return self.record_in(env).with_delay(identity_key=key, **properties).testing_method().uuid
+        return (
+            self.record_in(env)
+            .with_delay(identity_key=key, **properties)
+            .testing_method()
+            .uuid
+        )
 
     def waiting(self, key="key"):
         with self.new_env() as env:
-            domain = [("identity_key", "=", key), ("state", "in", ("pending", "wait_dependencies"))]
+            domain = [
+                ("identity_key", "=", key),
+                ("state", "in", ("pending", "wait_dependencies")),
+            ]
             return env["queue.job"].search(domain).mapped("uuid")
 
     def claim(self, env, uuid):
@@ -148,7 +156,9 @@ class TestKeyRaces(CommittedJobCase):
         self.assertEqual(sorted(self.waiting()), sorted([first, successor]))
         self.move(successor, "started")
         with self.new_env() as env:
-            self.assertEqual(self.ask(env), first, "a job that waits without reservation blocks")
+            self.assertEqual(
+                self.ask(env), first, "a job that waits without reservation blocks"
+            )
 
     def test_retry_does_not_wait_for_a_caller_that_holds_the_key(self):
         with self.new_env() as env:
@@ -192,7 +202,9 @@ class TestKeyRaces(CommittedJobCase):
             keyed = record.delayable(identity_key="a").testing_method()
             free = record.delayable().testing_method()
             chain(keyed, free).delay()
-            self.assertEqual({keyed._generated_job.uuid, free._generated_job.uuid}, {twin})
+            self.assertEqual(
+                {keyed._generated_job.uuid, free._generated_job.uuid}, {twin}
+            )
             other = record.delayable(identity_key="b").testing_method()
             again = record.delayable(identity_key="a").testing_method()
             group(again, other).delay()
@@ -208,7 +220,10 @@ class TestKeyRaces(CommittedJobCase):
             record = self.record_in(caller)
             for _twice in range(2):
                 group(
-                    *(record.delayable(identity_key=str(n)).testing_method() for n in range(2000))
+                    *(
+                        record.delayable(identity_key=str(n)).testing_method()
+                        for n in range(2000)
+                    )
                 ).delay()
             with self.new_env() as worker:
                 self.assertEqual(self.claim(worker, other), "claimed")

@@ -1,6 +1,6 @@
-import { beforeEach, expect, test } from "@odoo/hoot";
-import { click, hover, queryAll, queryAllTexts, queryFirst } from "@odoo/hoot-dom";
-import { animationFrame } from "@odoo/hoot-mock";
+import {beforeEach, expect, test} from "@odoo/hoot";
+import {click, hover, queryAll, queryAllTexts, queryFirst} from "@odoo/hoot-dom";
+import {animationFrame} from "@odoo/hoot-mock";
 import {
     contains,
     defineModels,
@@ -11,9 +11,9 @@ import {
     onRpc,
     patchWithCleanup,
 } from "@web/../tests/web_test_helpers";
-import { defineMailModels } from "@mail/../tests/mail_test_helpers";
+import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
-import { assets } from "@web/core/assets";
+import {assets} from "@web/core/assets";
 
 const STATES = [
     ["wait_dependencies", "Wait Dependencies"],
@@ -23,13 +23,18 @@ const STATES = [
 ];
 
 function node(id) {
-    return { id, title: `<strong>Job ${id}</strong><br/>call()`, color: "#D2E5FF", border: "#2B7CE9" };
+    return {
+        id,
+        title: `<strong>Job ${id}</strong><br/>call()`,
+        color: "#D2E5FF",
+        border: "#2B7CE9",
+    };
 }
 
 class QueueJob extends models.Model {
     _name = "queue.job";
     name = fields.Char();
-    state = fields.Selection({ selection: STATES });
+    state = fields.Selection({selection: STATES});
     dependency_graph = fields.Json();
     dependency_graph_facts = fields.Json();
     _records = [
@@ -50,14 +55,14 @@ class QueueJob extends models.Model {
                 3: ["Third <b>", "failed", "partner(1).third()", 0],
             },
         },
-        { id: 2, name: "Alone", state: "done", dependency_graph: {} },
+        {id: 2, name: "Alone", state: "done", dependency_graph: {}},
         {
             id: 3,
             name: "Large",
             state: "done",
             dependency_graph: {
-                nodes: Array.from({ length: 101 }, (_value, index) => node(index + 1)),
-                edges: Array.from({ length: 100 }, (_value, index) => [1, index + 2]),
+                nodes: Array.from({length: 101}, (_value, index) => node(index + 1)),
+                edges: Array.from({length: 100}, (_value, index) => [1, index + 2]),
             },
         },
     ];
@@ -71,7 +76,7 @@ let loaded;
 beforeEach(() => {
     loaded = [];
     // The layout in rows needs no library.
-    patchWithCleanup(assets, { loadBundle: async (name) => loaded.push(name) });
+    patchWithCleanup(assets, {loadBundle: async (name) => loaded.push(name)});
 });
 
 async function open(resId) {
@@ -88,10 +93,20 @@ test("draws each job with its state, and arrows from parent to child", async () 
     await open(1);
     expect(loaded).toEqual(["queue_job.dagre_lib"]);
     expect(".o_field_job_directed_graph").toHaveCount(1);
-    expect(queryAllTexts(".o_job_graph_name")).toEqual(["First", "Second", "Third <b>"]);
-    expect(queryAllTexts(".o_job_graph_detail")).toEqual(["Done · 2.50 s", "Failed", "Failed"]);
+    expect(queryAllTexts(".o_job_graph_name")).toEqual([
+        "First",
+        "Second",
+        "Third <b>",
+    ]);
+    expect(queryAllTexts(".o_job_graph_detail")).toEqual([
+        "Done · 2.50 s",
+        "Failed",
+        "Failed",
+    ]);
     expect(".o_job_graph_node.o_job_state_failed").toHaveCount(2);
-    expect(queryFirst(".o_job_graph_heads").getAttribute("d").split("M").length - 1).toBe(2);
+    expect(
+        queryFirst(".o_job_graph_heads").getAttribute("d").split("M").length - 1
+    ).toBe(2);
 });
 
 test("marks the current job and counts the states", async () => {
@@ -102,11 +117,17 @@ test("marks the current job and counts the states", async () => {
 });
 
 test("a click opens another job, not the current one", async () => {
-    onRpc("queue.job", "get_formview_action", ({ args }) => {
+    onRpc("queue.job", "get_formview_action", ({args}) => {
         expect.step(`action of ${args[0]}`);
-        return { type: "ir.actions.act_window", res_model: "queue.job", res_id: args[0][0] };
+        return {
+            type: "ir.actions.act_window",
+            res_model: "queue.job",
+            res_id: args[0][0],
+        };
     });
-    mockService("action", { doAction: (action) => expect.step(`opened ${action.res_id}`) });
+    mockService("action", {
+        doAction: (action) => expect.step(`opened ${action.res_id}`),
+    });
     await open(1);
     await click(".o_job_graph_current rect");
     await animationFrame();
@@ -121,10 +142,10 @@ test("dragging moves the picture and opens nothing", async () => {
     await open(1);
     const scene = queryFirst(".o_job_graph_picture svg > g");
     const before = scene.getAttribute("transform");
-    const { drop, moveTo } = await contains("[data-job-id='2'] rect").drag({
-        position: { x: 5, y: 5 },
+    const {drop, moveTo} = await contains("[data-job-id='2'] rect").drag({
+        position: {x: 5, y: 5},
     });
-    await moveTo(".o_job_graph_picture svg", { position: { x: 20, y: 30 } });
+    await moveTo(".o_job_graph_picture svg", {position: {x: 20, y: 30}});
     await drop();
     await animationFrame();
     expect(scene.getAttribute("transform")).not.toBe(before);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "@odoo/hoot";
+import {describe, expect, test} from "@odoo/hoot";
 
 import {
     edgePaths,
@@ -12,7 +12,7 @@ import {
 describe.current.tags("headless");
 
 function numbers(count, from = 1) {
-    return Array.from({ length: count }, (_value, index) => from + index);
+    return Array.from({length: count}, (_value, index) => from + index);
 }
 
 /** A graph of layers with two parents for each job, the same at each call. */
@@ -25,12 +25,12 @@ function layers(count, perLayer) {
             edges.push([(layer - 1) * perLayer + 1 + ((id * step) % perLayer), id]);
         }
     }
-    return { ids, edges };
+    return {ids, edges};
 }
 
 function overlaps(positions) {
     const seen = new Set();
-    for (const { x, y } of positions.values()) {
+    for (const {x, y} of positions.values()) {
         const key = `${Math.round(x / NODE_WIDTH)}/${Math.round(y / NODE_HEIGHT)}`;
         if (seen.has(key)) {
             return true;
@@ -48,23 +48,23 @@ test("a job is below all its parents", () => {
         [3, 4],
         [1, 4],
     ];
-    expect(ranksOf({ ids: [4, 3, 2, 1], edges })).toEqual([[1], [3, 2], [4]]);
-    const { positions } = layoutInRows({ ids: [1, 2, 3, 4], edges });
+    expect(ranksOf({ids: [4, 3, 2, 1], edges})).toEqual([[1], [3, 2], [4]]);
+    const {positions} = layoutInRows({ids: [1, 2, 3, 4], edges});
     for (const [parent, child] of edges) {
         expect(positions.get(parent).y).toBeLessThan(positions.get(child).y);
     }
 });
 
 test("jobs without edges, circles and unknown ends do no harm", () => {
-    expect(ranksOf({ ids: [1, 2], edges: [] })).toEqual([[1, 2]]);
-    expect(layoutInRows({ ids: [], edges: [] }).positions.size).toBe(0);
+    expect(ranksOf({ids: [1, 2], edges: []})).toEqual([[1, 2]]);
+    expect(layoutInRows({ids: [], edges: []}).positions.size).toBe(0);
     const circle = [
         [1, 2],
         [2, 1],
     ];
-    expect(layoutInRows({ ids: [1, 2], edges: circle }).positions.size).toBe(2);
-    const layout = layoutGraph({ ids: [1], edges: [[1, 99]] });
-    expect(edgePaths(layout, [[1, 99]])).toEqual({ lines: "", heads: "" });
+    expect(layoutInRows({ids: [1, 2], edges: circle}).positions.size).toBe(2);
+    const layout = layoutGraph({ids: [1], edges: [[1, 99]]});
+    expect(edgePaths(layout, [[1, 99]])).toEqual({lines: "", heads: ""});
 });
 
 test("a wide group stands in several rows", () => {
@@ -73,7 +73,7 @@ test("a wide group stands in several rows", () => {
         [1, id],
         [id, 1002],
     ]);
-    const { positions, width } = layoutGraph({ ids, edges });
+    const {positions, width} = layoutGraph({ids, edges});
     expect(width).toBeLessThan(9000);
     expect(overlaps(positions)).toBe(false);
     const lowest = Math.max(...numbers(1000, 2).map((id) => positions.get(id).y));

@@ -1,6 +1,6 @@
-import { beforeEach, expect, test } from "@odoo/hoot";
-import { click, queryAllTexts } from "@odoo/hoot-dom";
-import { advanceTime, animationFrame } from "@odoo/hoot-mock";
+import {beforeEach, expect, test} from "@odoo/hoot";
+import {click, queryAllTexts} from "@odoo/hoot-dom";
+import {advanceTime, animationFrame} from "@odoo/hoot-mock";
 import {
     defineModels,
     getService,
@@ -10,11 +10,11 @@ import {
     onRpc,
     patchWithCleanup,
 } from "@web/../tests/web_test_helpers";
-import { defineMailModels } from "@mail/../tests/mail_test_helpers";
+import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
-import { WebClient } from "@web/webclient/webclient";
-import { formatAge, formatNumber, formatRun } from "@queue_job/views/queue_job_formats";
-import { ThroughputChart } from "@queue_job/views/overview/throughput_chart";
+import {WebClient} from "@web/webclient/webclient";
+import {formatAge, formatNumber, formatRun} from "@queue_job/views/queue_job_formats";
+import {ThroughputChart} from "@queue_job/views/overview/throughput_chart";
 
 class QueueJobOverview extends models.Model {
     _name = "queue.job.overview";
@@ -25,7 +25,11 @@ class QueueJobChannel extends models.Model {
 defineMailModels();
 defineModels([QueueJobOverview, QueueJobChannel]);
 
-const count = (number, exact = true, estimated = false) => ({ count: number, exact, estimated });
+const count = (number, exact = true, estimated = false) => ({
+    count: number,
+    exact,
+    estimated,
+});
 
 function channel(name, values = {}) {
     return {
@@ -51,15 +55,35 @@ function channel(name, values = {}) {
 
 function figures(values = {}) {
     return {
-        runner: { is_alive: true, node: "odoo1", pid: "42", address: "", age: 90, checks: [] },
+        runner: {
+            is_alive: true,
+            node: "odoo1",
+            pid: "42",
+            address: "",
+            age: 90,
+            checks: [],
+        },
         channels: [
-            channel("root", { capacity: 4, running: count(3), waiting: count(998000, false, true), age: 61 }),
-            channel("root.sub", { waiting: count(2000, false), failed: count(2) }),
+            channel("root", {
+                capacity: 4,
+                running: count(3),
+                waiting: count(998000, false, true),
+                age: 61,
+            }),
+            channel("root.sub", {waiting: count(2000, false), failed: count(2)}),
         ],
-        series: { width: 1, points: Array.from({ length: 60 }, () => [2, 1]), is_complete: true },
+        series: {
+            width: 1,
+            points: Array.from({length: 60}, () => [2, 1]),
+            is_complete: true,
+        },
         functions: {
-            slowest: [{ function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130 }],
-            failing: [{ function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130 }],
+            slowest: [
+                {function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130},
+            ],
+            failing: [
+                {function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130},
+            ],
         },
         seconds: 0.01,
         ...values,
@@ -71,8 +95,8 @@ let answer, reads;
 beforeEach(() => {
     reads = [];
     answer = figures();
-    patchWithCleanup(ThroughputChart.prototype, { setup() {} });
-    onRpc("queue.job.overview", "read_overview", ({ args }) => {
+    patchWithCleanup(ThroughputChart.prototype, {setup() {}});
+    onRpc("queue.job.overview", "read_overview", ({args}) => {
         reads.push(args[0]);
         return answer;
     });
@@ -80,7 +104,10 @@ beforeEach(() => {
 
 async function open() {
     await mountWithCleanup(WebClient);
-    await getService("action").doAction({ type: "ir.actions.client", tag: "queue_job.overview" });
+    await getService("action").doAction({
+        type: "ir.actions.client",
+        tag: "queue_job.overview",
+    });
     await animationFrame();
 }
 
@@ -97,7 +124,7 @@ test("tells the state of the queue", async () => {
 test("stays up to date while it is open", async () => {
     await open();
     expect(reads).toEqual(["hour"]);
-    answer = figures({ channels: [channel("root", { capacity: 4, running: count(1) })] });
+    answer = figures({channels: [channel("root", {capacity: 4, running: count(1)})]});
     await advanceTime(2100);
     await animationFrame();
     expect(reads).toEqual(["hour", "hour"]);
@@ -105,7 +132,7 @@ test("stays up to date while it is open", async () => {
 });
 
 test("asks a slow server less often", async () => {
-    answer = figures({ seconds: 0.2 });
+    answer = figures({seconds: 0.2});
     await open();
     await advanceTime(2100);
     await advanceTime(2100);
@@ -124,12 +151,14 @@ test("another period is read at once", async () => {
 });
 
 test("pauses a channel in place", async () => {
-    onRpc("queue.job.channel", "action_pause", ({ args }) => {
+    onRpc("queue.job.channel", "action_pause", ({args}) => {
         expect.step(`pause ${args[0]}`);
         return true;
     });
     await open();
-    answer = figures({ channels: [channel("root"), channel("root.sub", { paused: true, stopped: true })] });
+    answer = figures({
+        channels: [channel("root"), channel("root.sub", {paused: true, stopped: true})],
+    });
     await click("tr[data-channel='root.sub'] .o_queue_job_pause");
     await animationFrame();
     expect.verifySteps(["pause 8"]);
@@ -142,8 +171,8 @@ test("without a runner it tells what to check", async () => {
         runner: {
             is_alive: false,
             checks: [
-                { key: "server_wide_modules", is_right: false, text: "Add queue_job" },
-                { key: "channels", is_right: true, text: "The channels are right" },
+                {key: "server_wide_modules", is_right: false, text: "Add queue_job"},
+                {key: "channels", is_right: true, text: "The channels are right"},
             ],
         },
     });
@@ -153,7 +182,10 @@ test("without a runner it tells what to check", async () => {
 });
 
 test("an empty queue says what to do", async () => {
-    answer = figures({ channels: [channel("root")], functions: { slowest: [], failing: [] } });
+    answer = figures({
+        channels: [channel("root")],
+        functions: {slowest: [], failing: []},
+    });
     await open();
     expect(".o_queue_job_empty").toHaveText(/with_delay/);
 });
@@ -166,7 +198,11 @@ test("figures are written for people", async () => {
         ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 h 1 min", "1 d", "1 d 1 h"],
     ]);
     expect(formatAge(null)).toBe("");
-    expect([0.05, 12.34, 130].map((run) => String(formatRun(run)))).toEqual(["0.05 s", "12.3 s", "2 min"]);
+    expect([0.05, 12.34, 130].map((run) => String(formatRun(run)))).toEqual([
+        "0.05 s",
+        "12.3 s",
+        "2 min",
+    ]);
     expect(formatNumber(count(1234))).toBe("1,234");
     expect(formatNumber(count(1000, false))).toBe("1,000+");
     expect(formatNumber(count(1000, false, true))).toBe("≈ 1,000");

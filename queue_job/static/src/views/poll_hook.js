@@ -1,6 +1,6 @@
-import { onMounted, onWillUnmount, status, useComponent } from "@odoo/owl";
+import {onMounted, onWillUnmount, status, useComponent} from "@odoo/owl";
 
-import { browser } from "@web/core/browser/browser";
+import {browser} from "@web/core/browser/browser";
 
 // Milliseconds until the next try after one that failed.
 const AFTER_ERROR = 10000;

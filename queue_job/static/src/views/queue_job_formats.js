@@ -1,5 +1,5 @@
-import { _t } from "@web/core/l10n/translation";
-import { formatFloat, formatInteger } from "@web/views/fields/formatters";
+import {_t} from "@web/core/l10n/translation";
+import {formatFloat, formatInteger} from "@web/views/fields/formatters";
 
 /** Return seconds as people say them, with two units at most. */
 export function formatAge(seconds) {
@@ -7,14 +7,18 @@ export function formatAge(seconds) {
         return "";
     }
     const whole = Math.floor(seconds);
-    const [days, hours, minutes] = [whole / 86400, (whole / 3600) % 24, (whole / 60) % 60].map(
-        Math.floor
-    );
+    const [days, hours, minutes] = [
+        whole / 86400,
+        (whole / 3600) % 24,
+        (whole / 60) % 60,
+    ].map(Math.floor);
     if (days) {
-        return hours ? _t("%(days)s d %(hours)s h", { days, hours }) : _t("%s d", days);
+        return hours ? _t("%(days)s d %(hours)s h", {days, hours}) : _t("%s d", days);
     }
     if (hours) {
-        return minutes ? _t("%(hours)s h %(minutes)s min", { hours, minutes }) : _t("%s h", hours);
+        return minutes
+            ? _t("%(hours)s h %(minutes)s min", {hours, minutes})
+            : _t("%s h", hours);
     }
     return minutes ? _t("%s min", minutes) : _t("%s s", whole);
 }
@@ -24,11 +28,11 @@ export function formatRun(seconds) {
     if (seconds >= 120) {
         return formatAge(seconds);
     }
-    return _t("%s s", formatFloat(seconds, { digits: [16, seconds < 10 ? 2 : 1] }));
+    return _t("%s s", formatFloat(seconds, {digits: [16, seconds < 10 ? 2 : 1]}));
 }
 
 /** Return a count, and whether it is an estimate or only the least there can be. */
-export function formatNumber({ count, exact, estimated }) {
+export function formatNumber({count, exact, estimated}) {
     const text = formatInteger(count);
     if (exact) {
         return text;

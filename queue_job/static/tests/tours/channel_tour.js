@@ -1,10 +1,11 @@
-import { registry } from "@web/core/registry";
+import {registry} from "@web/core/registry";
 
 registry.category("web_tour.tours").add("queue_job_channel", {
     steps: () => [
         {
             content: "The channel shows what it has to do",
-            trigger: ".o_data_row:contains(tour_channel) [name=waiting_text]:contains(2)",
+            trigger:
+                ".o_data_row:contains(tour_channel) [name=waiting_text]:contains(2)",
         },
         {
             content: "Pause it",
@@ -40,7 +41,8 @@ registry.category("web_tour.tours").add("queue_job_channel", {
         },
         {
             content: "The new capacity applies",
-            trigger: ".o_data_row:contains(tour_channel) [name=running_text]:contains(/ 7)",
+            trigger:
+                ".o_data_row:contains(tour_channel) [name=running_text]:contains(/ 7)",
         },
     ],
 });

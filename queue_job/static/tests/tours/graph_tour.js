@@ -1,4 +1,4 @@
-import { registry } from "@web/core/registry";
+import {registry} from "@web/core/registry";
 
 registry.category("web_tour.tours").add("queue_job_graph", {
     steps: () => [
@@ -18,7 +18,8 @@ registry.category("web_tour.tours").add("queue_job_graph", {
         },
         {
             content: "Its form is open",
-            trigger: ".o_form_view h1:contains(Second), .o_form_view [name=name]:contains(Second)",
+            trigger:
+                ".o_form_view h1:contains(Second), .o_form_view [name=name]:contains(Second)",
         },
         {
             content: "Open the page of its dependencies",

@@ -1,6 +1,6 @@
-import { registry } from "@web/core/registry";
-import { rpc } from "@web/core/network/rpc";
-import { stepUtils } from "@web_tour/tour_utils";
+import {registry} from "@web/core/registry";
+import {rpc} from "@web/core/network/rpc";
+import {stepUtils} from "@web_tour/tour_utils";
 
 const run = (method) => () =>
     rpc(`/web/dataset/call_kw/queue.job/${method}`, {
@@ -20,7 +20,8 @@ registry.category("web_tour.tours").add("queue_job_overview", {
         },
         {
             content: "One job waits",
-            trigger: "tr[data-channel='root.tour_channel'] .o_queue_job_waiting:contains(1)",
+            trigger:
+                "tr[data-channel='root.tour_channel'] .o_queue_job_waiting:contains(1)",
             async run() {
                 const [job] = await rpc("/web/dataset/call_kw/queue.job/search_read", {
                     model: "queue.job",
@@ -65,6 +66,6 @@ registry.category("web_tour.tours").add("queue_job_overview", {
             trigger: ".o_queue_job_tile_failed",
             run: "click",
         },
-        { content: "The list of jobs is open", trigger: ".o_list_view" },
+        {content: "The list of jobs is open", trigger: ".o_list_view"},
     ],
 });

@@ -1,14 +1,14 @@
-import { Component } from "@odoo/owl";
+import {Component} from "@odoo/owl";
 
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { charField, CharField } from "@web/views/fields/char/char_field";
-import { integerField, IntegerField } from "@web/views/fields/integer/integer_field";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
-import { ListController } from "@web/views/list/list_controller";
-import { listView } from "@web/views/list/list_view";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {charField, CharField} from "@web/views/fields/char/char_field";
+import {integerField, IntegerField} from "@web/views/fields/integer/integer_field";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
+import {ListController} from "@web/views/list/list_controller";
+import {listView} from "@web/views/list/list_view";
 
-import { usePoll } from "../poll_hook";
+import {usePoll} from "../poll_hook";
 
 // Milliseconds between two looks at the figures.
 const REFRESH = 3000;
@@ -27,9 +27,17 @@ export class ChannelListController extends ListController {
 
     /** Read the figures anew, unless somebody is at work on the list. */
     async refresh() {
-        const { root } = this.model;
-        const dialog = document.querySelector(".modal, .o_popover, .dropdown-menu.show");
-        if (!root || root.editedRecord || root.selection.length || root.isGrouped || dialog) {
+        const {root} = this.model;
+        const dialog = document.querySelector(
+            ".modal, .o_popover, .dropdown-menu.show"
+        );
+        if (
+            !root ||
+            root.editedRecord ||
+            root.selection.length ||
+            root.isGrouped ||
+            dialog
+        ) {
             return;
         }
         this.show(await this.model.orm.silent.call(...this.probe()));
@@ -37,25 +45,32 @@ export class ChannelListController extends ListController {
 
     /** The call that reads what is shown, without the loading bar. */
     probe() {
-        const { root } = this.model;
+        const {root} = this.model;
         const names = Object.keys(root.activeFields).filter((name) =>
             ["char", "integer", "float", "boolean"].includes(root.fields[name].type)
         );
-        return ["queue.job.channel", "read", [root.records.map((record) => record.resId), names]];
+        return [
+            "queue.job.channel",
+            "read",
+            [root.records.map((record) => record.resId), names],
+        ];
     }
 
     show(rows) {
-        const { root } = this.model;
+        const {root} = this.model;
         if (root.editedRecord) {
             return;
         }
         const byId = Object.fromEntries(rows.map((row) => [row.id, row]));
         const isChanged = root.records.some((record) => {
             const row = byId[record.resId];
-            return !row || Object.keys(row).some((name) => differs(record.data[name], row[name]));
+            return (
+                !row ||
+                Object.keys(row).some((name) => differs(record.data[name], row[name]))
+            );
         });
         if (isChanged) {
-            return root.load();
+            root.load();
         }
     }
 }
@@ -67,8 +82,8 @@ function differs(shown, read) {
 /** The name of a channel below its parent. */
 export class ChannelNameField extends Component {
     static template = "queue_job.ChannelName";
-    static components = { CharField };
-    static props = { ...standardFieldProps, placeholder: { type: String, optional: true } };
+    static components = {CharField};
+    static props = {...standardFieldProps, placeholder: {type: String, optional: true}};
 
     get data() {
         return this.props.record.data;

@@ -1,12 +1,12 @@
-import { Component, onWillUpdateProps, useState } from "@odoo/owl";
+import {Component, onWillUpdateProps, useState} from "@odoo/owl";
 
-import { loadBundle } from "@web/core/assets";
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { useService } from "@web/core/utils/hooks";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {loadBundle} from "@web/core/assets";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {useService} from "@web/core/utils/hooks";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import { JobGraphPicture } from "./job_graph_picture";
+import {JobGraphPicture} from "./job_graph_picture";
 
 // Jobs times edges that are drawn without asking.
 const ASK_BEYOND = 5000;
@@ -20,13 +20,18 @@ function plainName(node) {
 /** The jobs that are tied to a job, as a picture. */
 export class JobDirectedGraphField extends Component {
     static template = "queue.JobDirectGraph";
-    static components = { JobGraphPicture };
-    static props = { ...standardFieldProps };
+    static components = {JobGraphPicture};
+    static props = {...standardFieldProps};
 
     setup() {
         this.orm = useService("orm");
         this.action = useService("action");
-        this.state = useState({ isForced: false, isLoaded: false, focusId: false, isTall: false });
+        this.state = useState({
+            isForced: false,
+            isLoaded: false,
+            focusId: false,
+            isTall: false,
+        });
         this.resId = this.props.record.resId;
         this.load();
         onWillUpdateProps((next) => {
@@ -45,7 +50,7 @@ export class JobDirectedGraphField extends Component {
 
     graphOf(props) {
         const value = props.record.data[props.name] || {};
-        return { nodes: value.nodes || [], edges: value.edges || [] };
+        return {nodes: value.nodes || [], edges: value.edges || []};
     }
 
     /** Load the library of the layout, when there is something to show. */
@@ -64,7 +69,7 @@ export class JobDirectedGraphField extends Component {
     }
 
     mustAsk(props = this.props) {
-        const { nodes, edges } = this.graphOf(props);
+        const {nodes, edges} = this.graphOf(props);
         return nodes.length * edges.length > ASK_BEYOND;
     }
 
@@ -77,10 +82,10 @@ export class JobDirectedGraphField extends Component {
     }
 
     get warning() {
-        const { nodes, edges } = this.graph;
+        const {nodes, edges} = this.graph;
         return _t(
             "This graph has %(jobs)s jobs and %(edges)s dependencies. Drawing it may take a moment.",
-            { jobs: nodes.length, edges: edges.length }
+            {jobs: nodes.length, edges: edges.length}
         );
     }
 
@@ -98,7 +103,9 @@ export class JobDirectedGraphField extends Component {
                 id: node.id,
                 name: name || plainName(node),
                 state: state || "unknown",
-                detail: seconds ? `${label} · ${_t("%s s", seconds.toFixed(seconds < 10 ? 2 : 0))}` : label,
+                detail: seconds
+                    ? `${label} · ${_t("%s s", seconds.toFixed(seconds < 10 ? 2 : 0))}`
+                    : label,
                 call: call || "",
             };
         });
@@ -112,7 +119,7 @@ export class JobDirectedGraphField extends Component {
         }
         return Object.entries(this.labels)
             .filter(([state]) => counts[state])
-            .map(([state, label]) => ({ state, label, count: counts[state] }));
+            .map(([state, label]) => ({state, label, count: counts[state]}));
     }
 
     displayAnyway() {
@@ -131,8 +138,10 @@ export class JobDirectedGraphField extends Component {
     }
 
     async openJob(jobId, newWindow) {
-        const action = await this.orm.call("queue.job", "get_formview_action", [[jobId]]);
-        await this.action.doAction(action, { newWindow });
+        const action = await this.orm.call("queue.job", "get_formview_action", [
+            [jobId],
+        ]);
+        await this.action.doAction(action, {newWindow});
     }
 }
 
@@ -141,8 +150,8 @@ export const jobDirectedGraphField = {
     displayName: _t("Graph of jobs"),
     supportedTypes: ["serialized", "json"],
     fieldDependencies: [
-        { name: "state", type: "selection" },
-        { name: "dependency_graph_facts", type: "serialized" },
+        {name: "state", type: "selection"},
+        {name: "dependency_graph_facts", type: "serialized"},
     ],
 };
 

@@ -76,7 +76,8 @@ export function ranksOf(graph) {
 /** Sort the ranks in place so that jobs stand below, or above, what they are tied to. */
 function untangle(ranks, parents, children) {
     const place = new Map();
-    const number = (ids) => ids.forEach((id, index) => place.set(id, (index + 0.5) / ids.length));
+    const number = (ids) =>
+        ids.forEach((id, index) => place.set(id, (index + 0.5) / ids.length));
     ranks.forEach(number);
     const sweep = (ids, links) => {
         const middle = new Map();
@@ -85,7 +86,9 @@ function untangle(ranks, parents, children) {
             const sum = places.reduce((total, value) => total + value, 0);
             middle.set(id, places.length ? sum / places.length : place.get(id));
         }
-        ids.sort((a, b) => middle.get(a) - middle.get(b) || place.get(a) - place.get(b));
+        ids.sort(
+            (a, b) => middle.get(a) - middle.get(b) || place.get(a) - place.get(b)
+        );
         number(ids);
     };
     for (let round = 0; round < 3; round++) {
@@ -109,6 +112,7 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
     const places = new Map();
     let top = MARGIN;
     for (const ids of ranks) {
+        const rankTop = top;
         const rows = Math.ceil(ids.length / columns);
         // Filled column by column: neighbours stay neighbours.
         const perRow = Math.ceil(ids.length / rows);
@@ -117,16 +121,24 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
         ids.forEach((id, index) => {
             const row = index % rows;
             positions.set(id, {
-                x: left + Math.floor(index / rows) * (NODE_WIDTH + NODE_GAP) + NODE_WIDTH / 2,
-                y: top + row * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT / 2,
+                x:
+                    left +
+                    Math.floor(index / rows) * (NODE_WIDTH + NODE_GAP) +
+                    NODE_WIDTH / 2,
+                y: rankTop + row * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT / 2,
             });
             const isLast = row === rows - 1 || index === ids.length - 1;
-            places.set(id, { isFirst: !row, isLast, top, bottom: top + height });
+            places.set(id, {
+                isFirst: !row,
+                isLast,
+                top: rankTop,
+                bottom: rankTop + height,
+            });
         });
         top += height + RANK_GAP;
     }
     const routes = routesBetweenRows(graph.edges, positions, places);
-    return { positions, routes, width, height: top - RANK_GAP + MARGIN };
+    return {positions, routes, width, height: top - RANK_GAP + MARGIN};
 }
 
 /**
@@ -143,11 +155,11 @@ function routesBetweenRows(edges, positions, places) {
         const points = [];
         if (!above.isLast) {
             const x = from.x + lane;
-            points.push({ x, y: from.y + half }, { x, y: above.bottom });
+            points.push({x, y: from.y + half}, {x, y: above.bottom});
         }
         if (!below.isFirst) {
             const x = to.x - lane;
-            points.push({ x, y: below.top }, { x, y: to.y - half });
+            points.push({x, y: below.top}, {x, y: to.y - half});
         }
         if (points.length) {
             routes.set(`${parent}-${child}`, points);
@@ -168,7 +180,7 @@ function layoutByDagre(graph, dagre) {
     });
     drawing.setDefaultEdgeLabel(() => ({}));
     for (const id of graph.ids) {
-        drawing.setNode(String(id), { width: NODE_WIDTH, height: NODE_HEIGHT });
+        drawing.setNode(String(id), {width: NODE_WIDTH, height: NODE_HEIGHT});
     }
     for (const [parent, child] of graph.edges) {
         drawing.setEdge(String(parent), String(child));
@@ -176,17 +188,17 @@ function layoutByDagre(graph, dagre) {
     dagre.layout(drawing);
     const positions = new Map();
     for (const id of graph.ids) {
-        const { x, y } = drawing.node(String(id));
-        positions.set(id, { x, y });
+        const {x, y} = drawing.node(String(id));
+        positions.set(id, {x, y});
     }
     const routes = new Map();
-    for (const { v, w } of drawing.edges()) {
+    for (const {v, w} of drawing.edges()) {
         // Ends, and a point between each two ranks: where it passes the ranks is what counts.
         const points = drawing.edge(v, w).points.slice(1, -1);
         routes.set(`${v}-${w}`, points.length > 1 ? points : []);
     }
-    const { width, height } = drawing.graph();
-    return { positions, routes, width, height };
+    const {width, height} = drawing.graph();
+    return {positions, routes, width, height};
 }
 
 /**
@@ -198,8 +210,10 @@ function layoutByDagre(graph, dagre) {
  */
 export function layoutGraph(graph, dagre) {
     const ids = new Set(graph.ids);
-    const edges = graph.edges.filter(([parent, child]) => ids.has(parent) && ids.has(child));
-    const known = { ids: graph.ids, edges };
+    const edges = graph.edges.filter(
+        ([parent, child]) => ids.has(parent) && ids.has(child)
+    );
+    const known = {ids: graph.ids, edges};
     const ranks = ranksOf(known);
     const isSmall =
         graph.ids.length <= DAGRE_NODES &&
@@ -212,8 +226,8 @@ export function layoutGraph(graph, dagre) {
 function edgePath(layout, parent, child) {
     const from = layout.positions.get(parent);
     const to = layout.positions.get(child);
-    const start = { x: from.x, y: from.y + NODE_HEIGHT / 2 };
-    const end = { x: to.x, y: to.y - NODE_HEIGHT / 2 };
+    const start = {x: from.x, y: from.y + NODE_HEIGHT / 2};
+    const end = {x: to.x, y: to.y - NODE_HEIGHT / 2};
     const inner = layout.routes.get(`${parent}-${child}`) || [];
     const points = [start, ...inner, end];
     let path = `M${points[0].x.toFixed(1)} ${points[0].y.toFixed(1)}`;
@@ -229,7 +243,7 @@ function edgePath(layout, parent, child) {
     const head =
         `M${end.x.toFixed(1)} ${end.y.toFixed(1)}` +
         `l${-ARROW / 2} ${-ARROW}h${ARROW}z`;
-    return { line: path, head };
+    return {line: path, head};
 }
 
 /**
@@ -241,10 +255,10 @@ export function edgePaths(layout, edges) {
     const heads = [];
     for (const [parent, child] of edges) {
         if (layout.positions.has(parent) && layout.positions.has(child)) {
-            const { line, head } = edgePath(layout, parent, child);
+            const {line, head} = edgePath(layout, parent, child);
             lines.push(line);
             heads.push(head);
         }
     }
-    return { lines: lines.join(""), heads: heads.join("") };
+    return {lines: lines.join(""), heads: heads.join("")};
 }

@@ -1,7 +1,7 @@
-import { Component, onMounted, onPatched, useEffect, useRef } from "@odoo/owl";
+import {Component, onMounted, onPatched, useEffect, useRef} from "@odoo/owl";
 
-import { edgePaths, layoutGraph, NODE_HEIGHT, NODE_WIDTH } from "./job_graph_layout";
-import { useViewport } from "./job_graph_viewport";
+import {edgePaths, layoutGraph, NODE_HEIGHT, NODE_WIDTH} from "./job_graph_layout";
+import {useViewport} from "./job_graph_viewport";
 
 // A smaller scale cannot be read: then the current job is shown instead of all.
 const READABLE = 0.45;
@@ -17,9 +17,9 @@ export class JobGraphPicture extends Component {
     static props = {
         jobs: Array,
         edges: Array,
-        currentId: { type: [Number, Boolean], optional: true },
-        focusId: { type: [Number, Boolean], optional: true },
-        dagre: { type: Object, optional: true },
+        currentId: {type: [Number, Boolean], optional: true},
+        focusId: {type: [Number, Boolean], optional: true},
+        dagre: {type: Object, optional: true},
         openJob: Function,
     };
 
@@ -45,21 +45,21 @@ export class JobGraphPicture extends Component {
 
     /** Where everything stands; worked out again only when jobs or edges change. */
     get layout() {
-        const { jobs, edges, dagre } = this.props;
+        const {jobs, edges, dagre} = this.props;
         const key = JSON.stringify([jobs.map((job) => job.id), edges]);
         if (key !== this._key) {
             this._key = key;
             this.isNew = true;
-            this._layout = layoutGraph({ ids: jobs.map((job) => job.id), edges }, dagre);
+            this._layout = layoutGraph({ids: jobs.map((job) => job.id), edges}, dagre);
             Object.assign(this._layout, edgePaths(this._layout, edges));
         }
         return this._layout;
     }
 
     get nodes() {
-        const { positions } = this.layout;
+        const {positions} = this.layout;
         return this.props.jobs.map((job) => {
-            const { x, y } = positions.get(job.id);
+            const {x, y} = positions.get(job.id);
             return {
                 ...job,
                 transform: `translate(${x - NODE_WIDTH / 2} ${y - NODE_HEIGHT / 2})`,
@@ -118,7 +118,7 @@ export class JobGraphPicture extends Component {
         }
         this._overId = job?.id;
         const own = job ? this.props.edges.filter((edge) => edge.includes(job.id)) : [];
-        const { lines, heads } = edgePaths(this.layout, own);
+        const {lines, heads} = edgePaths(this.layout, own);
         this.overRef.el.setAttribute("d", lines + heads);
         const tip = this.tipRef.el;
         tip.classList.toggle("d-none", !job);

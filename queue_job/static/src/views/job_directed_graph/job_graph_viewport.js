@@ -1,4 +1,4 @@
-import { onMounted, onWillUnmount } from "@odoo/owl";
+import {onMounted, onWillUnmount} from "@odoo/owl";
 
 const SMALLEST = 0.02;
 const LARGEST = 2.5;
@@ -15,19 +15,19 @@ const CLICK_SLACK = 4;
  * @param {{el: SVGGElement}} sceneRef what is moved and scaled
  */
 export function useViewport(svgRef, sceneRef) {
-    const view = { x: 0, y: 0, scale: 1 };
+    const view = {x: 0, y: 0, scale: 1};
     const pointers = new Map();
     let travelled = 0;
 
     function apply() {
-        const { x, y, scale } = view;
+        const {x, y, scale} = view;
         sceneRef.el?.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
         svgRef.el?.classList.toggle("o_job_graph_far", scale < 0.4);
     }
 
     function size() {
-        const { width, height } = svgRef.el.getBoundingClientRect();
-        return { width: width || 600, height: height || 400 };
+        const {width, height} = svgRef.el.getBoundingClientRect();
+        return {width: width || 600, height: height || 400};
     }
 
     function zoomAt(x, y, factor) {
@@ -39,7 +39,7 @@ export function useViewport(svgRef, sceneRef) {
     }
 
     function zoom(factor) {
-        const { width, height } = size();
+        const {width, height} = size();
         zoomAt(width / 2, height / 2, factor);
     }
 
@@ -48,8 +48,8 @@ export function useViewport(svgRef, sceneRef) {
      *
      * @param {{width: number, height: number}} [scene]
      */
-    function show({ x, y }, scale = view.scale, scene = undefined) {
-        const { width, height } = size();
+    function show({x, y}, scale = view.scale, scene = undefined) {
+        const {width, height} = size();
         const within = (offset, seen, whole) =>
             whole > seen ? Math.min(0, Math.max(offset, seen - whole)) : offset;
         view.scale = Math.min(Math.max(scale, SMALLEST), LARGEST);
@@ -63,20 +63,20 @@ export function useViewport(svgRef, sceneRef) {
     }
 
     function fit(scene) {
-        const { width, height } = size();
+        const {width, height} = size();
         const scale = Math.min(width / scene.width, height / scene.height, 1);
-        show({ x: scene.width / 2, y: scene.height / 2 }, scale);
+        show({x: scene.width / 2, y: scene.height / 2}, scale);
         return scale;
     }
 
     function local(ev) {
         const box = svgRef.el.getBoundingClientRect();
-        return { x: ev.clientX - box.left, y: ev.clientY - box.top };
+        return {x: ev.clientX - box.left, y: ev.clientY - box.top};
     }
 
     function onWheel(ev) {
         ev.preventDefault();
-        const { x, y } = local(ev);
+        const {x, y} = local(ev);
         const lines = ev.deltaMode ? 20 : 1;
         zoomAt(x, y, Math.exp(-Math.max(-200, Math.min(200, ev.deltaY * lines)) / 400));
     }
@@ -99,7 +99,9 @@ export function useViewport(svgRef, sceneRef) {
         const now = local(ev);
         travelled += Math.abs(now.x - before.x) + Math.abs(now.y - before.y);
         if (pointers.size === 2) {
-            const [other] = [...pointers].filter(([id]) => id !== ev.pointerId).map((p) => p[1]);
+            const [other] = [...pointers]
+                .filter(([id]) => id !== ev.pointerId)
+                .map((p) => p[1]);
             const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y) || 1;
             zoomAt(other.x, other.y, distance(now, other) / distance(before, other));
         } else if (travelled > CLICK_SLACK) {
@@ -120,7 +122,7 @@ export function useViewport(svgRef, sceneRef) {
 
     onMounted(() => {
         const svg = svgRef.el;
-        svg.addEventListener("wheel", onWheel, { passive: false });
+        svg.addEventListener("wheel", onWheel, {passive: false});
         svg.addEventListener("pointerdown", onPointerDown);
         window.addEventListener("pointermove", onPointerMove);
         window.addEventListener("pointerup", onPointerEnd);
@@ -131,5 +133,5 @@ export function useViewport(svgRef, sceneRef) {
         window.removeEventListener("pointerup", onPointerEnd);
         window.removeEventListener("pointercancel", onPointerEnd);
     });
-    return { view, fit, show, zoom, wasDragged: () => travelled > CLICK_SLACK };
+    return {view, fit, show, zoom, wasDragged: () => travelled > CLICK_SLACK};
 }

@@ -1,8 +1,8 @@
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import { Component } from "@odoo/owl";
+import {Component} from "@odoo/owl";
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -42,13 +42,16 @@ export function formatDuration(seconds) {
         });
     }
     const hours = Math.floor(minutes / 60);
-    return _t("%(days)s d %(hours)s h", { days: Math.floor(hours / 24), hours: hours % 24 });
+    return _t("%(days)s d %(hours)s h", {
+        days: Math.floor(hours / 24),
+        hours: hours % 24,
+    });
 }
 
 /** Seconds, shown as a duration that people read. */
 export class JobDurationField extends Component {
     static template = "queue_job.JobDuration";
-    static props = { ...standardFieldProps };
+    static props = {...standardFieldProps};
 
     get text() {
         return formatDuration(this.props.record.data[this.props.name]);

@@ -1,9 +1,9 @@
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { useService } from "@web/core/utils/hooks";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {useService} from "@web/core/utils/hooks";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import { Component } from "@odoo/owl";
+import {Component} from "@odoo/owl";
 
 const ICONS = {
     danger: "fa-exclamation-circle",
@@ -14,7 +14,7 @@ const ICONS = {
 /** Why a job is not running, with links to the jobs that the sentence names. */
 export class JobExplanationField extends Component {
     static template = "queue_job.JobExplanation";
-    static props = { ...standardFieldProps };
+    static props = {...standardFieldProps};
 
     setup() {
         this.orm = useService("orm");
@@ -30,7 +30,9 @@ export class JobExplanationField extends Component {
     }
 
     async open(job) {
-        const action = await this.orm.call("queue.job", "get_formview_action", [[job.id]]);
+        const action = await this.orm.call("queue.job", "get_formview_action", [
+            [job.id],
+        ]);
         await this.action.doAction(action);
     }
 

@@ -1,11 +1,11 @@
-import { _t } from "@web/core/l10n/translation";
-import { deserializeDateTime, formatDateTime } from "@web/core/l10n/dates";
-import { registry } from "@web/core/registry";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {_t} from "@web/core/l10n/translation";
+import {deserializeDateTime, formatDateTime} from "@web/core/l10n/dates";
+import {registry} from "@web/core/registry";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import { formatDuration } from "../job_duration/job_duration";
+import {formatDuration} from "../job_duration/job_duration";
 
-import { Component, useState } from "@odoo/owl";
+import {Component, useState} from "@odoo/owl";
 
 // More steps are folded: those at the ends tell most.
 const SHOWN_AT_ENDS = 5;
@@ -25,10 +25,10 @@ const COLORS = {
 /** The states that a job went through, with dates, and how long it was in each. */
 export class JobTimelineField extends Component {
     static template = "queue_job.JobTimeline";
-    static props = { ...standardFieldProps };
+    static props = {...standardFieldProps};
 
     setup() {
-        this.state = useState({ unfolded: false });
+        this.state = useState({unfolded: false});
     }
 
     get steps() {
@@ -41,7 +41,7 @@ export class JobTimelineField extends Component {
                 color: COLORS[step.kind] || "secondary",
                 time: date.hasSame(luxon.DateTime.local(), "day")
                     ? date.toFormat("HH:mm:ss")
-                    : formatDateTime(date, { showSeconds: true }),
+                    : formatDateTime(date, {showSeconds: true}),
                 duration: formatDuration(step.seconds),
                 isLast: index === steps.length - 1,
             };

@@ -1,15 +1,15 @@
-import { Component, onWillStart, useState } from "@odoo/owl";
+import {Component, onWillStart, useState} from "@odoo/owl";
 
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { useService } from "@web/core/utils/hooks";
-import { Layout } from "@web/search/layout";
-import { formatInteger } from "@web/views/fields/formatters";
-import { standardActionServiceProps } from "@web/webclient/actions/action_service";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {useService} from "@web/core/utils/hooks";
+import {Layout} from "@web/search/layout";
+import {formatInteger} from "@web/views/fields/formatters";
+import {standardActionServiceProps} from "@web/webclient/actions/action_service";
 
-import { usePoll } from "../poll_hook";
-import { formatAge, formatNumber, formatRun } from "../queue_job_formats";
-import { ThroughputChart } from "./throughput_chart";
+import {usePoll} from "../poll_hook";
+import {formatAge, formatNumber, formatRun} from "../queue_job_formats";
+import {ThroughputChart} from "./throughput_chart";
 
 // Milliseconds between two looks.
 const REFRESH = 2000;
@@ -19,14 +19,14 @@ const REST = 40;
 /** The page that opens first: what the queue does, and whether it does. */
 export class QueueJobOverview extends Component {
     static template = "queue_job.Overview";
-    static components = { Layout, ThroughputChart };
-    static props = { ...standardActionServiceProps };
+    static components = {Layout, ThroughputChart};
+    static props = {...standardActionServiceProps};
 
     setup() {
         this.orm = useService("orm");
         this.action = useService("action");
-        this.display = { controlPanel: {} };
-        this.state = useState({ data: null, period: "hour", error: false });
+        this.display = {controlPanel: {}};
+        this.state = useState({data: null, period: "hour", error: false});
         this.formatAge = formatAge;
         this.formatNumber = formatNumber;
         this.formatRun = formatRun;
@@ -37,7 +37,9 @@ export class QueueJobOverview extends Component {
 
     async load() {
         const period = this.state.period;
-        const read = this.orm.silent.call("queue.job.overview", "read_overview", [period]);
+        const read = this.orm.silent.call("queue.job.overview", "read_overview", [
+            period,
+        ]);
         const data = await read;
         if (period === this.state.period) {
             this.state.data = data;
@@ -86,17 +88,24 @@ export class QueueJobOverview extends Component {
 
     get hasJobs() {
         const keys = ["running", "sent", "waiting", "later", "depending", "failed"];
-        return keys.some((key) => this.root[key].count) || this.functions.slowest.length;
+        return (
+            keys.some((key) => this.root[key].count) || this.functions.slowest.length
+        );
     }
 
     get ended() {
         const sum = (side) =>
-            this.state.data.series.points.reduce((total, point) => total + point[side], 0);
-        return { done: sum(0), failed: sum(1) };
+            this.state.data.series.points.reduce(
+                (total, point) => total + point[side],
+                0
+            );
+        return {done: sum(0), failed: sum(1)};
     }
 
     get periodWords() {
-        return this.state.period === "hour" ? _t("in the last hour") : _t("in the last 24 hours");
+        return this.state.period === "hour"
+            ? _t("in the last hour")
+            : _t("in the last 24 hours");
     }
 
     /** What is held up, as sentences; nothing when all goes well. */
@@ -104,7 +113,9 @@ export class QueueJobOverview extends Component {
         const troubles = [];
         if (this.runner.is_changing) {
             troubles.push(
-                _t("Modules are being installed, upgraded or removed: no job starts before that is over.")
+                _t(
+                    "Modules are being installed, upgraded or removed: no job starts before that is over."
+                )
             );
         }
         if (this.root.paused) {
@@ -114,7 +125,7 @@ export class QueueJobOverview extends Component {
     }
 
     /** What waits for its time, or for other jobs. */
-    laterOf({ later, depending }) {
+    laterOf({later, depending}) {
         return {
             count: later.count + depending.count,
             exact: later.exact && depending.exact,
@@ -130,7 +141,7 @@ export class QueueJobOverview extends Component {
         return Math.min(100, (100 * count) / channel.capacity);
     }
 
-    runningWords({ running, sent }) {
+    runningWords({running, sent}) {
         return _t("%(running)s run, %(sent)s are sent and wait for a worker", {
             running: formatNumber(running),
             sent: formatNumber(sent),
@@ -160,7 +171,13 @@ export class QueueJobOverview extends Component {
 
     async openJobs(name, domain) {
         const action = await this.action.loadAction("queue_job.action_queue_job");
-        await this.action.doAction({ ...action, name, display_name: name, domain, context: {} });
+        await this.action.doAction({
+            ...action,
+            name,
+            display_name: name,
+            domain,
+            context: {},
+        });
     }
 
     /** Open the jobs of a channel, and of what is below it, in some states. */
@@ -173,7 +190,10 @@ export class QueueJobOverview extends Component {
                 ["channel", "=like", `${channel.name}.%`]
             );
         }
-        this.openJobs(channel.depth ? _t("Jobs of %s", channel.name) : _t("Jobs"), domain);
+        this.openJobs(
+            channel.depth ? _t("Jobs of %s", channel.name) : _t("Jobs"),
+            domain
+        );
     }
 
     openFunction(row, states) {

@@ -1,16 +1,16 @@
-import { Component, onWillStart, useEffect, useRef } from "@odoo/owl";
+import {Component, onWillStart, useEffect, useRef} from "@odoo/owl";
 
-import { loadBundle } from "@web/core/assets";
-import { cookie } from "@web/core/browser/cookie";
-import { getCustomColor } from "@web/core/colors/colors";
-import { _t } from "@web/core/l10n/translation";
+import {loadBundle} from "@web/core/assets";
+import {cookie} from "@web/core/browser/cookie";
+import {getCustomColor} from "@web/core/colors/colors";
+import {_t} from "@web/core/l10n/translation";
 
-const { DateTime } = luxon;
+const {DateTime} = luxon;
 
 /** Jobs done and failed per minute, as bars. */
 export class ThroughputChart extends Component {
     static template = "queue_job.ThroughputChart";
-    static props = { series: Object };
+    static props = {series: Object};
 
     setup() {
         this.canvasRef = useRef("canvas");
@@ -30,9 +30,9 @@ export class ThroughputChart extends Component {
 
     /** Each point as a number per minute. */
     get data() {
-        const { points, width } = this.props.series;
-        const end = DateTime.now().startOf("minute").plus({ minutes: 1 });
-        const at = (index) => end.minus({ minutes: (points.length - index) * width });
+        const {points, width} = this.props.series;
+        const end = DateTime.now().startOf("minute").plus({minutes: 1});
+        const at = (index) => end.minus({minutes: (points.length - index) * width});
         const rate = (count) => Math.round((count / width) * 100) / 100;
         const scheme = cookie.get("color_scheme");
         const bars = (label, side, color) => ({
@@ -44,7 +44,9 @@ export class ThroughputChart extends Component {
             categoryPercentage: 0.9,
         });
         return {
-            labels: points.map((_point, index) => at(index).toLocaleString(DateTime.TIME_SIMPLE)),
+            labels: points.map((_point, index) =>
+                at(index).toLocaleString(DateTime.TIME_SIMPLE)
+            ),
             datasets: [
                 bars(_t("Done"), 0, getCustomColor(scheme, "#28a745", "#3fbf5f")),
                 bars(_t("Failed"), 1, getCustomColor(scheme, "#dc3545", "#f0606f")),
@@ -63,22 +65,22 @@ export class ThroughputChart extends Component {
                 animation: false,
                 responsive: true,
                 maintainAspectRatio: false,
-                interaction: { mode: "index", intersect: false },
+                interaction: {mode: "index", intersect: false},
                 scales: {
                     x: {
                         stacked: true,
-                        grid: { display: false },
-                        ticks: { color: text, maxTicksLimit: 8, maxRotation: 0 },
+                        grid: {display: false},
+                        ticks: {color: text, maxTicksLimit: 8, maxRotation: 0},
                     },
                     y: {
                         stacked: true,
                         beginAtZero: true,
                         suggestedMax: 4,
-                        grid: { color: grid },
-                        ticks: { color: text, maxTicksLimit: 5 },
+                        grid: {color: grid},
+                        ticks: {color: text, maxTicksLimit: 5},
                     },
                 },
-                plugins: { legend: { labels: { color: text, boxWidth: 12 } } },
+                plugins: {legend: {labels: {color: text, boxWidth: 12}}},
             },
         };
     }
