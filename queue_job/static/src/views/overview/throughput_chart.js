@@ -34,7 +34,6 @@ export class ThroughputChart extends Component {
         const end = DateTime.now().startOf("minute").plus({minutes: 1});
         const at = (index) => end.minus({minutes: (points.length - index) * width});
         const rate = (count) => Math.round((count / width) * 100) / 100;
-        const scheme = cookie.get("color_scheme");
         const bars = (label, side, color) => ({
             label,
             data: points.map((point) => rate(point[side])),
@@ -48,16 +47,16 @@ export class ThroughputChart extends Component {
                 at(index).toLocaleString(DateTime.TIME_SIMPLE)
             ),
             datasets: [
-                bars(_t("Done"), 0, getCustomColor(scheme, "#28a745", "#3fbf5f")),
-                bars(_t("Failed"), 1, getCustomColor(scheme, "#dc3545", "#f0606f")),
+                bars(_t("Done"), 0, "#2fae4e"),
+                bars(_t("Failed"), 1, "#e5485a"),
             ],
         };
     }
 
     get config() {
-        const scheme = cookie.get("color_scheme");
-        const text = getCustomColor(scheme, "#4b5563", "#d1d5db");
-        const grid = getCustomColor(scheme, "#e5e7eb", "#3c3e4b");
+        // The colour of the page's text goes with its background, bright or dark.
+        const text = getComputedStyle(this.canvasRef.el).color;
+        const grid = text.replace(/rgba?\((\d+), (\d+), (\d+).*/, "rgba($1, $2, $3, 0.12)");
         return {
             type: "bar",
             data: this.data,
