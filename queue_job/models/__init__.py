@@ -19,3 +19,4 @@ from . import queue_job_tally
 from . import queue_job_load
 from . import queue_job_overview
 from . import queue_job_channel_load
+from . import queue_job_index

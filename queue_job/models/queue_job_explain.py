@@ -15,7 +15,7 @@ from datetime import datetime
 from odoo import api, fields, models
 from odoo.tools import format_datetime
 
-from ..states import ENQUEUED, FAILED, PENDING, STARTED, WAIT_DEPENDENCIES
+from ..states import ENQUEUED, FAILED, PENDING, WAIT_DEPENDENCIES
 from .queue_job_situation import Situation, duration_text
 
 # A sentence names so many jobs, and says how many more there are.
@@ -52,7 +52,8 @@ class QueueJob(models.Model):
     def _compute_reason(self):
         for job in self:
             if job.state == FAILED:
-                text = job.exc_message or job.exc_name or ""
+                error = (job.exc_name or "").rpartition(".")[2]
+                text = ": ".join(filter(None, [error, (job.exc_message or "").strip()]))
             elif job.state in (WAIT_DEPENDENCIES, PENDING, ENQUEUED):
                 text = (job.explanation or {}).get("text", "")
             else:
@@ -60,20 +61,33 @@ class QueueJob(models.Model):
             job.reason = (text or "").strip().split("\n")[0][:200]
 
     def _explanation(self, kind, level, text, jobs=None, count=None):
-        """Return an explanation; its sentence ends with the names of ``jobs``.
+        """Return an explanation: a sentence, and as text with the names of ``jobs``.
 
         Named are only jobs that the reader may see.
 
         :param count: how many jobs there are, when ``jobs`` are some of them
         """
         jobs = (jobs or self.browse())._filtered_access("read")[:NAMED]
-        named = [{"id": job.id, "name": job.name or job.uuid, "state": job.state} for job in jobs]
+        named = [
+            {"id": job.id, "name": job.name or job.uuid, "state": job.state}
+            for job in jobs
+        ]
         more = max((count or len(named)) - len(named), 0)
+        sentence = text
         if named:
             names = ", ".join(job["name"] for job in named)
-            more_text = self.env._("%(names)s and %(count)s more", names=names, count=more)
+            more_text = self.env._(
+                "%(names)s and %(count)s more", names=names, count=more
+            )
             text = f"{text} {more_text if more else names}"
-        return {"kind": kind, "level": level, "text": text, "jobs": named, "more": more}
+        return {
+            "kind": kind,
+            "level": level,
+            "sentence": sentence,
+            "text": text,
+            "jobs": named,
+            "more": more,
+        }
 
     # By state ---------------------------------------------------------------
 
@@ -138,7 +152,9 @@ class QueueJob(models.Model):
             INFO,
             self.env._(
                 "Runs since %(duration)s in process %(process)s.",
-                duration=duration_text(self.env, situation.seconds_since(self.date_started)),
+                duration=duration_text(
+                    self.env, situation.seconds_since(self.date_started)
+                ),
                 process=self.worker_pid or "?",
             ),
         )
@@ -154,7 +170,8 @@ class QueueJob(models.Model):
         }
         if self.retry:
             text = self.env._(
-                "Will be tried again on %(date)s, in %(duration)s, after an error.", **values
+                "Will be tried again on %(date)s, in %(duration)s, after an error.",
+                **values,
             )
         else:
             text = self.env._("Not before %(date)s, in %(duration)s.", **values)
@@ -192,9 +209,9 @@ class QueueJob(models.Model):
                 text = self.env._("The channel %s is paused.", channel.name)
                 return self._explanation("paused", WARNING, text)
         for channel in path:
-            explanation = self._explain_sequential(situation, channel) or self._explain_full(
+            explanation = self._explain_sequential(
                 situation, channel
-            )
+            ) or self._explain_full(situation, channel)
             if explanation:
                 return explanation
         for channel in path:
@@ -274,7 +291,9 @@ class QueueJob(models.Model):
             return self._explanation("line", INFO, line)
         due = max(self.date_created or datetime.min, self.eta or datetime.min)
         if situation.seconds_since(due) < LONG_NEXT:
-            return self._explanation("next", INFO, self.env._("Next in line: it starts in a moment."))
+            return self._explanation(
+                "next", INFO, self.env._("Next in line: it starts in a moment.")
+            )
         return self._explanation(
             "next",
             WARNING,
@@ -293,7 +312,9 @@ class QueueJob(models.Model):
         if not count:
             return ""
         if count > situation.COUNT_LIMIT:
-            return self.env._("More than %s jobs come before it.", situation.COUNT_LIMIT)
+            return self.env._(
+                "More than %s jobs come before it.", situation.COUNT_LIMIT
+            )
         if count == 1:
             return self.env._("One job comes before it.")
         return self.env._("%s jobs come before it.", count)

@@ -12,7 +12,8 @@ class QueueJob(models.Model):
 
     # All that the groups of failures need: they are read from this index alone.
     _failure_index = models.Index(
-        f"(channel_method_name, exc_name, company_id, {SEEN}, id) WHERE state = 'failed'"
+        "(channel_method_name, exc_name, company_id) "
+        "INCLUDE (id, date_started, date_enqueued, date_created) WHERE state = 'failed'"
     )
 
 

@@ -7,6 +7,7 @@ from unittest import mock
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.jobrunner.database import PG_ADVISORY_LOCK_ID
 from odoo.addons.queue_job.models.queue_job_situation import Situation
 
 
@@ -18,10 +19,14 @@ class ExplainCase(TransactionCase):
         super().setUpClass()
         cls.jobs = cls.env["queue.job"]
         cls.env.cr.execute("DELETE FROM queue_job")
-        cls.env.cr.execute("UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'")
+        cls.env.cr.execute(
+            "UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'"
+        )
         cls.runner = ("node:12", datetime.now())
         cls.startClassPatcher(
-            mock.patch.object(Situation, "_runner", property(lambda situation: cls.runner))
+            mock.patch.object(
+                Situation, "_runner", property(lambda situation: cls.runner)
+            )
         )
         cls.configuration = {}
         cls.startClassPatcher(
@@ -33,10 +38,14 @@ class ExplainCase(TransactionCase):
         )
         cls.root = cls.env.ref("queue_job.channel_root")
         cls.root.capacity = 4
-        cls.sub = cls.env["queue.job.channel"].create({"name": "sub", "parent_id": cls.root.id})
+        cls.sub = cls.env["queue.job.channel"].create(
+            {"name": "sub", "parent_id": cls.root.id}
+        )
 
     def job(self, channel="root", description="job", **values):
-        delayed = self.env["res.partner"].with_delay(channel=channel, description=description)
+        delayed = self.env["res.partner"].with_delay(
+            channel=channel, description=description
+        )
         row = delayed.create_company().db_record().with_env(self.env)
         if values:
             row.with_context(_job_edit_sentinel=row.EDIT_SENTINEL).write(values)
@@ -98,7 +107,9 @@ class TestExplainPending(ExplainCase):
 
     def test_modules(self):
         job = self.job()
-        self.env.cr.execute("UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'mail'")
+        self.env.cr.execute(
+            "UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'mail'"
+        )
         self.assert_explained(job, "modules", "upgraded")
 
     def test_paused_channel_and_paused_parent(self):
@@ -109,18 +120,28 @@ class TestExplainPending(ExplainCase):
         self.assert_explained(job, "paused", "root is paused")
 
     def test_paused_by_the_configuration(self):
-        with mock.patch.object(type(self), "configuration", {"root.sub": {"paused": True}}):
+        with mock.patch.object(
+            type(self), "configuration", {"root.sub": {"paused": True}}
+        ):
             self.assert_explained(self.job("sub"), "paused", "root.sub")
 
     def test_full_channel_names_who_holds_the_slots(self):
         self.sub.capacity = 2
-        holders = [self.job("root.sub", f"holder {i}", state="started") for i in range(2)]
+        holders = [
+            self.job("root.sub", f"holder {i}", state="started") for i in range(2)
+        ]
         self.job("root.sub", priority=1)
         job = self.job("root.sub")
         explanation = self.assert_explained(
-            job, "full", "All 2 slots of the channel root.sub", "One job comes before", "holder 0"
+            job,
+            "full",
+            "All 2 slots of the channel root.sub",
+            "One job comes before",
+            "holder 0",
         )
-        self.assertEqual([named["id"] for named in explanation["jobs"]], [h.id for h in holders])
+        self.assertEqual(
+            [named["id"] for named in explanation["jobs"]], [h.id for h in holders]
+        )
         self.assert_explained(self.job("root.other"), "next")
 
     def test_full_root_holds_sub_channels(self):
@@ -149,7 +170,9 @@ class TestExplainPending(ExplainCase):
     def test_capacity_of_the_configuration_wins(self):
         self.sub.capacity = 5
         self.job("root.sub", state="started")
-        with mock.patch.object(type(self), "configuration", {"root.sub": {"capacity": 1}}):
+        with mock.patch.object(
+            type(self), "configuration", {"root.sub": {"capacity": 1}}
+        ):
             self.assert_explained(self.job("root.sub"), "full", "root.sub")
 
     def test_channel_without_record_or_prefix(self):
@@ -160,7 +183,9 @@ class TestExplainPending(ExplainCase):
     def test_failed_job_of_a_sequential_channel(self):
         self.sub.write({"capacity": 1, "sequential": True})
         self.job("root.sub", "the culprit", state="failed")
-        self.assert_explained(self.job("root.sub"), "sequential", "root.sub", "the culprit")
+        self.assert_explained(
+            self.job("root.sub"), "sequential", "root.sub", "the culprit"
+        )
         self.assert_explained(self.job("root.sub.deeper"), "sequential", "the culprit")
         self.assert_explained(self.job("root", priority=0), "next")
 
@@ -185,7 +210,9 @@ class TestExplainPending(ExplainCase):
         other = self.env["res.company"].create({"name": "other"})
         self.root.capacity = 1
         self.job(description="secret", state="started", company_id=other.id)
-        user = new_test_user(self.env, "manager_of_one", "queue_job.group_queue_job_manager")
+        user = new_test_user(
+            self.env, "manager_of_one", "queue_job.group_queue_job_manager"
+        )
         explanation = self.explain(self.job().with_user(user))
         self.assertEqual((explanation["kind"], explanation["jobs"]), ("full", []))
         self.assertNotIn("secret", explanation["text"])
@@ -223,7 +250,9 @@ class TestExplainOtherStates(ExplainCase):
     def test_failed_dependency(self):
         _first, second, last = self.graph()
         second.state = "failed"
-        explanation = self.assert_explained(last, "dependency_failed", "requeued", "second")
+        explanation = self.assert_explained(
+            last, "dependency_failed", "requeued", "second"
+        )
         self.assertEqual(explanation["level"], "danger")
         self.assertNotIn("first", explanation["text"])
 
@@ -235,7 +264,9 @@ class TestExplainOtherStates(ExplainCase):
 
     def test_started(self):
         job = self.job(
-            state="started", worker_pid=77, date_started=datetime.now() - timedelta(minutes=3)
+            state="started",
+            worker_pid=77,
+            date_started=datetime.now() - timedelta(minutes=3),
         )
         self.assert_explained(job, "running", "3 minutes", "77")
 
@@ -244,10 +275,14 @@ class TestExplainOtherStates(ExplainCase):
             self.assertFalse(self.explain(self.job(state=state)))
 
     def test_reason(self):
-        failed = self.job(state="failed", exc_message="It broke\nbadly")
+        failed = self.job(
+            state="failed",
+            exc_name="builtins.ValueError",
+            exc_message="It broke\nbadly",
+        )
         waiting = self.job(eta=datetime.now() + timedelta(hours=1))
         done = self.job(state="done", result="fine")
-        self.assertEqual(failed.reason, "It broke")
+        self.assertEqual(failed.reason, "ValueError: It broke")
         self.assertIn("Not before", waiting.reason)
         self.assertFalse(done.reason)
 
@@ -256,8 +291,6 @@ class TestExplainOtherStates(ExplainCase):
 class TestSituation(TransactionCase):
     def test_runner_is_found_by_its_lock(self):
         self.assertIsNone(Situation(self.env).runner())
-        from odoo.addons.queue_job.jobrunner.database import PG_ADVISORY_LOCK_ID
-
         with self.registry.cursor() as cr:
             cr.execute("SELECT pg_advisory_xact_lock(%s)", (PG_ADVISORY_LOCK_ID,))
             situation = Situation(self.env(cr=cr))

@@ -24,7 +24,11 @@ class QueueRequeueJob(models.TransientModel):
 
     def _default_job_ids(self):
         context = self.env.context
-        if self._is_for_jobs() and context.get("active_ids") and not self._selected_domain():
+        if (
+            self._is_for_jobs()
+            and context.get("active_ids")
+            and not self._selected_domain()
+        ):
             return context["active_ids"]
         return False
 
@@ -34,7 +38,8 @@ class QueueRequeueJob(models.TransientModel):
         default=lambda self: self._default_job_ids(),
     )
     jobs_domain = fields.Json(
-        default=lambda self: self._selected_domain(), help="Stands for the jobs when they are many."
+        default=lambda self: self._selected_domain(),
+        help="Stands for the jobs when they are many.",
     )
     jobs_count = fields.Integer(compute="_compute_counts")
     moved_count = fields.Integer(compute="_compute_counts")
@@ -76,8 +81,13 @@ class QueueRequeueJob(models.TransientModel):
         return self._domain() & Domain("state", "in", self._moved_states)
 
     def _jobs(self):
-        """Return the jobs to move: those that the person may see, in a state that allows it."""
-        return self.env["queue.job"].search(self._moved_domain(), order="id")
+        """Return the jobs to move: those that the person may see, in a state that allows it.
+
+        Of so many jobs only the state is read.
+        """
+        return self.env["queue.job"].search_fetch(
+            self._moved_domain(), ["state"], order="id"
+        )
 
     def requeue(self):
         self._jobs().requeue()

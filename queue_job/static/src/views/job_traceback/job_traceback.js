@@ -1,18 +1,18 @@
-import { _t } from "@web/core/l10n/translation";
-import { CopyButton } from "@web/core/copy_button/copy_button";
-import { registry } from "@web/core/registry";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {_t} from "@web/core/l10n/translation";
+import {CopyButton} from "@web/core/copy_button/copy_button";
+import {registry} from "@web/core/registry";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import { Component, useState } from "@odoo/owl";
+import {Component, useState} from "@odoo/owl";
 
-/** A traceback, folded, below its last line: what went wrong; with a button that copies it. */
+/** A traceback, folded, with a button that copies it. */
 export class JobTracebackField extends Component {
     static template = "queue_job.JobTraceback";
-    static components = { CopyButton };
-    static props = { ...standardFieldProps, open: { type: Boolean, optional: true } };
+    static components = {CopyButton};
+    static props = {...standardFieldProps, open: {type: Boolean, optional: true}};
 
     setup() {
-        this.state = useState({ open: Boolean(this.props.open) });
+        this.state = useState({open: Boolean(this.props.open)});
         this.copyText = _t("Copy");
         this.copiedText = _t("Copied");
     }
@@ -21,20 +21,14 @@ export class JobTracebackField extends Component {
         return (this.props.record.data[this.props.name] || "").trimEnd();
     }
 
-    get lastLine() {
-        return this.text.split("\n").at(-1);
-    }
-
     get linesCount() {
         return this.text.split("\n").length;
     }
 
-    get isLong() {
-        return this.linesCount > 1;
-    }
-
     get foldText() {
-        return this.state.open ? _t("Hide traceback") : _t("Show traceback (%s lines)", this.linesCount);
+        return this.state.open
+            ? _t("Hide traceback")
+            : _t("Show traceback (%s lines)", this.linesCount);
     }
 
     toggle() {
@@ -46,8 +40,8 @@ export const jobTracebackField = {
     component: JobTracebackField,
     displayName: _t("Traceback"),
     supportedTypes: ["text"],
-    supportedOptions: [{ label: _t("Unfolded"), name: "open", type: "boolean" }],
-    extractProps: ({ options }) => ({ open: Boolean(options.open) }),
+    supportedOptions: [{label: _t("Unfolded"), name: "open", type: "boolean"}],
+    extractProps: ({options}) => ({open: Boolean(options.open)}),
 };
 
 registry.category("fields").add("job_traceback", jobTracebackField);
