@@ -13,10 +13,10 @@ from . import queue_job_key
 from . import queue_job_attempt
 from . import queue_job_explain
 from . import queue_job_failure
+from . import queue_job_index
 from . import queue_job_record
 from . import queue_job_timeline
 from . import queue_job_tally
 from . import queue_job_load
 from . import queue_job_overview
 from . import queue_job_channel_load
-from . import queue_job_index
