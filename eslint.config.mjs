@@ -2,7 +2,12 @@
 const browser = ["window", "document", "console", "setTimeout", "clearTimeout"];
 browser.push("setInterval", "clearInterval", "fetch", "URL", "URLSearchParams");
 browser.push("Event", "CustomEvent", "MouseEvent", "Node", "Element", "DOMParser");
-browser.push("performance", "requestAnimationFrame", "cancelAnimationFrame", "getComputedStyle");
+browser.push(
+    "performance",
+    "requestAnimationFrame",
+    "cancelAnimationFrame",
+    "getComputedStyle"
+);
 browser.push("ResizeObserver", "navigator", "location", "localStorage", "Blob");
 const odoo = ["odoo", "owl", "luxon", "Chart", "describe", "test", "expect"];
 

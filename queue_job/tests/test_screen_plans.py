@@ -19,7 +19,8 @@ ROWS = """
 COPY (
     SELECT 'plan-' || n AS uuid, CASE WHEN n % 50 = 0 THEN 'graph-' || n / 500 END, 'job', CASE
         WHEN n % 100 < 86 THEN 'done' WHEN n % 100 < 88 THEN 'failed'
-        WHEN n % 100 < 97 THEN 'pending' WHEN n % 100 < 99 THEN 'wait_dependencies' ELSE 'cancelled' END,
+        WHEN n % 100 < 97 THEN 'pending' WHEN n % 100 < 99 THEN 'wait_dependencies'
+        ELSE 'cancelled' END,
         'root.' || n % 7, 1, now() - n * interval '1 second', n,
         '<m' || n % 5 || '>.f', 'E' || n % 3, now(), repeat('x', 500)
     FROM generate_series(1, 20000) AS n
@@ -69,7 +70,8 @@ class TestScreenPlans(TransactionCase):
         """Fail unless the plan reads the copy of this index of the table."""
         plan = self.plan(query)
         self.assertNotIn("Seq Scan on queue_job", plan)
-        definition = "SELECT split_part(indexdef, ' USING ', 2) FROM pg_indexes WHERE indexname = %s"
+        column = "split_part(indexdef, ' USING ', 2)"
+        definition = f"SELECT {column} FROM pg_indexes WHERE indexname = %s"
         self.pg.execute(
             f"SELECT indexname FROM pg_indexes WHERE schemaname = 'screen_plans' "
             f"AND split_part(indexdef, ' USING ', 2) = ({definition} AND schemaname = 'public')",

@@ -18,7 +18,16 @@ class TestCounts(unittest.TestCase):
 
     def test_drain_of_a_thousand_jobs(self):
         done = subprocess.run(
-            [sys.executable, BENCH, "--only", "counts", "--jobs", str(JOBS), "--json", "-"],
+            [
+                sys.executable,
+                BENCH,
+                "--only",
+                "counts",
+                "--jobs",
+                str(JOBS),
+                "--json",
+                "-",
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,8 +1,6 @@
 import {Component, onWillStart, useEffect, useRef} from "@odoo/owl";
 
 import {loadBundle} from "@web/core/assets";
-import {cookie} from "@web/core/browser/cookie";
-import {getCustomColor} from "@web/core/colors/colors";
 import {_t} from "@web/core/l10n/translation";
 
 const {DateTime} = luxon;
@@ -56,7 +54,10 @@ export class ThroughputChart extends Component {
     get config() {
         // The colour of the page's text goes with its background, bright or dark.
         const text = getComputedStyle(this.canvasRef.el).color;
-        const grid = text.replace(/rgba?\((\d+), (\d+), (\d+).*/, "rgba($1, $2, $3, 0.12)");
+        const grid = text.replace(
+            /rgba?\((\d+), (\d+), (\d+).*/,
+            "rgba($1, $2, $3, 0.12)"
+        );
         return {
             type: "bar",
             data: this.data,
