@@ -149,7 +149,7 @@ class TestTally(OverviewCase):
         )
         self.env.flush_all()
         self.assertEqual(
-            self.env.ref("queue_job.ir_cron_add_up").code, "model._cron_add_up()"
+            self.env.ref("queue_job.queue_job_add_up_cron").code, "model._cron_add_up()"
         )
         self.tally._cron_add_up()
         self.env.invalidate_all()

@@ -89,6 +89,14 @@ export class JobDirectedGraphField extends Component {
         );
     }
 
+    get size() {
+        const {nodes, edges} = this.graph;
+        return _t("%(jobs)s jobs, %(edges)s dependencies", {
+            jobs: nodes.length,
+            edges: edges.length,
+        });
+    }
+
     get labels() {
         return Object.fromEntries(this.props.record.fields.state?.selection || []);
     }

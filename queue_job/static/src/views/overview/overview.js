@@ -104,8 +104,48 @@ export class QueueJobOverview extends Component {
 
     get periodWords() {
         return this.state.period === "hour"
-            ? _t("in the last hour")
-            : _t("in the last 24 hours");
+            ? {
+                  chart: _t("Jobs per minute, in the last hour"),
+                  done: _t("Done in the last hour"),
+              }
+            : {
+                  chart: _t("Jobs per minute, in the last 24 hours"),
+                  done: _t("Done in the last 24 hours"),
+              };
+    }
+
+    get failedWords() {
+        return _t("+ %s failed", formatInteger(this.ended.failed));
+    }
+
+    get runnerWords() {
+        const {node, pid, address, age} = this.runner;
+        const known = {node, pid, address, age: formatAge(age)};
+        return address
+            ? _t(
+                  "The runner is alive on %(node)s (process %(pid)s, connected from %(address)s), since %(age)s.",
+                  known
+              )
+            : _t(
+                  "The runner is alive on %(node)s (process %(pid)s), since %(age)s.",
+                  known
+              );
+    }
+
+    get runningTile() {
+        return this.root.sent.count
+            ? _t("Running, %s sent to workers", formatNumber(this.root.sent))
+            : _t("Running");
+    }
+
+    get waitingTile() {
+        return this.root.age === null
+            ? _t("Waiting")
+            : _t("Waiting since %s", formatAge(this.root.age));
+    }
+
+    throttleWords(channel) {
+        return _t("Every %s", formatRun(channel.throttle));
     }
 
     /** What is held up, as sentences; nothing when all goes well. */
