@@ -18,6 +18,8 @@ from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 # The name that selects the tests of setup/ itself.
 OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
+# Addons that the tests of another want installed beside it.
+BESIDE = {"queue_job_prevent_duplicates": ("queue_job_cron_jobrunner",)}
 BROWSERS = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
 RULE = "=" * 70
 # Seconds without news from the tests after which they are taken for stuck. The longest
@@ -130,7 +132,7 @@ class OdooRun:
             "-d",
             self.database,
             "-i",
-            ",".join(self.addons),
+            ",".join([*self.addons, *self._beside()]),
             "--test-enable",
             "--test-tags="
             + test_tags(self.addons, self.options.classes, self.options.tests),
@@ -153,6 +155,9 @@ class OdooRun:
             ) as odoo,
         ):
             return self._watch(odoo)
+
+    def _beside(self):
+        return [other for addon in self.addons for other in BESIDE.get(addon, ())]
 
     def _environment(self):
         extra = {
