@@ -298,3 +298,48 @@ class TestDuplicates(DuplicatesCase):
         with self.prevented("x"):
             self.ask()
         self.assertEqual(self.env["ir.cron.trigger"].search_count([]), triggers)
+
+    # Cost -------------------------------------------------------------------
+
+    def count_queries(self, function):
+        self.env.flush_all()
+        before = self.env.cr.sql_log_count
+        function()
+        self.env.flush_all()
+        return self.env.cr.sql_log_count - before
+
+    @mute_logger(LOGGER)
+    def test_refused_call_is_one_query(self):
+        self.ask()
+        self.assertEqual(self.count_queries(self.ask), 1)
+        ten = [self.partner.delayable().write({"ref": "x"}) for _number in range(10)]
+        self.assertEqual(self.count_queries(group(*ten).delay), 1)
+
+    def test_new_job_costs_one_query_more(self):
+        self.ask("warm")
+        watched = self.count_queries(lambda: self.ask("a"))
+        self.make_function(prevent_duplicates=False)
+        self.ask("warm")
+        self.assertEqual(watched - self.count_queries(lambda: self.ask("b")), 1)
+
+    def test_look_up_uses_an_index(self):
+        """Also for the jobs that have no reservation, beside many that are done."""
+        job = self.ask()
+        job.db_record()
+        self.env.cr.execute(
+            """
+            ALTER TABLE queue_job DISABLE TRIGGER USER;
+            INSERT INTO queue_job (uuid, state, func_string, twin_key)
+            SELECT gen_random_uuid(), 'done', func_string, twin_key
+            FROM queue_job, generate_series(1, 20000) WHERE uuid = %(uuid)s;
+            ALTER TABLE queue_job ENABLE TRIGGER USER;
+            ANALYZE queue_job;
+            EXPLAIN SELECT uuid FROM queue_job
+            WHERE twin_key = 'key' AND func_string = 'call' AND state <> 'done'
+              AND state = ANY('{pending,failed}') AND uuid <> 'asker'
+            ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED
+            """,
+            {"uuid": job.uuid},
+        )
+        plan = "\n".join(line for (line,) in self.env.cr.fetchall())
+        self.assertIn("queue_job_twin_key_index", plan)
