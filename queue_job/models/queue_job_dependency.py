@@ -68,3 +68,25 @@ class QueueJobDependency(models.Model):
             )
         )
         return [number for (number,) in self.env.cr.fetchall()]
+
+    @api.model
+    def _add_edges_of_uuids(self, pairs):
+        """Store edges of jobs that exist, given as ``(parent uuid, child uuid)``."""
+        if not pairs:
+            return
+        self.env["queue.job"].flush_model(["uuid"])
+        parents, children = map(list, zip(*pairs, strict=True))
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO queue_job_dependency (parent_id, child_id)
+                SELECT parent.id, child.id
+                FROM unnest(%s::varchar[], %s::varchar[]) AS pair(parent, child)
+                JOIN queue_job parent ON parent.uuid = pair.parent
+                JOIN queue_job child ON child.uuid = pair.child
+                ON CONFLICT DO NOTHING
+                """,
+                parents,
+                children,
+            )
+        )

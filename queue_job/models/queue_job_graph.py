@@ -43,6 +43,37 @@ class QueueJob(models.Model):
     dependency_graph_facts = Serialized(compute="_compute_dependency_graph_facts")
     graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        jobs = super().create(vals_list)
+        self._follow_uuid_lists(
+            (vals.get("uuid"), vals.get("dependencies")) for vals in vals_list
+        )
+        return jobs
+
+    def write(self, vals):
+        result = super().write(vals)
+        if vals.get("dependencies"):
+            self._follow_uuid_lists((job.uuid, vals["dependencies"]) for job in self)
+        return result
+
+    @api.model
+    def _follow_uuid_lists(self, lists):
+        """Add the edges of uuid lists that were written by hand.
+
+        A stored :class:`Job` brings its edges itself.
+
+        :param lists: ``(uuid of a job, value of its dependencies)``
+        """
+        if self.env.context.get("_edges_follow"):
+            return
+        pairs = []
+        for job_uuid, links in lists:
+            links = links or {}
+            pairs += [(uuid, job_uuid) for uuid in links.get("depends_on", ())]
+            pairs += [(job_uuid, uuid) for uuid in links.get("reverse_depends_on", ())]
+        self.env["queue.job.dependency"].sudo()._add_edges_of_uuids(pairs)
+
     @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_ids(self):
         self._compute_linked("dependency_ids", "child_id", "parent_id")

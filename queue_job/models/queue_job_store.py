@@ -210,7 +210,7 @@ class QueueJob(models.Model):
             model = (
                 env["queue.job"]
                 .sudo()
-                .with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
+                .with_context(_job_edit_sentinel=self.EDIT_SENTINEL, _edges_follow=True)
             )
             values = [job._creation_values() for job in env_jobs]
             records = model.create(values)
@@ -219,7 +219,7 @@ class QueueJob(models.Model):
         self._store_edges(jobs)
 
     def _update_job(self, job):
-        record = job._record()._editor()
+        record = job._record()._editor().with_context(_edges_follow=True)
         if job.state == FAILED:
             record = record.with_context(tracking_disable=False)
         record.with_env(

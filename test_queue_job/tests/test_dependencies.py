@@ -278,6 +278,26 @@ class TestDependencyFields(GraphCase):
             self.a | self.d | self.alone,
         )
 
+    def test_uuid_lists_written_by_hand_are_followed(self):
+        rows = self.job_model.with_context(
+            _job_edit_sentinel=self.job_model.EDIT_SENTINEL
+        )
+        parent = rows.create({"uuid": "parent by hand", "state": "pending"})
+        child = rows.create(
+            {
+                "uuid": "child by hand",
+                "state": "wait_dependencies",
+                "dependencies": {"depends_on": [parent.uuid, "gone"]},
+            }
+        )
+        late = rows.create({"uuid": "late by hand", "state": "wait_dependencies"})
+        child.write({"dependencies": {"reverse_depends_on": [late.uuid]}})
+        self.env.invalidate_all()
+        self.assertEqual(child.dependency_ids, parent)
+        self.assertEqual(child.dependent_ids, late)
+        found = self.job_model.search([("dependency_ids", "in", parent.ids)])
+        self.assertEqual(found, child)
+
     def test_missing_jobs_are_skipped(self):
         self.b.unlink()
         self.env.invalidate_all()
