@@ -13,6 +13,7 @@ from pathlib import Path
 from . import progress
 from .bench_measure import Cost, Meter, Sampler, StatementLog, Watch, memory, tree
 from .bench_server import READY, RUNNER, BenchServer, Client, script
+from .cron_figures import measure as measure_cron
 from .errors import SetupError
 from .process import Guarded, tail
 
@@ -359,6 +360,33 @@ class Bench:
         )
         self._drained(1, "channel <> 'root.slow'")
 
+    def refused(self):
+        """Ask 10,000 times for a job that waits, with queue_job_prevent_duplicates."""
+        calls = 10_000
+        addons = (*ADDONS, "queue_job_prevent_duplicates")
+        with Client(self.lab.odoo, self.lab.database("refused", addons)) as client:
+            # No runner: the first job waits, and the caches are warm.
+            client.loop(10)
+            client.commit()
+            seconds, queries = client.loop(calls)
+        what = "10,000 refused calls"
+        each, looks = seconds / calls * 1000, queries / calls
+        self._add(
+            "refused", what + ", queries each", "", "1", looks, "", looks <= 1.01, 2
+        )
+        self._add(
+            "refused", what + ", time each", "", "<= 1 ms", each, "ms", each <= 1, 2
+        )
+
+    def cron(self):
+        """Drain 1,000 no-op jobs by two cron workers, against one pass for each job."""
+        database = self.lab.database("cron", ("queue_job_cron_jobrunner",))
+        figures = measure_cron(self.lab.odoo, database)
+        what = "cron runner, 1,000 no-op jobs"
+        batches, gain = figures.batches * 1000, figures.gain
+        self._add("cron", what + ", each", "", "", batches, "ms")
+        self._add("cron", what + ", gain of batches", "", ">= 5", gain, "x", gain >= 5)
+
     def flood(self, count, channel, holder_seconds):
         """Let jobs wait in a channel that one job holds."""
         self._client.slow(channel, holder_seconds)
@@ -517,4 +545,7 @@ def _python_below(guard):
 
 
 # In this order; a name is a method of Bench.
-ROWS = ("drain", "counts", "latency", "delay", "graph", "deaf", "start")
+ROWS = (
+    *("drain", "counts", "latency", "delay", "graph", "deaf", "start"),
+    *("refused", "cron"),
+)
