@@ -32,5 +32,9 @@ class RetryableJobError(JobError):
         self.ignore_retry = ignore_retry
 
 
+class LostRunError(BaseQueueJobError):
+    """The job is not this worker's any more: somebody moved or claimed it."""
+
+
 class ChannelNotFound(BaseQueueJobError):
     """No channel has this name."""

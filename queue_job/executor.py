@@ -3,37 +3,30 @@
 
 One transaction says that a job is done and holds its work: so the work counts
 exactly once. The claim before it is committed on its own, so that a crash is
-counted; in a run of several jobs the commit that ends one job also claims the
-next.
+counted. Several jobs in one request are in ``executor_run.py``, outcomes that are
+recorded after a rollback in ``executor_record.py``.
 
 While a job runs, the transaction holds the lock of its liveness row. That
 transaction's snapshot is as old as the lock, so the outcome cannot overwrite what
-somebody did to the row meanwhile: PostgreSQL refuses with 40001. What is
-recorded after a rollback, in another transaction, asks first whether the row is
-still in the state and the run that this worker knows.
+somebody did to the row meanwhile: PostgreSQL refuses with 40001.
 """
 
 import contextlib
 import logging
 import random
-import threading
 import time
-import traceback
-from collections import deque
-from io import StringIO
+from datetime import datetime
 
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError, errorcodes
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
 
 from . import run
-from .exception import RetryableJobError
+from .exception import LostRunError, RetryableJobError
+from .executor_record import OutcomeRecorder
 from .job import Job
-from .states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
-from .utils import storable_text
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
@@ -45,22 +38,6 @@ CONFLICT_TRIES_AT_ONCE = 3
 CONFLICT_PAUSE = (
     0.05  # seconds, at most, before the second try; twice that before the third
 )
-CLAIM_TRIES = 3
-# Seconds in a run between two looks for what other processes changed in registry
-# and caches: the look costs as much as a short job.
-SIGNAL_INTERVAL = 0.1
-
-# What a run reports, by the state in which the job was left.
-OUTCOMES = {
-    DONE: run.DONE,
-    FAILED: run.FAILED,
-    PENDING: run.POSTPONED,
-    WAIT_DEPENDENCIES: run.POSTPONED,
-}
-
-
-class LostRunError(Exception):
-    """The job is not this worker's any more: somebody moved or claimed it."""
 
 
 @contextlib.contextmanager
@@ -107,45 +84,7 @@ def _is_conflict(error):
     )
 
 
-class Run:
-    """The jobs that one request asks this worker to perform one after another."""
-
-    def __init__(self, uuids, budget=run.TIME_BUDGET):
-        self.waiting = deque(uuids)
-        self.deadline = time.monotonic() + budget
-        self.report = run.Report()
-        # Jobs read together before they are claimed, with the version of the row.
-        self.read = {}
-        self.claimed = None
-        # The request has just looked.
-        self.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
-        self.stop_at_failure = False
-
-    def next_uuid(self):
-        """Return the next job that there is time for, or None."""
-        if self.waiting and time.monotonic() < self.deadline:
-            return self.waiting[0]
-        return None
-
-    def unclaim(self):
-        """Forget the claim that was rolled back together with the job before."""
-        if self.claimed:
-            self.waiting.appendleft(self.claimed.uuid)
-            self.claimed = None
-
-    def stop(self):
-        """Start no further job."""
-        self.deadline = 0
-
-    def take(self, outcome=None, seconds=0.0):
-        """Remove the first waiting job, with its outcome when it has one."""
-        uuid = self.waiting.popleft()
-        if outcome:
-            self.report.add(uuid, outcome, seconds)
-        return uuid
-
-
-class JobExecutor:
+class JobExecutor(OutcomeRecorder):
     """How a worker performs jobs; the HTTP and the cron runner inherit from it.
 
     All methods are class methods, overridable one by one. ``env`` is a
@@ -184,15 +123,20 @@ class JobExecutor:
 
         :param read: ``{uuid: (job, version)}`` of jobs read before
         """
-        verdict, version = env["queue.job"].sudo()._claim(job_uuid)
+        date_started = datetime.now()
+        verdict, version = env["queue.job"].sudo()._claim(job_uuid, date_started)
+        return cls._take(env, job_uuid, verdict, version, date_started, read)
+
+    @classmethod
+    def _take(cls, env, job_uuid, verdict, version, date_started, read=None):
+        """Make of a verdict on a claim what :meth:`_claim` returns."""
         if verdict == "claimed":
             job, known_version = (read or {}).pop(job_uuid, (None, None))
-            if version != known_version:
+            if version == known_version:
+                job._adopt_claim(date_started)
+            else:
                 job = Job.load(env, job_uuid)
-            job._has_lock_row = True
-            job.set_started()
-            job.store()
-            env.flush_all()
+            job._tell_started()
             return job, verdict
         if verdict == run.HELD:
             Job.db_records_from_uuids(env, [job_uuid])._put_back()
@@ -209,10 +153,14 @@ class JobExecutor:
     def _lock_or_warn(cls, job):
         if job.lock():
             return True
+        cls._warn_lost(job)
+        return False
+
+    @classmethod
+    def _warn_lost(cls, job):
         _logger.warning(
             "job %s was claimed but could not be locked: somebody moved it", job.uuid
         )
-        return False
 
     # Perform ----------------------------------------------------------------
 
@@ -230,6 +178,7 @@ class JobExecutor:
             _logger.warning(
                 "job %s was moved while it ran, its work is undone", job.uuid
             )
+            job.state = state
             _rollback(env.cr)
             return
         except RetryableJobError as error:
@@ -275,8 +224,7 @@ class JobExecutor:
         """Take a new snapshot, and the liveness lock with it."""
         env.cr.rollback()
         time.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))
-        if not job.lock():
-            raise LostRunError(job.uuid)
+        job.lock_with_work = True
 
     @classmethod
     def _try_perform_job(cls, env, job):
@@ -285,35 +233,34 @@ class JobExecutor:
         Work and outcome are in one savepoint: when any of it fails, all row
         locks of the job are gone before somebody handles the failure, but not
         the liveness lock, which is older.
+
+        :raise LostRunError: when the liveness lock is still to be taken and cannot be
         """
         assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
         _logger.debug("%s started", job)
         with _prevent_commit(env.cr):
-            with env.cr.savepoint() as savepoint:
-                with _rollback_to(env.cr, savepoint):
+            with job._begin_work() as work:
+                with _rollback_to(env.cr, work):
                     job.perform()
                     # What is still to be computed belongs to the time of the job.
                     env.flush_all()
                 job.set_done()
-                job.store()
-                env.flush_all()
+                cls._store_done(env, job)
         cls._commit_done(env, job)
         _logger.debug("%s done", job)
 
     @classmethod
+    def _store_done(cls, env, job):
+        """Write the row of a job that is done, in the transaction of its work."""
+        job.store()
+        env.cr.flush()
+
+    @classmethod
     def _commit_done(cls, env, job):
-        """Commit the work and its outcome, and the claim of the next job of the run."""
-        if job.run:
-            cls._claim_next(env, job.run)
+        """Commit the work and its outcome."""
         # Tests own their transaction.
-        if config["test_enable"]:
-            return
-        try:
+        if not config["test_enable"]:
             cls._commit(env)
-        except psycopg2.Error:
-            if job.run:
-                job.run.unclaim()
-            raise
 
     @classmethod
     def _commit(cls, env):
@@ -326,114 +273,6 @@ class JobExecutor:
             _logger.exception(
                 "a hook that runs after the commit failed, the job is done"
             )
-
-    # Record -----------------------------------------------------------------
-
-    @classmethod
-    def _record_postponed(cls, job, state, error):
-        """Record, in a transaction of its own, that a job is to be tried again."""
-        with job.in_temporary_env():
-            if job._record()._is_own_run(state, job.run_number):
-                if not error.ignore_retry:
-                    values = cls._get_failure_values(job, cls._traceback_text(), error)
-                    job._record()._keep_attempt("postponed", job.retry, values)
-                job.postpone(result=str(error), seconds=error.seconds)
-                job.set_pending(reset_retry=False)
-                job.store()
-                job.env.flush_all()
-
-    @classmethod
-    def _record_failure(cls, job, state, error):
-        """Record that a job failed, then call its on-fail hook, each in a transaction.
-
-        The work was undone before. When the failure cannot be recorded the
-        usual way, plain SQL does it, so that the job does not run again.
-        """
-        traceback_text = cls._traceback_text()
-        _logger.error(traceback_text)
-        values = cls._get_failure_values(job, traceback_text, error)
-        try:
-            with job.in_temporary_env():
-                if not job._record()._is_own_run(state, job.run_number):
-                    return
-                job._record()._keep_attempt("failed", job.retry, values)
-                job.date_done = None
-                job.set_failed(**values)
-                job.store()
-                job.env.flush_all()
-        except Exception:
-            _logger.exception(
-                "job %s failed, and its failure could not be announced", job.uuid
-            )
-            values["exc_info"] += (
-                f"\n\nThe failure could not be announced:\n{cls._traceback_text()}"
-            )
-            cls._record_failure_plainly(job, values)
-        cls._call_on_fail(job, values)
-
-    @classmethod
-    def _record_failure_plainly(cls, job, values):
-        plain = {name: storable_text(value) for name, value in values.items()}
-        with job.in_temporary_env():
-            job._record()._keep_attempt("failed", job.retry, values)
-            job._record()._fail_plainly({**plain, "retry": job.retry}, job.run_number)
-
-    @classmethod
-    def _call_on_fail(cls, job, values):
-        if not job.on_fail_method_name:
-            return
-        try:
-            with job.in_temporary_env():
-                job.on_fail(dict(values))
-        except Exception:
-            _logger.exception("the on-fail method of job %s failed too", job.uuid)
-            second = f"\n\nThe on-fail method failed too:\n{cls._traceback_text()}"
-            with job.in_temporary_env():
-                info = storable_text(values["exc_info"] + second)
-                job._record()._editor().write({"exc_info": info})
-
-    @classmethod
-    def _traceback_text(cls):
-        buffer = StringIO()
-        traceback.print_exc(file=buffer)
-        return buffer.getvalue()
-
-    @classmethod
-    def _get_failure_values(cls, job, traceback_txt, orig_exception):
-        """Return what is kept of an exception: name, message and traceback."""
-        name = type(orig_exception).__name__
-        module = getattr(orig_exception, "__module__", None)
-        if module:
-            name = f"{module}.{name}"
-        args = orig_exception.args
-        return {
-            "exc_info": traceback_txt,
-            "exc_name": name,
-            "exc_message": args[0] if args else str(orig_exception),
-        }
-
-    @classmethod
-    def _report_dead(cls, env, job_uuid):
-        """Announce the failure of a job that the runner found dead, once.
-
-        The flag is cleared in the transaction that posts the message, which is
-        committed before the on-fail hook is called.
-        """
-        record = Job.db_records_from_uuids(env, [job_uuid])
-        if not (record.to_report and record.state == FAILED):
-            return
-        job = Job._load_from_db_record(record)
-        with job.in_temporary_env():
-            record = job._record()
-            if not record.to_report:
-                return
-            record._editor().write({"to_report": False})
-            record._message_post_on_failure()
-            job.env.flush_all()
-        values = {
-            name: getattr(job, name) for name in ("exc_name", "exc_message", "exc_info")
-        }
-        cls._call_on_fail(job, values)
 
     # Release ----------------------------------------------------------------
 
@@ -483,116 +322,6 @@ class JobExecutor:
             pause,
         )
         time.sleep(pause)
-
-    # Run --------------------------------------------------------------------
-
-    @classmethod
-    def run(cls, env, uuids, budget=run.TIME_BUDGET, stop_at_failure=False):
-        """Perform several jobs one after another and report on each.
-
-        Commits each job. Stops between two jobs when the time budget is spent,
-        or, for a sequential channel, after a failure; what was not looked at
-        is left enqueued.
-        """
-        job_run = Run(uuids, budget)
-        job_run.stop_at_failure = stop_at_failure
-        cls._read_together(env, job_run)
-        while job_run.claimed or job_run.next_uuid():
-            job = cls._next_in_run(env, job_run)
-            if job:
-                cls._perform_in_run(env, job, job_run)
-        job_run.report.left = list(job_run.waiting)
-        return job_run.report
-
-    @classmethod
-    def _read_together(cls, env, job_run):
-        """Read the jobs of a run of several in one go."""
-        if len(job_run.waiting) < 2:
-            return
-        versions = env["queue.job"].sudo()._versions(job_run.waiting)
-        for job in Job.load_many(env, job_run.waiting):
-            job_run.read[job.uuid] = (job, versions.get(job.uuid))
-
-    @classmethod
-    def _next_in_run(cls, env, job_run):
-        """Return the next job, claimed and locked, or None when it cannot be had."""
-        job, verdict = job_run.claimed, "claimed"
-        job_run.claimed = None
-        if cls._follow_registry(env, job_run):
-            job_run.read.clear()
-            job = job and Job.load(env, job.uuid)
-        if job:
-            if cls._lock_or_warn(job):
-                return job
-            job_run.report.add(job.uuid, run.REFUSED)
-            return None
-        for _try in range(CLAIM_TRIES):
-            job, verdict = cls._acquire(env, job_run.waiting[0], job_run.read)
-            if verdict != "changed":
-                break
-            env.cr.rollback()
-        job_run.take(None if job else verdict)
-        if job is None:
-            env.cr.rollback()
-        return job
-
-    @classmethod
-    def _follow_registry(cls, env, job_run):
-        """Tell and hear what changed in registry and caches, as between two requests.
-
-        Return whether the registry was loaded again.
-        """
-        before = env.registry
-        before.signal_changes()
-        if time.monotonic() >= job_run.next_signal_check:
-            before.check_signaling(env.cr)
-            job_run.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
-        # Takes the registry that is valid now, and forgets the users and companies
-        # that the environments of the job before kept.
-        env.cr.reset()
-        return env.cr.transaction.registry is not before
-
-    @classmethod
-    def _claim_next(cls, env, job_run):
-        """Claim the next job in the transaction that ends this one."""
-        uuid = job_run.next_uuid()
-        if not uuid:
-            return
-        job, verdict = cls._claim(env, uuid, job_run.read)
-        if job:
-            job_run.take()
-            job_run.claimed = job
-        elif verdict != "changed":
-            job_run.take(verdict)
-
-    @classmethod
-    def _perform_in_run(cls, env, job, job_run):
-        started = time.monotonic()
-        thread = threading.current_thread()
-        thread_state = dict(vars(thread))
-        job.run = job_run
-        try:
-            cls._runjob(env, job)
-            if env.cr.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-                # What the release of the dependents wrote.
-                env.cr.commit()
-        except Exception:
-            if job.state not in OUTCOMES:
-                _logger.exception(
-                    "what became of job %s could not be recorded", job.uuid
-                )
-            env.registry.reset_changes()
-            _rollback(env.cr)
-        finally:
-            vars(thread).clear()
-            vars(thread).update(thread_state)
-        outcome = OUTCOMES.get(job.state, run.REFUSED)
-        job_run.report.add(job.uuid, outcome, time.monotonic() - started)
-        if outcome == run.FAILED and job_run.stop_at_failure:
-            job_run.stop()
-        if env.cr.closed:
-            job_run.stop()
-            job_run.claimed = None
 
 
 def _rollback(cr):

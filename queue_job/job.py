@@ -372,11 +372,14 @@ class Job(StoredJob):
 
     def set_started(self):
         """Claim the job for this process; the number of the run goes up."""
+        self._become_started(datetime.now())
+        self.add_lock_record()
+
+    def _become_started(self, date_started):
         self.state = STARTED
-        self.date_started = datetime.now()
+        self.date_started = date_started
         self.worker_pid = os.getpid()
         self.run_number = (self.run_number or 0) + 1
-        self.add_lock_record()
 
     def set_done(self, result=None):
         self.state = DONE

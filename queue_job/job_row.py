@@ -61,7 +61,7 @@ TEXT = {
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
 # What a loaded job takes from its row as it is; the rest needs a rule.
-_LOADED = [
+_LOADED = (
     "state",
     "exc_name",
     "exc_message",
@@ -75,8 +75,16 @@ _LOADED = [
     "identity_key",
     "graph_uuid",
     "channel",
-]
-_LOADED_NUMBERS = ["priority", "retry", "max_retries", "worker_pid", "run_number"]
+    "eta",
+)
+_LOADED_NUMBERS = ("priority", "retry", "max_retries", "worker_pid", "run_number")
+# What is read of a row to load its job.
+LOADED_COLUMNS = (
+    *("id", "uuid", "name", "model_name", "method_name", "user_id", "company_id"),
+    *("records", "args", "kwargs"),
+    *_LOADED,
+    *_LOADED_NUMBERS,
+)
 
 
 def link_through(joint):
@@ -106,6 +114,11 @@ class StoredJob:
         # The mutable columns as they were stored last.
         self._known = {}
         self._has_lock_row = False
+        # The liveness lock is still to be taken, together with the savepoint of the work.
+        self.lock_with_work = False
+        self._work = None
+        # It is known that nobody waits for this job alone.
+        self.frees_nobody = False
         # The run of a worker that this job is part of.
         self.run = None
 
@@ -122,9 +135,8 @@ class StoredJob:
     @classmethod
     def load_many(cls, env, uuids):
         """Return the set of the jobs that exist among ``uuids``."""
-        return {
-            cls._load_from_db_record(r) for r in cls.db_records_from_uuids(env, uuids)
-        }
+        jobs = env["queue.job"].sudo()
+        return {cls._of_row(jobs, row) for row in jobs._read_rows("uuid", uuids)}
 
     @staticmethod
     def db_records_from_uuids(env, uuids):
@@ -133,49 +145,64 @@ class StoredJob:
 
     @classmethod
     def _load_from_db_record(cls, record):
-        """Return the job of a row.
+        """Return the job of a row."""
+        return cls._load_from_db_records(record).pop()
+
+    @classmethod
+    def _load_from_db_records(cls, records):
+        """Return the set of the jobs of some rows."""
+        return {cls._of_row(records, row) for row in records._read_rows("id", records.ids)}
+
+    @classmethod
+    def _of_row(cls, reader, row):
+        """Return the job of a row, a dict of its columns.
 
         A row whose model, method or arguments cannot be had any more loads as
         a job too: it can be moved, and fails with the reason when performed.
+
+        :param reader: records of queue.job, for the environment of the job
         """
         job = cls.__new__(cls)
         job._init_links()
-        job._db_id = record.id
-        job._uuid = record.uuid
-        for name in _LOADED:
-            setattr(job, name, record[name] or None)
-        for name in _LOADED_NUMBERS:
-            setattr(job, name, record[name] or 0)
-        job._method_name = record.method_name
-        job._model_name = record.model_name
-        job._description = record.name
-        job._eta = record.eta or None
-        job.company_id = record.company_id.id
-        job._load_call(record)
+        job._db_id = row["id"]
+        job._uuid = row["uuid"]
+        job._method_name = row["method_name"]
+        job._model_name = row["model_name"]
+        job._description = row["name"]
+        # Past the properties: what was stored needs no check.
+        loaded = {name: row[name] or None for name in _LOADED}
+        for name in ("identity_key", "channel", "eta"):
+            loaded["_" + name] = loaded.pop(name)
+        vars(job).update(loaded, **{name: row[name] or 0 for name in _LOADED_NUMBERS})
+        job.company_id = row["company_id"] or False
+        job._load_call(reader, row)
         job.job_config = job._read_config()
         job._known = {column: getattr(job, name) for name, column in MUTABLE.items()}
         return job
 
-    def _load_call(self, record):
+    def _load_call(self, reader, row):
+        fields = reader._fields
         try:
-            self.recordset = record.records
-            self._args = tuple(record.args or ())
-            self._kwargs = record.kwargs or {}
-            self._load_error = self._missing_part(record)
+            self.recordset, args, kwargs = (
+                fields[name].convert_to_record(row[name], reader)
+                for name in ("records", "args", "kwargs")
+            )
+            self._args, self._kwargs = tuple(args or ()), kwargs or {}
+            self._load_error = self._missing_part(reader.env, row)
         except Exception as error:  # noqa: BLE001 whatever a row holds, it can be moved
-            self.recordset = record.env["base"]
+            self.recordset = reader.env["base"]
             self._args, self._kwargs = (), {}
             self._load_error = f"cannot be read: {type(error).__name__}: {error}"
 
-    def _missing_part(self, record):
+    def _missing_part(self, env, row):
         """Return what makes the call impossible, or None."""
-        if self._model_name and self._model_name not in record.env:
+        if self._model_name and self._model_name not in env:
             return f"model {self._model_name} does not exist"
         uid = self.recordset.env.uid
         if (
-            not record.user_id
-            and record.records
-            and not record.env["res.users"].browse(uid).exists()
+            not row["user_id"]
+            and self.recordset
+            and not env["res.users"].browse(uid).exists()
         ):
             return f"user {uid}, on whose behalf it was delayed, was deleted"
         return None
@@ -188,6 +215,26 @@ class StoredJob:
         Raises ``TypeError`` when an argument cannot be stored.
         """
         self.env["queue.job"].sudo()._store_job(self)
+
+    def _adopt_claim(self, date_started):
+        """Become what the claim has made of the row, read before as pending or enqueued."""
+        self._become_started(date_started)
+
+    def _tell_started(self):
+        """Let overrides of ``write`` see the claim, which is in the row already."""
+        self._has_lock_row = True
+        self._record()._tell_started(self)
+
+    def _begin_work(self):
+        """Return the savepoint of this job's work, with the liveness lock if it is wanted."""
+        work, self._work = self._work, None
+        run_number = self.run_number if self.lock_with_work else None
+        self.lock_with_work = False
+        return work or self._record()._begin_work(run_number)
+
+    def _commit_and_begin_work(self):
+        """Commit the job before this one, and make the savepoint of this job's work."""
+        self._work = self._record()._commit_and_begin_work(self.run_number)
 
     def _become(self, other):
         """Be another job from now on: a policy refused to store this one."""
@@ -259,11 +306,14 @@ class StoredJob:
         """Return the row of this job as superuser, empty when it is not stored."""
         return self.db_records_from_uuids(self.env, [self.uuid])
 
-    def _record(self):
-        """Return the row without looking whether it still exists."""
+    def _record_id(self):
         if self._db_id is None:
             self._db_id = self.db_record().id or None
-        return self.env["queue.job"].sudo().browse(self._db_id)
+        return self._db_id
+
+    def _record(self):
+        """Return the row without looking whether it still exists."""
+        return self.env["queue.job"].sudo().browse(self._record_id())
 
     def job_record_with_same_identity_key(self):
         """Return a waiting row with the same identity key, or an empty recordset."""
@@ -304,10 +354,12 @@ class StoredJob:
         jobs = set(direct).union(*(getattr(joint, end) for joint in joints))
         if jobs:
             return jobs
-        return {self._load_from_db_record(record) for record in self._record()[field]}
+        return self._load_from_db_records(self._record()[field])
 
     def should_check_dependents(self):
         """Return whether any job waits for this one."""
+        if self.frees_nobody:
+            return False
         if self._reverse_depends_on or self._joints_after:
             return True
         return bool(self.graph_uuid) and self._record()._has_dependents()

@@ -14,8 +14,8 @@ from itertools import islice
 
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.exception import RetryableJobError
-from odoo.addons.queue_job.executor import OUTCOMES, PG_RETRY, JobExecutor, Run
-from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.executor import PG_RETRY
+from odoo.addons.queue_job.executor_run import OUTCOMES, Run, RunExecutor
 
 _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
 
@@ -42,7 +42,7 @@ class CronRun(Run):
             pass
 
 
-class CronExecutor(JobExecutor):
+class CronExecutor(RunExecutor):
     """Performs a chosen job and what follows it in its channel; commits each."""
 
     @classmethod
@@ -93,9 +93,7 @@ class CronExecutor(JobExecutor):
     def _read_ahead(cls, env, job_run, uuid):
         """Read a job, and some that may follow it; return the first."""
         uuids = [uuid, *islice(job_run.waiting, READ_AHEAD)]
-        versions = env["queue.job"].sudo()._versions(uuids)
-        for job in Job.load_many(env, uuids):
-            job_run.read[job.uuid] = (job, versions.get(job.uuid))
+        job_run.read.update(cls._read(env, uuids))
         return job_run.read.pop(uuid)[0]
 
 

@@ -18,9 +18,9 @@ from ..delay import chain, group
 from ..executor import (
     DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE,
     PG_RETRY,
-    JobExecutor,
     _prevent_commit,
 )
+from ..executor_run import RunExecutor
 from ..job import Job
 
 __all__ = [
@@ -36,7 +36,7 @@ MAX_TEST_SECONDS = 3600
 LONGEST_UUID = 64
 
 
-class RunJobController(http.Controller, JobExecutor):
+class RunJobController(http.Controller, RunExecutor):
     TEST_GRAPH_MAX_PER_GROUP = 5
 
     # Performing -------------------------------------------------------------

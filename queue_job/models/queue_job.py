@@ -46,6 +46,12 @@ class QueueJob(models.Model):
     _removal_interval = 30  # days
     _default_related_action = "related_action_open_record"
 
+    # No message, no follower, no tracking: a job is made as cheaply as a row.
+    _CREATION_CONTEXT = {
+        "mail_create_nolog": True,
+        "mail_create_nosubscribe": True,
+        "tracking_disable": True,
+    }
     # Proof that the code of this addon, not a caller, rewrites what a job calls.
     EDIT_SENTINEL = object()
     _protected_fields = (
@@ -169,7 +175,8 @@ class QueueJob(models.Model):
         execute(notify.JOB_FUNCTION_DDL)
         execute(notify.JOB_TRIGGER_DDL)
         execute(KEY_FUNCTIONS_DDL)
-        self._create_store_functions()
+        self._create_claim_functions()
+        self._create_release_functions()
         # A queue rewrites its rows some five times and looks at the newest:
         # leave room in the pages, and vacuum by number, not by share.
         execute(
@@ -189,9 +196,7 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
-        quiet = self.with_context(
-            mail_create_nolog=True, mail_create_nosubscribe=True, tracking_disable=True
-        )
+        quiet = self.with_context(**self._CREATION_CONTEXT)
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):

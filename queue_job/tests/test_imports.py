@@ -22,7 +22,7 @@ VALUES = {
     "delay",
     "utils",
 }
-ACTS = {"executor", "models", "wizards"}
+ACTS = {"executor", "executor_record", "executor_run", "models", "wizards"}
 DOORS = {"controllers", "post_init_hook", "__init__", "hooks"}
 
 # Who may import which rooms of the addon.

@@ -10,7 +10,7 @@ from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import DummyRLock, Registry
 from odoo.tests import TransactionCase
 
-from odoo.addons.queue_job.executor import JobExecutor
+from odoo.addons.queue_job.executor_run import RunExecutor
 
 LOGGER = "odoo.addons.queue_job_prevent_duplicates.models.queue_job"
 NO_DELAY = "QUEUE_JOB__NO_DELAY"
@@ -124,4 +124,4 @@ class CommittedCase(TransactionCase):
             return {row.uuid: row.state for row in rows}
 
     def claim(self, env, uuid):
-        return JobExecutor._claim(env, uuid)[1]
+        return RunExecutor._claim(env, uuid)[1]

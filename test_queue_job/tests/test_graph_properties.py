@@ -12,7 +12,7 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor import JobExecutor
+from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.graph import Joint
 from odoo.addons.queue_job.job import Job
 
@@ -133,7 +133,7 @@ class TestRandomGraphs(ShapeMixin, JobCase):
             job.set_done()
             job.store()
             self.env.flush_all()
-            JobExecutor._enqueue_dependent_jobs(self.env, job)
+            RunExecutor._enqueue_dependent_jobs(self.env, job)
             done.append(uuids.index(row.uuid))
         self.assertEqual(sorted(done), list(range(len(uuids))))
 
@@ -188,7 +188,7 @@ class TestInterleavings(ShapeMixin, CommittedJobCase):
         with self.new_env() as env:
             row = env["queue.job"].search([("uuid", "=", uuid)])
             if row.state == "done":
-                JobExecutor._enqueue_dependent_jobs(env, Job._load_from_db_record(row))
+                RunExecutor._enqueue_dependent_jobs(env, Job._load_from_db_record(row))
 
     def step(self, env, uuid, move):
         """Move in a transaction that may have an old snapshot; again when in conflict."""

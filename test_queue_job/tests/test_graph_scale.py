@@ -4,7 +4,7 @@
 from odoo.tests import tagged
 
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor import JobExecutor
+from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.job import Job
 
 from .common import JobCase
@@ -49,7 +49,7 @@ class TestLargeGraphs(JobCase):
             job = Job.load(self.env, parents[0].uuid)
             counts.append(
                 self.count_queries(
-                    lambda j=job: JobExecutor._enqueue_dependent_jobs(self.env, j)
+                    lambda j=job: RunExecutor._enqueue_dependent_jobs(self.env, j)
                 )
             )
         self.assertEqual(counts[0], counts[1])
@@ -61,7 +61,7 @@ class TestLargeGraphs(JobCase):
         rows._editor().write({"state": "done"})
         job = Job.load(self.env, parents[0].uuid)
         queries = self.count_queries(
-            lambda: JobExecutor._enqueue_dependent_jobs(self.env, job)
+            lambda: RunExecutor._enqueue_dependent_jobs(self.env, job)
         )
         self.env.invalidate_all()
         released = self.job_model.browse([job._db_id for job in children])

@@ -10,7 +10,7 @@ from odoo.tools import mute_logger
 
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor import JobExecutor
+from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.database import Database
 
@@ -39,7 +39,7 @@ class TestKeyRaces(CommittedJobCase):
             return env["queue.job"].search(domain).mapped("uuid")
 
     def claim(self, env, uuid):
-        return JobExecutor._claim(env, uuid)[1]
+        return RunExecutor._claim(env, uuid)[1]
 
     def test_sixteen_callers_get_one_job(self):
         callers, rounds = 16, 200

@@ -1,0 +1,255 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Perform a run: several jobs, one after another, in one request.
+
+The commit that ends one job claims the next. Between two jobs nothing leaks:
+environments, caches, thread attributes and pending hooks are those of a new
+request, and registry signals are sent and heard.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from odoo.sql_db import Cursor
+from odoo.tools import config
+
+from . import run
+from .exception import LostRunError
+from .executor import JobExecutor, _rollback
+from .job import Job
+from .states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
+
+# The name that administrators and test suites know.
+_logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
+
+CLAIM_TRIES = 3
+# Seconds in a run between two looks for what other processes changed in registry
+# and caches: the look costs as much as a short job.
+SIGNAL_INTERVAL = 0.1
+
+# What a run reports, by the state in which the job was left.
+OUTCOMES = {
+    DONE: run.DONE,
+    FAILED: run.FAILED,
+    PENDING: run.POSTPONED,
+    WAIT_DEPENDENCIES: run.POSTPONED,
+}
+
+
+class Run:
+    """The jobs that one request asks this worker to perform one after another."""
+
+    def __init__(self, uuids, budget=run.TIME_BUDGET):
+        self.waiting = deque(uuids)
+        self.deadline = time.monotonic() + budget
+        self.report = run.Report()
+        # Jobs read together before they are claimed, with the version of the row.
+        self.read = {}
+        self.claimed = None
+        # The request has just looked.
+        self.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
+        self.stop_at_failure = False
+
+    def next_uuid(self):
+        """Return the next job that there is time for, or None."""
+        if self.waiting and time.monotonic() < self.deadline:
+            return self.waiting[0]
+        return None
+
+    def unclaim(self):
+        """Forget the claim that was rolled back together with the job before."""
+        if self.claimed:
+            self.waiting.appendleft(self.claimed.uuid)
+            self.claimed = None
+
+    def stop(self):
+        """Start no further job."""
+        self.deadline = 0
+
+    def take(self, outcome=None, seconds=0.0):
+        """Remove the first waiting job, with its outcome when it has one."""
+        uuid = self.waiting.popleft()
+        if outcome:
+            self.report.add(uuid, outcome, seconds)
+        return uuid
+
+
+class RunExecutor(JobExecutor):
+    """Performs runs; the HTTP and the cron runner inherit from it."""
+
+    @classmethod
+    def run(cls, env, uuids, budget=run.TIME_BUDGET, stop_at_failure=False):
+        """Perform several jobs one after another and report on each.
+
+        Commits each job. Stops between two jobs when the time budget is spent,
+        or, for a sequential channel, after a failure; what was not looked at
+        is left enqueued.
+        """
+        job_run = Run(uuids, budget)
+        job_run.stop_at_failure = stop_at_failure
+        cls._read_together(env, job_run)
+        while job_run.claimed or job_run.next_uuid():
+            job = cls._next_in_run(env, job_run)
+            if job:
+                cls._perform_in_run(env, job, job_run)
+        job_run.report.left = list(job_run.waiting)
+        return job_run.report
+
+    @classmethod
+    def _read_together(cls, env, job_run):
+        """Read the jobs of a run of several in one go."""
+        if len(job_run.waiting) > 1:
+            job_run.read = cls._read(env, job_run.waiting)
+
+    @classmethod
+    def _read(cls, env, uuids):
+        """Return ``{uuid: (job, version)}`` of the jobs that exist."""
+        jobs = env["queue.job"].sudo()
+        return {
+            row["uuid"]: (Job._of_row(jobs, row), row["version"])
+            for row in jobs._read_rows("uuid", uuids)
+        }
+
+    @classmethod
+    def _next_in_run(cls, env, job_run):
+        """Return the next job, claimed and locked, or None when it cannot be had."""
+        job, verdict = job_run.claimed, "claimed"
+        job_run.claimed = None
+        if cls._follow_registry(env, job_run):
+            job_run.read.clear()
+            job = job and Job.load(env, job.uuid)
+        if job:
+            job.lock_with_work = not job._work
+            return job
+        for _try in range(CLAIM_TRIES):
+            job, verdict = cls._acquire(env, job_run.waiting[0], job_run.read)
+            if verdict != "changed":
+                break
+            env.cr.rollback()
+        job_run.take(None if job else verdict)
+        if job is None:
+            env.cr.rollback()
+        return job
+
+    @classmethod
+    def _follow_registry(cls, env, job_run):
+        """Tell and hear what changed in registry and caches, as between two requests.
+
+        Return whether the registry was loaded again.
+        """
+        before = env.registry
+        before.signal_changes()
+        if time.monotonic() >= job_run.next_signal_check:
+            before.check_signaling(env.cr)
+            job_run.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
+        # Takes the registry that is valid now, and forgets the users and companies
+        # that the environments of the job before kept.
+        env.cr.reset()
+        return env.cr.transaction.registry is not before
+
+    @classmethod
+    def _store_done(cls, env, job):
+        """Write the row of a job that is done, and claim the next of its run.
+
+        Both travel to the database together.
+        """
+        if not job.run:
+            super()._store_done(env, job)
+            return
+        try:
+            with env["queue.job"]._writes_held():
+                super()._store_done(env, job)
+                cls._claim_next(env, job.run)
+        except Exception:
+            job.run.unclaim()
+            raise
+
+    @classmethod
+    def _commit_done(cls, env, job):
+        job_run = job.run
+        try:
+            if not job_run or not job_run.claimed or not cls._may_chain(env):
+                super()._commit_done(env, job)
+            elif job.graph_uuid:
+                job.frees_nobody = job._record()._commit_and_look_behind()
+            else:
+                job_run.claimed._commit_and_begin_work()
+        except LostRunError:
+            cls._warn_lost(job_run.claimed)
+            job_run.report.add(job_run.claimed.uuid, run.REFUSED)
+            job_run.claimed = None
+        except psycopg2.Error:
+            if job_run:
+                job_run.unclaim()
+            raise
+
+    @classmethod
+    def _may_chain(cls, env):
+        """Return whether the next transaction may begin together with this commit.
+
+        Hooks come between, and what others do in methods that they extend; it
+        would become part of the work of the next job. Tests own their
+        transaction.
+        """
+        return (
+            isinstance(env.cr, Cursor)
+            and not config["test_enable"]
+            and not env.cr.postcommit
+            and all(
+                getattr(cls, name).__func__ is getattr(JobExecutor, name).__func__
+                for name in ("_runjob", "_try_perform_job", "_enqueue_dependent_jobs")
+            )
+        )
+
+    @classmethod
+    def _claim_next(cls, env, job_run):
+        """Claim the next job in the transaction that ends this one."""
+        uuid = job_run.next_uuid()
+        if not uuid:
+            return
+        job, verdict = cls._claim(env, uuid, job_run.read)
+        if job:
+            job_run.take()
+            job_run.claimed = job
+        elif verdict != "changed":
+            job_run.take(verdict)
+
+    @classmethod
+    def _has_to_commit(cls, env, job):
+        """Return whether the release of the dependents of a job is to be committed."""
+        next_job = job.run.claimed
+        if job.frees_nobody or (next_job and next_job._work):
+            return False
+        return env.cr.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE
+
+    @classmethod
+    def _perform_in_run(cls, env, job, job_run):
+        started = time.monotonic()
+        thread = threading.current_thread()
+        thread_state = dict(vars(thread))
+        job.run = job_run
+        try:
+            cls._runjob(env, job)
+            if cls._has_to_commit(env, job):
+                env.cr.commit()
+        except Exception:
+            if job.state not in OUTCOMES:
+                _logger.exception(
+                    "what became of job %s could not be recorded", job.uuid
+                )
+            env.registry.reset_changes()
+            _rollback(env.cr)
+        finally:
+            vars(thread).clear()
+            vars(thread).update(thread_state)
+        outcome = OUTCOMES.get(job.state, run.REFUSED)
+        job_run.report.add(job.uuid, outcome, time.monotonic() - started)
+        if outcome == run.FAILED and job_run.stop_at_failure:
+            job_run.stop()
+        if env.cr.closed:
+            job_run.stop()
+            job_run.claimed = None

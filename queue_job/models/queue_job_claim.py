@@ -1,0 +1,337 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The rows of jobs, seen from the worker that claims and performs them.
+
+Each statement that moves a state stands beside the lock it needs. Cursors are
+REPEATABLE READ: a row that changed after the snapshot raises 40001 instead of
+being overwritten, which is what keeps a cancel that arrived meanwhile.
+
+What each job needs is a function in the database, because planning takes longer
+than execution, and goes in few messages, because a message costs as much as what
+it asks for. States are compared in a way that no index offers: the planner would
+walk over all jobs that ever passed through them.
+"""
+
+import contextlib
+import os
+
+import psycopg2
+
+from odoo import api, models
+from odoo.sql_db import _FlushingSavepoint
+from odoo.tools import SQL
+
+from ..exception import LostRunError
+from ..states import DONE, FAILED, PENDING, STARTED
+
+WORK = "queue_job_work"
+SAVEPOINT = f'SAVEPOINT "{WORK}"'
+BEGIN_WORK = f"SELECT queue_job_lock_own_run(%s, %s); {SAVEPOINT}"
+COMMIT_AND_BEGIN_WORK = f"COMMIT AND CHAIN; {BEGIN_WORK}"
+COMMIT_AND_LOOK_BEHIND = "COMMIT AND CHAIN; SELECT queue_job_frees_nobody(%s)"
+# What a claim writes, as attribute of a job and as column.
+CLAIMED = ("state", "date_started", "worker_pid", "run_number")
+# What is written of a job that is done; the result only where there is one.
+DONE_COLUMNS = {"state", "date_done", "exec_time", "retry", "result"}
+# Where ``write`` does nothing about a job that is started; others are told of it.
+PASS_OVER_CLAIMS = (
+    "odoo.orm.",
+    "odoo.models",
+    "odoo.addons.base.",
+    "odoo.addons.mail.",
+    "odoo.addons.queue_job.",
+    "odoo.addons.queue_job_cron_jobrunner.",
+)
+# Key of the cursor's cache.
+WRITES_HELD = "queue_job.writes_held"
+# What the function that locks a run raises when it cannot.
+LOST_RUN = "QJ002"
+
+CLAIM_FUNCTIONS_DDL = f"""
+-- Claim a job: lock its row, if it is enqueued and free, and its keys; make its
+-- liveness row; move it to started. Skips, never waits. The version of the row before
+-- tells whether what was read of it is still true. An exception block instead of a
+-- savepoint: the claim of the next job of a run shares the transaction of the one
+-- before, which must survive a row that changed after its snapshot.
+-- Returns verdict and version: an array, because a set would be stored on its way.
+DROP FUNCTION IF EXISTS queue_job_claim(varchar);
+CREATE OR REPLACE FUNCTION queue_job_claim(job_uuid varchar, started timestamp, pid integer)
+RETURNS text[] AS $$
+DECLARE
+    job record;
+BEGIN
+    SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
+    WHERE uuid = job_uuid AND state IS NOT DISTINCT FROM 'enqueued'
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN ARRAY['refused', ''];
+    ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
+        queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+    ) THEN
+        RETURN ARRAY['held', ''];
+    END IF;
+    INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
+    ON CONFLICT (id) DO NOTHING;
+    UPDATE queue_job SET state = 'started', date_started = started, worker_pid = pid,
+        run_number = COALESCE(run_number, 0) + 1
+    WHERE id = job.id;
+    RETURN ARRAY['claimed', job.xmin::text];
+EXCEPTION WHEN serialization_failure THEN
+    RETURN ARRAY['changed', ''];
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- Lock the liveness row of a job, if its last run is this one.
+CREATE OR REPLACE FUNCTION queue_job_lock_run(job_id integer, own_run integer)
+RETURNS boolean AS $$
+BEGIN
+    PERFORM FROM queue_job_lock
+    WHERE queue_job_id = job_id AND EXISTS (
+        SELECT FROM queue_job
+        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
+          AND COALESCE(run_number, 0) = own_run
+    )
+    FOR NO KEY UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END;
+$$ LANGUAGE plpgsql;
+
+-- The same for a statement whose result nobody reads.
+CREATE OR REPLACE FUNCTION queue_job_lock_own_run(job_id integer, own_run integer)
+RETURNS void AS $$
+BEGIN
+    PERFORM FROM queue_job_lock
+    WHERE queue_job_id = job_id AND EXISTS (
+        SELECT FROM queue_job
+        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
+          AND COALESCE(run_number, 0) = own_run
+    )
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RAISE SQLSTATE '{LOST_RUN}';
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- Write what is written of almost every job that is done.
+CREATE OR REPLACE FUNCTION queue_job_write_done(
+    job_id integer, done timestamp, seconds double precision, tries integer, told text
+) RETURNS void AS $$
+BEGIN
+    UPDATE queue_job SET state = 'done', date_done = done, exec_time = seconds, retry = tries,
+        result = COALESCE(told, result)
+    WHERE id = job_id;
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+"""
+
+
+class WorkSavepoint(_FlushingSavepoint):
+    """Where the work of a job can be undone without giving up its liveness lock.
+
+    The statement that makes it is sent by :meth:`QueueJob._begin_work`; the commit
+    of the work releases it.
+    """
+
+    def __init__(self, cr):
+        self.name = WORK
+        self._cr = cr
+        self.closed = False
+
+    def _close(self, rollback):
+        # What is done was flushed.
+        if rollback:
+            super()._close(rollback)
+        self.closed = True
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def _create_claim_functions(self):
+        self.env.cr.execute(CLAIM_FUNCTIONS_DDL)
+
+    @api.model
+    def _claim(self, uuid, date_started):
+        """Move an enqueued job to started; keep its row and keys locked until the commit.
+
+        Return ``(verdict, version)``. The verdict is ``claimed``, or why not:
+        ``refused`` when it is not enqueued or locked elsewhere, ``held`` while
+        a refused caller of its key is in a transaction, ``changed`` when the
+        row is newer than this snapshot: try again in another transaction. The
+        version is that of the row before, as in :meth:`_versions`.
+        """
+        self._send(
+            SQL(
+                "SELECT queue_job_claim(%s, %s, %s)",
+                *(uuid, date_started, os.getpid()),
+            )
+        )
+        return self.env.cr.fetchone()[0]
+
+    def _tell_started(self, job):
+        """Let overrides of ``write`` see what the claim has written in SQL.
+
+        It is put in the cache before, so that there is nothing left to flush.
+        """
+        if not self._is_write_extended():
+            job._known.update((name, getattr(job, name)) for name in CLAIMED)
+            return
+        for name in CLAIMED:
+            self._fields[name]._update_cache(self, getattr(job, name))
+        self._update_job(job)
+
+    def _is_write_extended(self):
+        """Return whether an addon that is not known to pass over claims extends ``write``."""
+        for model in type(self).__mro__:
+            write = vars(model).get("write")
+            if write and not write.__module__.startswith(PASS_OVER_CLAIMS):
+                return True
+        return False
+
+    def _begin_work(self, run_number=None):
+        """Return a savepoint; take the liveness lock of a run before, if one is given.
+
+        :raise LostRunError: when the job is not started by this very claim, or
+            somebody else holds the lock
+        """
+        cr = self.env.cr
+        cr.flush()
+        if run_number is None:
+            cr.execute(SAVEPOINT)
+        else:
+            self._lock_and_begin(BEGIN_WORK, run_number)
+        return WorkSavepoint(cr)
+
+    def _commit_and_begin_work(self, run_number):
+        """Commit, then begin the work of this job; see :meth:`_begin_work`.
+
+        All in one message; a job needs only two. The hooks that run after a
+        commit are not called: there must be none.
+        """
+        cr = self.env.cr
+        cr.flush()
+        try:
+            self._lock_and_begin(COMMIT_AND_BEGIN_WORK, run_number)
+        except LostRunError:
+            # The commit came before.
+            self._forget_transaction()
+            cr.rollback()
+            raise
+        self._forget_transaction()
+        return WorkSavepoint(cr)
+
+    def _commit_and_look_behind(self):
+        """Commit, and return whether nobody is to be released behind this job.
+
+        In one message; the transaction that has begun must end if somebody is.
+        """
+        self.env.cr.flush()
+        self.env.cr.execute(COMMIT_AND_LOOK_BEHIND, (self.id,), log_exceptions=False)
+        frees_nobody = self.env.cr.fetchone()[0]
+        self._forget_transaction()
+        return frees_nobody
+
+    def _forget_transaction(self):
+        """Do what a cursor does after a commit."""
+        cr = self.env.cr
+        cr.clear()
+        cr._now = None
+        cr.prerollback.clear()
+        cr.postrollback.clear()
+
+    def _lock_and_begin(self, statement, run_number):
+        try:
+            self.env.cr.execute(statement, (self.id, run_number), log_exceptions=False)
+        except psycopg2.Error as error:
+            if error.pgcode == LOST_RUN:
+                raise LostRunError(f"Job {self.id} is not in run {run_number}") from error
+            raise
+
+    # Writes that are held ---------------------------------------------------
+
+    @contextlib.contextmanager
+    def _writes_held(self):
+        """Send the writes of jobs that are done with the next statement of a claim.
+
+        They are sent at the end, if there was none.
+        """
+        cache = self.env.cr.cache
+        cache[WRITES_HELD] = []
+        try:
+            yield
+            self._send()
+        finally:
+            cache.pop(WRITES_HELD, None)
+
+    def _send(self, statement=None):
+        """Execute a statement, and before it the writes that are held, in one message."""
+        held = self.env.cr.cache.get(WRITES_HELD, [])
+        statements = held + [statement] if statement else held
+        if statements:
+            self.env.cr.execute(SQL("; ").join(statements))
+            held.clear()
+
+    def _write_done(self, vals_list):
+        """Write a row that is done by a function, if there is no more to write.
+
+        Return whether it was written, or is held.
+        """
+        vals = vals_list[0]
+        if len(vals_list) > 1 or vals.get("state") != DONE or None in vals.values():
+            return False
+        if vals.keys() | {"result"} != DONE_COLUMNS:
+            return False
+        statement = SQL(
+            "SELECT queue_job_write_done(%s, %s, %s, %s, %s)",
+            *(self.id, vals["date_done"], vals["exec_time"], vals["retry"], vals.get("result")),
+        )
+        held = self.env.cr.cache.get(WRITES_HELD)
+        if held is None:
+            self.env.cr.execute(statement)
+        else:
+            held.append(statement)
+        return True
+
+    def _put_back(self):
+        """Make enqueued jobs pending again; they were not tried."""
+        self._editor().write({"state": PENDING, "date_enqueued": False})
+
+    def _add_lock_row(self):
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO queue_job_lock (id, queue_job_id) SELECT id, id FROM queue_job "
+                "WHERE id = %s ON CONFLICT (id) DO NOTHING",
+                self.id or None,
+            )
+        )
+
+    def _lock_row(self, run_number):
+        """Lock the liveness row of the job, if this run of it is the last one."""
+        self.flush_recordset(["state", "run_number"])
+        self.env.cr.execute(
+            SQL("SELECT queue_job_lock_run(%s, %s)", self.id or None, run_number or 0)
+        )
+        return self.env.cr.fetchone()[0]
+
+    def _is_own_run(self, state, run_number):
+        """Lock the row and tell whether nobody moved it since ``state`` was written."""
+        self.flush_recordset(["state", "run_number"])
+        self.env.cr.execute(
+            SQL(
+                "SELECT FROM queue_job WHERE id = %s AND state IS NOT DISTINCT FROM %s "
+                "AND COALESCE(run_number, 0) = %s FOR NO KEY UPDATE",
+                *(self.id or None, state, run_number or 0),
+            )
+        )
+        return bool(self.env.cr.rowcount)
+
+    def _fail_plainly(self, values, run_number):
+        """Record a failure by SQL alone, for when the ORM cannot; see the executor."""
+        self.env.cr.execute(
+            SQL(
+                "UPDATE queue_job SET state = %s, retry = %s, exc_name = %s, exc_message = %s, "
+                "exc_info = %s WHERE id = %s AND state = %s AND COALESCE(run_number, 0) = %s",
+                *(FAILED, values["retry"], values["exc_name"], values["exc_message"]),
+                *(values["exc_info"], self.id or None, STARTED, run_number or 0),
+            )
+        )

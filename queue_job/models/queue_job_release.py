@@ -1,0 +1,258 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Moves of many jobs, and the release of what waits behind them."""
+
+import functools
+import logging
+from datetime import datetime
+
+from psycopg2 import OperationalError
+
+from odoo import api, models
+from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
+from odoo.tools import SQL
+
+from ..states import CANCELLED, DONE, ENDED, PENDING, WAIT_DEPENDENCIES
+
+_logger = logging.getLogger(__name__)
+
+RELEASE_TRIES = 5
+
+# A parent that is cancelled holds nobody back: its dependents were cancelled with
+# it, and who requeues one of them alone wants it to run.
+_BLOCKS = "p.state NOT IN ('done', 'cancelled')"
+
+# What waits for nothing now, behind some jobs or among some. Functions, because
+# planning such a query takes longer than its execution, and because the first
+# step, which mostly finds nobody, must not be mixed with the second.
+#
+# A joint is looked at from its last parent backwards, because that one ends last:
+# one look, not one per parent. The jobs found are locked in the order of their ids.
+RELEASE_FUNCTIONS_DDL = f"""
+CREATE OR REPLACE FUNCTION queue_job_joint_is_open(which integer) RETURNS boolean AS $$
+DECLARE
+    blocking integer;
+BEGIN
+    -- Not a join: the planner would rather walk over all jobs from the newest on.
+    SELECT d.parent_id INTO blocking FROM queue_job_dependency d
+    WHERE d.joint = which AND d.parent_id IS NOT NULL
+      AND (SELECT {_BLOCKS} FROM queue_job p WHERE p.id = d.parent_id)
+    ORDER BY d.parent_id DESC LIMIT 1;
+    RETURN FOUND;
+END;
+$$ LANGUAGE plpgsql STABLE;
+
+CREATE OR REPLACE FUNCTION queue_job_free_among(jobs integer[]) RETURNS SETOF integer AS $$
+BEGIN
+    RETURN QUERY
+    SELECT child.id FROM queue_job child
+    WHERE child.id = ANY(jobs) AND child.state = 'wait_dependencies'
+      AND NOT EXISTS (
+        SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+        WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
+      )
+      AND NOT EXISTS (
+        SELECT FROM queue_job_dependency d
+        WHERE d.child_id = child.id AND d.joint IS NOT NULL AND queue_job_joint_is_open(d.joint)
+      )
+    ORDER BY child.id
+    FOR NO KEY UPDATE OF child;
+END;
+$$ LANGUAGE plpgsql;
+
+CREATE OR REPLACE FUNCTION queue_job_free_behind(jobs integer[]) RETURNS SETOF integer AS $$
+DECLARE
+    children integer[];
+BEGIN
+    SELECT array_agg(child_id) INTO children FROM (
+        SELECT child_id FROM queue_job_dependency
+        WHERE parent_id = ANY(jobs) AND joint IS NULL
+        UNION
+        SELECT d.child_id FROM queue_job_dependency d
+        WHERE d.child_id IS NOT NULL AND d.joint IN (
+            SELECT own.joint FROM queue_job_dependency own
+            WHERE own.parent_id = ANY(jobs) AND own.joint IS NOT NULL
+            GROUP BY own.joint HAVING NOT queue_job_joint_is_open(own.joint)
+        )
+    ) AS behind;
+    IF children IS NOT NULL THEN
+        RETURN QUERY SELECT queue_job_free_among(children);
+    END IF;
+END;
+$$ LANGUAGE plpgsql;
+
+-- Whether nobody is to be released behind a job. What cannot be told, because somebody
+-- moves those jobs just now, is no.
+CREATE OR REPLACE FUNCTION queue_job_frees_nobody(job_id integer) RETURNS boolean AS $$
+BEGIN
+    PERFORM queue_job_free_behind(ARRAY[job_id]);
+    RETURN NOT FOUND;
+EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available THEN
+    RETURN false;
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+"""
+FREE_BEHIND = "SELECT queue_job_free_behind(%(jobs)s)"
+FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
+
+# Those of %(jobs)s that a parent holds back.
+HELD_BACK = f"""
+SELECT job.id FROM unnest(%(jobs)s) AS job(id)
+WHERE EXISTS (
+    SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+    WHERE d.child_id = job.id AND d.joint IS NULL AND {_BLOCKS}
+) OR EXISTS (
+    SELECT FROM queue_job_dependency own
+    JOIN queue_job_dependency d ON d.joint = own.joint
+    JOIN queue_job p ON p.id = d.parent_id
+    WHERE own.child_id = job.id AND own.joint IS NOT NULL AND {_BLOCKS}
+)
+"""
+
+# What waits for %(parents)s, directly or not.
+WAITING_BEHIND = """
+WITH RECURSIVE behind(id) AS (
+    SELECT unnest(%(parents)s)
+    UNION
+    SELECT child.id FROM behind
+    JOIN queue_job_dependency near ON near.parent_id = behind.id
+    LEFT JOIN queue_job_dependency far ON far.joint = near.joint AND far.child_id IS NOT NULL
+    JOIN queue_job child ON child.id = COALESCE(near.child_id, far.child_id)
+    WHERE child.state = 'wait_dependencies'
+)
+SELECT child.id FROM queue_job child
+WHERE child.id IN (SELECT id FROM behind) AND child.state = 'wait_dependencies'
+"""
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def _create_release_functions(self):
+        self.env.cr.execute(RELEASE_FUNCTIONS_DDL)
+
+    # Moves of many ----------------------------------------------------------
+
+    def _move_to_done(self, result=None):
+        # Name and message of an earlier failure are kept, the traceback is not.
+        values = {"state": DONE, "date_done": datetime.now(), "exc_info": False}
+        self._editor().write({**values, "result": result} if result else values)
+        self.env.flush_all()
+        self._release_dependents()
+        self._after_commit(FREE_BEHIND, self.ids)
+
+    def _move_to_pending(self, result=None):
+        values = {
+            "date_enqueued": False,
+            "date_started": False,
+            "date_done": False,
+            "date_cancelled": False,
+            "worker_pid": 0,
+            "retry": 0,
+        }
+        if result is not None:
+            values["result"] = result
+        self.env.flush_all()
+        self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
+        held_back = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
+        for jobs, state in (
+            (self - held_back, PENDING),
+            (held_back, WAIT_DEPENDENCIES),
+        ):
+            if jobs:
+                jobs._editor().write({**values, "state": state})
+        self._after_commit(FREE_AMONG, held_back.ids)
+
+    def _move_to_cancelled(self, result=None):
+        now = datetime.now()
+        values = {"state": CANCELLED, "date_cancelled": now}
+        self._editor().write({**values, "result": result} if result else values)
+        self.env.flush_all()
+        self._cancel_dependents(now)
+        self._after_commit(FREE_BEHIND, self.ids)
+
+    # Release ----------------------------------------------------------------
+
+    def _release_dependents(self):
+        """Make pending what waited for these jobs and waits for nothing now.
+
+        Locks the released jobs in the order of their ids; the caller commits.
+        What this transaction's snapshot does not show is missed: call it when the
+        ends of these jobs are committed, or :meth:`_after_commit` as well.
+        """
+        self.flush_model(["state"])
+        self._release(FREE_BEHIND, self.ids)
+
+    @api.model
+    def _release(self, statement, ids):
+        self.env.cr.execute(SQL(statement, jobs=list(ids)))
+        released = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
+        if released:
+            released._editor().write({"state": PENDING})
+
+    @api.model
+    def _after_commit(self, statement, ids):
+        """Release what ``statement`` finds, once this transaction is committed.
+
+        Two transactions that end two parents of a job, or end its parent and
+        requeue the job, do not see each other. The one that commits last sees
+        both here.
+        """
+        if ids:
+            self.env.cr.postcommit.add(
+                functools.partial(_release_now, self.env.registry, statement, ids)
+            )
+
+    def _waiting_behind(self):
+        """Return the jobs in wait_dependencies behind these, to any depth."""
+        self.flush_model(["state"])
+        self.env.cr.execute(SQL(WAITING_BEHIND, parents=self.ids))
+        return self.browse(job_id for (job_id,) in self.env.cr.fetchall()) - self
+
+    def _without_dependents(self):
+        """Return these jobs less those that wait behind another one of them."""
+        self.flush_model(["state"])
+        behind = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
+        return self.filtered(
+            lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES
+        )
+
+    def _cancel_dependents(self, date_cancelled=None):
+        """Cancel what waits for these jobs, to any depth."""
+        dependents = self._waiting_behind()
+        if dependents:
+            dependents._editor().write(
+                {
+                    "state": CANCELLED,
+                    "date_cancelled": date_cancelled
+                    or self[:1].date_cancelled
+                    or datetime.now(),
+                    "result": self.env._(
+                        "Cancelled because a job it depends on was cancelled"
+                    ),
+                }
+            )
+
+    def unlink(self):
+        """Delete jobs. One that was not done will never release anybody: cancel those."""
+        dependents = {
+            child for _parent, child in self._select_pairs("parent_id", self.ids)
+        }
+        unfinished = self.filtered(lambda job: job.state not in ENDED)
+        if dependents and unfinished:
+            unfinished._cancel_dependents()
+        self._after_commit(FREE_AMONG, list(dependents.difference(self.ids)))
+        return super().unlink()
+
+
+def _release_now(registry, statement, ids):
+    """Release in transactions of their own; the sweep of the runner does what fails here."""
+    for _try in range(RELEASE_TRIES):
+        try:
+            with registry.cursor() as cr:
+                env = api.Environment(cr, api.SUPERUSER_ID, {})
+                env["queue.job"]._release(statement, ids)
+                return
+        except OperationalError as error:
+            if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:
+                break
+    _logger.warning("dependents of jobs %s could not be released now", ids)
