@@ -101,19 +101,11 @@ class JobExecutor(OutcomeRecorder):
         the transaction that follows. Return the job, or None when it cannot
         be had, with nothing written.
         """
-        job, _verdict = cls._acquire(env, job_uuid)
-        return job
-
-    @classmethod
-    def _acquire(cls, env, job_uuid, read=None):
-        job, verdict = cls._claim(env, job_uuid, read)
-        if job is None and verdict != run.HELD:
-            return None, verdict
-        # Makes `started`, or the return of a held job to pending, visible.
-        env.cr.commit()
-        if job is None or not cls._lock_or_warn(job):
-            return None, verdict if job is None else run.REFUSED
-        return job, verdict
+        job, verdict = cls._claim(env, job_uuid)
+        if job or verdict == run.HELD:
+            # Makes `started`, or the return of a held job to pending, visible.
+            env.cr.commit()
+        return job if job and cls._lock_or_warn(job) else None
 
     @classmethod
     def _claim(cls, env, job_uuid, read=None):
@@ -123,19 +115,20 @@ class JobExecutor(OutcomeRecorder):
 
         :param read: ``{uuid: (job, version)}`` of jobs read before
         """
+        jobs = env["queue.job"].sudo()
         date_started = datetime.now()
-        verdict, version = env["queue.job"].sudo()._claim(job_uuid, date_started)
-        return cls._take(env, job_uuid, verdict, version, date_started, read)
-
-    @classmethod
-    def _take(cls, env, job_uuid, verdict, version, date_started, read=None):
-        """Make of a verdict on a claim what :meth:`_claim` returns."""
+        job, known_version = (read or {}).pop(job_uuid, (None, None))
+        if job:
+            verdict, version = jobs._claim(job_uuid, date_started)
+        else:
+            verdict, version, row = jobs._claim_and_read(job_uuid, date_started)
+            known_version = row and row["version"]
         if verdict == "claimed":
-            job, known_version = (read or {}).pop(job_uuid, (None, None))
-            if version == known_version:
-                job._adopt_claim(date_started)
-            else:
+            if version != known_version:
                 job = Job.load(env, job_uuid)
+            else:
+                job = job or Job._of_row(jobs, row)
+                job._adopt_claim(date_started)
             job._tell_started()
             return job, verdict
         if verdict == run.HELD:
@@ -258,9 +251,13 @@ class JobExecutor(OutcomeRecorder):
     @classmethod
     def _commit_done(cls, env, job):
         """Commit the work and its outcome."""
-        # Tests own their transaction.
-        if not config["test_enable"]:
+        if cls._may_commit():
             cls._commit(env)
+
+    @classmethod
+    def _may_commit(cls):
+        """Return whether the transaction is not that of a test."""
+        return not config["test_enable"]
 
     @classmethod
     def _commit(cls, env):

@@ -15,7 +15,6 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from odoo.sql_db import Cursor
-from odoo.tools import config
 
 from . import run
 from .exception import LostRunError
@@ -126,14 +125,30 @@ class RunExecutor(JobExecutor):
             job.lock_with_work = not job._work
             return job
         for _try in range(CLAIM_TRIES):
-            job, verdict = cls._acquire(env, job_run.waiting[0], job_run.read)
+            job, verdict = cls._claim(env, job_run.waiting[0], job_run.read)
             if verdict != "changed":
                 break
             env.cr.rollback()
+        if job and not cls._commit_claim(env, job):
+            job, verdict = None, run.REFUSED
         job_run.take(None if job else verdict)
         if job is None:
-            env.cr.rollback()
+            # A held job is pending again.
+            env.cr.commit() if verdict == run.HELD else env.cr.rollback()
         return job
+
+    @classmethod
+    def _commit_claim(cls, env, job):
+        """Let everybody see ``started``; return whether the liveness lock could be taken."""
+        if not cls._may_chain(env):
+            env.cr.commit()
+            return cls._lock_or_warn(job)
+        try:
+            job._commit_and_begin_work()
+        except LostRunError:
+            cls._warn_lost(job)
+            return False
+        return True
 
     @classmethod
     def _follow_registry(cls, env, job_run):
@@ -192,12 +207,11 @@ class RunExecutor(JobExecutor):
         """Return whether the next transaction may begin together with this commit.
 
         Hooks come between, and what others do in methods that they extend; it
-        would become part of the work of the next job. Tests own their
-        transaction.
+        would become part of the work of the next job.
         """
         return (
             isinstance(env.cr, Cursor)
-            and not config["test_enable"]
+            and cls._may_commit()
             and not env.cr.postcommit
             and all(
                 getattr(cls, name).__func__ is getattr(JobExecutor, name).__func__

@@ -94,6 +94,7 @@ class Database:
             if self.has_queue_job:
                 self._acquire_master_lock()
                 self._listen()
+                self._execute(sql.PREPARED)
         except BaseException:
             self.close()
             raise
@@ -214,7 +215,7 @@ class Database:
 
     def read(self, uuids):
         """Return the rows of jobs."""
-        return self._rows(sql.READ, (list(uuids),))
+        return self._rows(sql.EXECUTE_READ, (list(uuids),))
 
     def waiting_channels(self):
         """Return the channel names, as stored, in which jobs are pending."""
@@ -288,7 +289,7 @@ class Database:
         :param now: UNIX time
         """
         values = {"ids": list(ids), "date": _odoo_now(), "now": now}
-        return {uuid for (uuid,) in self._fetch(sql.MARK, values)}
+        return {uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values)}
 
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ..run import TIME_BUDGET
 
 # Jobs of a run at most: the request is spread thin enough, and the address of
-# the request stays below two kilobytes.
-MAX_LENGTH = 50
+# the request stays below four kilobytes.
+MAX_LENGTH = 100
 # Seconds. A function that takes longer on average gets runs of one job: the
 # request is cheap against it, and nobody waits behind it. Not less: on a busy
 # machine short jobs take long, and that is when requests should be few.

@@ -181,6 +181,16 @@ FROM obtained
 WHERE queue_job.id = obtained.id AND queue_job.state IS NOT DISTINCT FROM 'pending'
 RETURNING queue_job.uuid
 """
+# What each run costs, planned once for each connection: planning takes longer than
+# execution.
+PREPARED = f"""
+SET plan_cache_mode = force_generic_plan;
+PREPARE queue_job_read (varchar[]) AS {READ % "$1"};
+PREPARE queue_job_mark (integer[], double precision, timestamp) AS
+{MARK % {"ids": "$1", "now": "$2", "date": "$3"}}
+"""
+EXECUTE_READ = "EXECUTE queue_job_read(%s::varchar[])"
+EXECUTE_MARK = "EXECUTE queue_job_mark(%(ids)s::integer[], %(now)s, %(date)s)"
 MARK_ONE = """
 UPDATE queue_job SET state = 'enqueued', date_enqueued = %s
 WHERE uuid = %s AND state IS NOT DISTINCT FROM 'pending'

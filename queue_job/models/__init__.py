@@ -7,9 +7,9 @@ from . import queue_job_lock
 from . import base
 from . import queue_job
 from . import queue_job_graph
-from . import queue_job_claim
 from . import queue_job_release
 from . import queue_job_store
+from . import queue_job_claim
 from . import queue_job_dependency
 from . import queue_job_key
 from . import queue_job_attempt

@@ -21,7 +21,9 @@ from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
 from ..exception import LostRunError
+from ..run import REFUSED
 from ..states import DONE, FAILED, PENDING, STARTED
+from .queue_job_store import read_rows
 
 WORK = "queue_job_work"
 SAVEPOINT = f'SAVEPOINT "{WORK}"'
@@ -154,19 +156,27 @@ class QueueJob(models.Model):
     def _claim(self, uuid, date_started):
         """Move an enqueued job to started; keep its row and keys locked until the commit.
 
-        Return ``(verdict, version)``. The verdict is ``claimed``, or why not:
+        Return ``[verdict, version]``. The verdict is ``claimed``, or why not:
         ``refused`` when it is not enqueued or locked elsewhere, ``held`` while
         a refused caller of its key is in a transaction, ``changed`` when the
         row is newer than this snapshot: try again in another transaction. The
-        version is that of the row before, as in :meth:`_versions`.
+        version is that of the row before, as in :meth:`_read_rows`.
         """
-        self._send(
-            SQL(
-                "SELECT queue_job_claim(%s, %s, %s)",
-                *(uuid, date_started, os.getpid()),
-            )
-        )
+        self._send(SQL("SELECT %s", self._claim_call(uuid, date_started)))
         return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _claim_and_read(self, uuid, date_started):
+        """Do the same, and add the row as it was before, None if there is none."""
+        claim = SQL("%s AS claim", self._claim_call(uuid, date_started))
+        self._send(SQL("%s WHERE uuid = %s LIMIT 1", read_rows(claim), uuid))
+        row = self.env.cr.dictfetchone()
+        verdict, version = row["claim"] if row else (REFUSED, "")
+        return verdict, version, row
+
+    @api.model
+    def _claim_call(self, uuid, date_started):
+        return SQL("queue_job_claim(%s, %s, %s)", uuid, date_started, os.getpid())
 
     def _tell_started(self, job):
         """Let overrides of ``write`` see what the claim has written in SQL.

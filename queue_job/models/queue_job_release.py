@@ -26,7 +26,9 @@ _BLOCKS = "p.state NOT IN ('done', 'cancelled')"
 # step, which mostly finds nobody, must not be mixed with the second.
 #
 # A joint is looked at from its last parent backwards, because that one ends last:
-# one look, not one per parent. The jobs found are locked in the order of their ids.
+# one look, not one per parent. It is looked at once, whoever goes through it: what is
+# not MATERIALIZED the planner asks for each row. The jobs found are locked in the order
+# of their ids.
 RELEASE_FUNCTIONS_DDL = f"""
 CREATE OR REPLACE FUNCTION queue_job_joint_is_open(which integer) RETURNS boolean AS $$
 DECLARE
@@ -42,7 +44,14 @@ END;
 $$ LANGUAGE plpgsql STABLE;
 
 CREATE OR REPLACE FUNCTION queue_job_free_among(jobs integer[]) RETURNS SETOF integer AS $$
+DECLARE
+    open_joints integer[];
 BEGIN
+    WITH before AS MATERIALIZED (
+        SELECT DISTINCT d.joint FROM queue_job_dependency d
+        WHERE d.child_id = ANY(jobs) AND d.joint IS NOT NULL
+    )
+    SELECT array_agg(joint) INTO open_joints FROM before WHERE queue_job_joint_is_open(joint);
     RETURN QUERY
     SELECT child.id FROM queue_job child
     WHERE child.id = ANY(jobs) AND child.state = 'wait_dependencies'
@@ -50,10 +59,10 @@ BEGIN
         SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
         WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
       )
-      AND NOT EXISTS (
+      AND (open_joints IS NULL OR NOT EXISTS (
         SELECT FROM queue_job_dependency d
-        WHERE d.child_id = child.id AND d.joint IS NOT NULL AND queue_job_joint_is_open(d.joint)
-      )
+        WHERE d.child_id = child.id AND d.joint = ANY(open_joints)
+      ))
     ORDER BY child.id
     FOR NO KEY UPDATE OF child;
 END;
@@ -63,15 +72,17 @@ CREATE OR REPLACE FUNCTION queue_job_free_behind(jobs integer[]) RETURNS SETOF i
 DECLARE
     children integer[];
 BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT DISTINCT d.joint FROM queue_job_dependency d
+        WHERE d.parent_id = ANY(jobs) AND d.joint IS NOT NULL
+    )
     SELECT array_agg(child_id) INTO children FROM (
         SELECT child_id FROM queue_job_dependency
         WHERE parent_id = ANY(jobs) AND joint IS NULL
         UNION
         SELECT d.child_id FROM queue_job_dependency d
         WHERE d.child_id IS NOT NULL AND d.joint IN (
-            SELECT own.joint FROM queue_job_dependency own
-            WHERE own.parent_id = ANY(jobs) AND own.joint IS NOT NULL
-            GROUP BY own.joint HAVING NOT queue_job_joint_is_open(own.joint)
+            SELECT joint FROM own WHERE NOT queue_job_joint_is_open(joint)
         )
     ) AS behind;
     IF children IS NOT NULL THEN
@@ -96,15 +107,19 @@ FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
 
 # Those of %(jobs)s that a parent holds back.
 HELD_BACK = f"""
+WITH before AS MATERIALIZED (
+    SELECT DISTINCT d.joint FROM queue_job_dependency d
+    WHERE d.child_id = ANY(%(jobs)s) AND d.joint IS NOT NULL
+), open AS MATERIALIZED (
+    SELECT joint FROM before WHERE queue_job_joint_is_open(joint)
+)
 SELECT job.id FROM unnest(%(jobs)s) AS job(id)
 WHERE EXISTS (
     SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
     WHERE d.child_id = job.id AND d.joint IS NULL AND {_BLOCKS}
 ) OR EXISTS (
-    SELECT FROM queue_job_dependency own
-    JOIN queue_job_dependency d ON d.joint = own.joint
-    JOIN queue_job p ON p.id = d.parent_id
-    WHERE own.child_id = job.id AND own.joint IS NOT NULL AND {_BLOCKS}
+    SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
+    WHERE d.child_id = job.id
 )
 """
 

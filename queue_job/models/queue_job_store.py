@@ -5,7 +5,7 @@ import contextlib
 
 from psycopg2.errors import InFailedSqlTransaction
 
-from odoo import api, models
+from odoo import api, models, tools
 from odoo.tools import SQL, OrderedSet
 
 from ..job_row import LOADED_COLUMNS
@@ -13,10 +13,13 @@ from ..states import FAILED, WAITING
 from .queue_job_key import IDENTITY
 from .queue_job_release import FREE_AMONG
 
-READ_ROWS = SQL(
-    "SELECT %s, xmin::text AS version FROM queue_job",
-    SQL(", ").join(map(SQL.identifier, LOADED_COLUMNS)),
-)
+VERSION = SQL("xmin::text AS version")
+_LOADED = SQL(", ").join(map(SQL.identifier, LOADED_COLUMNS))
+
+
+def read_rows(*more):
+    """Return the statement, but for its condition, that reads what jobs are loaded from."""
+    return SQL("SELECT %s FROM queue_job", SQL(", ").join((_LOADED, VERSION, *more)))
 
 
 class QueueJob(models.Model):
@@ -79,7 +82,7 @@ class QueueJob(models.Model):
         """
         self.flush_model(LOADED_COLUMNS[1:])
         self.env.cr.execute(
-            SQL("%s WHERE %s = ANY(%s)", READ_ROWS, SQL.identifier(name), list(values))
+            SQL("%s WHERE %s = ANY(%s)", read_rows(), SQL.identifier(name), list(values))
         )
         return self.env.cr.dictfetchall()
 
@@ -177,6 +180,34 @@ class QueueJob(models.Model):
             return self.browse()
         domain = [("identity_key", "=", job.identity_key), ("state", "in", WAITING)]
         return self.search(domain, limit=1)
+
+    @api.model
+    def _add_missing_default_values(self, values):
+        """Ask for defaults only where there may be one.
+
+        Odoo asks for each field that a row leaves out, which are most fields of
+        most jobs: a fifth of the time that a row takes.
+        """
+        if self._may_have_defaults(values):
+            return super()._add_missing_default_values(values)
+        return dict(values)
+
+    def _may_have_defaults(self, values):
+        names = [
+            *self._names_with_default(),
+            *self.env["ir.default"]._get_model_defaults(self._name),
+        ]
+        return not values.keys() >= set(names) or any(
+            key.startswith("default_") for key in self.env.context
+        )
+
+    @tools.ormcache()
+    def _names_with_default(self):
+        return tuple(
+            name
+            for name, field in self._fields.items()
+            if field.default or field.inherited or field.type == "properties"
+        )
 
     def _write_multi(self, vals_list):
         """Write equal values to all rows in one statement, however many they are.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 TICK = os.sysconf("SC_CLK_TCK")
 # A backend tells its counts ten seconds after it became idle, at the latest.
 STATISTICS_DELAY = 11
-# Statements that frame a transaction are not queries.
+# Statements that frame a transaction and travel alone are not counted as messages.
 BEGIN = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
 END = re.compile(r"(COMMIT|END|ROLLBACK(?! TO))\b", re.IGNORECASE)
 DURATION = re.compile(r" LOG:  duration: ([\d.]+) ms  (?:statement|execute \S+): (.*)")
@@ -70,7 +70,7 @@ class Cost:
     transactions: int = 0
     requests: int = 0
     # None when they were not counted.
-    queries: int | None = None
+    messages: int | None = None
     # Count, and milliseconds, by statement.
     statements: Counter = field(default_factory=Counter)
     times: Counter = field(default_factory=Counter)
@@ -196,7 +196,7 @@ class StatementLog:
 
     @contextmanager
     def count(self, cost, without=None):
-        """Fill in queries, transactions and statements of a ``Cost``.
+        """Fill in messages, transactions and statements of a ``Cost``.
 
         :param without: a backend whose statements do not count
         """
@@ -212,7 +212,7 @@ class StatementLog:
             self._read(log.read().splitlines(), cost, without)
 
     def _read(self, lines, cost, without):
-        cost.queries = cost.transactions = 0
+        cost.messages = cost.transactions = 0
         # Backends that are in a transaction.
         inside = set()
         for backend, milliseconds, text in self._statements(lines):
@@ -228,8 +228,8 @@ class StatementLog:
                 cost.transactions += 1
                 if begins:
                     inside.add(backend)
-            if not begins and not ends:
-                cost.queries += 1
+            if ";" in text or not begins and not ends:
+                cost.messages += 1
 
     def _statements(self, lines):
         """Yield backend, milliseconds and text of each statement."""

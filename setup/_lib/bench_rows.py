@@ -191,7 +191,8 @@ class Bench:
             self._client.commit()
             self._drained(jobs)
         requests = self._server.count_requests() - requests
-        self._add("counts", "queries per job", "", "", cost.queries / jobs, "", None, 2)
+        what = "messages to PostgreSQL per job"
+        self._add("counts", what, "", "", cost.messages / jobs, "", None, 2)
         self._add(
             "counts",
             "PostgreSQL transactions per job, in its log",

@@ -8,7 +8,7 @@ BENCH = Path(__file__).resolve().parents[1] / "bench.py"
 JOBS = 1000
 # What each job and each request may cost. A machine that is busy gives each request fewer jobs;
 # with ten and more jobs in one, a job costs less than the two transactions of the design.
-TRANSACTIONS, QUERIES = (1.05, 7), (6.1, 15)
+TRANSACTIONS, MESSAGES = (1.05, 7), (2.1, 10)
 # Of a job alone in its request it would be one.
 REQUESTS = 0.5
 
@@ -41,7 +41,7 @@ class TestCounts(unittest.TestCase):
         self.assertLess(requests, REQUESTS)
         for what, (of_job, of_request) in (
             ("PostgreSQL transactions", TRANSACTIONS),
-            ("queries", QUERIES),
+            ("messages to PostgreSQL", MESSAGES),
         ):
             with self.subTest(what):
                 self.assertLessEqual(values[what], of_job + of_request * requests)

@@ -18,6 +18,7 @@ from . import test_pitfalls
 from . import test_related_actions
 from . import test_runjob
 from . import test_runs
+from . import test_runs_chained
 from . import test_states
 from . import test_third_party
 from . import test_trap_jobs

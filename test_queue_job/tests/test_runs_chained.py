@@ -1,0 +1,205 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The commit of one job of a run, and the beginning of the next, in one message."""
+
+from unittest import mock
+
+from odoo.sql_db import Cursor
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from odoo.addons.queue_job import run
+from odoo.addons.queue_job.controllers.main import RunJobController
+from odoo.addons.queue_job.delay import chain, group
+
+from ..models.queue_job import QueueJob as ThirdPartyQueueJob
+from .common import CONTROLLER_LOGGER
+from .test_runs import RunCase
+
+JOBS = 10
+
+
+class ChainedCase(RunCase):
+    def messages(self, uuids, controller=RunJobController):
+        """Perform a run; return the statements that its cursors sent."""
+        sent = []
+        execute = Cursor.execute
+
+        def noting(cursor, query, *args, **options):
+            sent.append(str(getattr(query, "code", query)))
+            return execute(cursor, query, *args, **options)
+
+        with mock.patch.object(Cursor, "execute", noting):
+            self.report = self.perform(uuids, controller)
+        return sent
+
+    def take_out_third_party_write(self):
+        """Let nobody extend ``write``: this addon does, and reads the job there."""
+        write = ThirdPartyQueueJob.write
+        del ThirdPartyQueueJob.write
+        self.addCleanup(setattr, ThirdPartyQueueJob, "write", write)
+
+    def delay_plain(self, count):
+        """Delay jobs that nothing is stored of but what the suite stores."""
+        with self.new_env() as env:
+            jobs = [env["queue.job"].with_delay()._test_job() for _ in range(count)]
+            uuids = [job.uuid for job in jobs]
+        for uuid in uuids:
+            self.move(uuid, "enqueued")
+        return uuids
+
+    def hold_lock_of(self, uuid):
+        """Hold the liveness lock of a job elsewhere until the end of the test."""
+        cr = self.registry.cursor()
+        self.addCleanup(cr.close)
+        cr.execute(
+            "INSERT INTO queue_job_lock (id, queue_job_id) SELECT id, id FROM queue_job "
+            "WHERE uuid = %s",
+            (uuid,),
+        )
+        cr.commit()
+        cr.execute(
+            "SELECT FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id "
+            "WHERE q.uuid = %s FOR NO KEY UPDATE OF l",
+            (uuid,),
+        )
+
+
+@tagged("post_install", "-at_install")
+class TestChained(ChainedCase):
+    def test_a_job_costs_two_messages(self):
+        self.take_out_third_party_write()
+        uuids = self.delay_plain(JOBS)
+        sent = self.messages(uuids)
+        self.assertEqual(self.states(uuids), ["done"] * JOBS)
+        # One to read them all, and the claim and the beginning of the first.
+        self.assertLessEqual(len(sent), 2 * JOBS + 2, sent)
+
+    def test_a_job_of_a_graph_that_releases_nobody_costs_three(self):
+        self.take_out_third_party_write()
+        with self.new_env() as env:
+            model = env["queue.job"]
+            parents, child = (
+                [model.delayable()._test_job() for _ in range(count)]
+                for count in (JOBS, 1)
+            )
+            group(*parents).on_done(*child).delay()
+            uuids = [one._generated_job.uuid for one in (*parents, *child)]
+        for uuid in uuids[:-1]:
+            self.move(uuid, "enqueued")
+        sent = self.messages(uuids[:-1])
+        self.assertEqual(self.states(uuids), ["done"] * JOBS + ["pending"])
+        release = 6
+        self.assertLessEqual(len(sent), 3 * JOBS + 2 + release, sent)
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_dependents_are_released_though_the_next_job_fails(self):
+        with self.new_env() as env:
+            parent, child = (
+                self.record_in(env).delayable().testing_method() for _ in "ab"
+            )
+            chain(parent, child).delay()
+            uuids = [delayable._generated_job.uuid for delayable in (parent, child)]
+        self.move(uuids[0], "enqueued")
+        failing = self.delay("raise_error", "value")
+        self.perform([uuids[0], failing])
+        self.assertEqual(self.states([*uuids, failing]), ["done", "pending", "failed"])
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_what_an_override_does_after_a_job_is_not_work_of_the_next(self):
+        class Monitoring(RunJobController):
+            @classmethod
+            def _enqueue_dependent_jobs(cls, env, job):
+                super()._enqueue_dependent_jobs(env, job)
+                record.with_env(env).name = "noted"
+
+        uuids = self.delay_many(("testing_method",), ("raise_error", "value"))
+        record = self.record_in(self.env)
+        self.perform(uuids, Monitoring)
+        self.assertEqual(self.states(uuids), ["done", "failed"])
+        self.assertEqual(self.name_of_record(), "noted")
+
+    def test_job_whose_lock_is_held_elsewhere_is_passed_over(self):
+        uuids = self.delay_plain(3)
+        self.hold_lock_of(uuids[1])
+        with mute_logger(CONTROLLER_LOGGER):
+            report = self.perform(uuids)
+        self.assertEqual(
+            self.outcomes(report),
+            {uuids[0]: run.DONE, uuids[1]: run.REFUSED, uuids[2]: run.DONE},
+        )
+        # Whoever holds the lock performs it, or the sweep finds it dead.
+        self.assertEqual(self.states(uuids), ["done", "started", "done"])
+
+    def test_first_job_whose_lock_is_held_elsewhere_is_passed_over(self):
+        uuids = self.delay_plain(2)
+        self.hold_lock_of(uuids[0])
+        with mute_logger(CONTROLLER_LOGGER):
+            report = self.perform(uuids)
+        self.assertEqual(
+            self.outcomes(report), {uuids[0]: run.REFUSED, uuids[1]: run.DONE}
+        )
+        self.assertEqual(self.states(uuids), ["started", "done"])
+
+    @mute_logger(CONTROLLER_LOGGER, "odoo.sql_db")
+    def test_job_that_fails_at_its_commit_takes_nothing_along(self):
+        """The claim of the next job was in the transaction that could not be committed."""
+
+        def fail_at_commit(records, value):
+            records.env.cr.execute(
+                "CREATE TEMP TABLE twice (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED) "
+                "ON COMMIT DROP; INSERT INTO twice VALUES (1), (1)"
+            )
+
+        uuids = self.delay_many(("return_value", 1), ("write_name", "of the second"))
+        with mock.patch.object(self.model_class, "return_value", fail_at_commit):
+            report = self.perform(uuids)
+        self.assertEqual(
+            self.outcomes(report), {uuids[0]: run.FAILED, uuids[1]: run.DONE}
+        )
+        self.assertEqual(self.states(uuids), ["failed", "done"])
+        self.assertEqual(self.columns(uuids[1], "run_number")["run_number"], 1)
+        self.assertEqual(self.name_of_record(), "of the second")
+
+    def test_job_that_rolls_back_itself_undoes_its_work_only(self):
+        """B11, in the middle of a run."""
+
+        def roll_back(records, value):
+            records.name = "undone"
+            records.env.cr.rollback()
+
+        uuids = self.delay_many(("testing_method",), ("return_value", 1))
+        with mock.patch.object(self.model_class, "return_value", roll_back):
+            self.perform(uuids)
+        self.assertEqual(self.states(uuids), ["done", "done"])
+        self.assertEqual(self.name_of_record(), "one")
+
+
+@tagged("post_install", "-at_install")
+class TestHearingOfClaims(ChainedCase):
+    """Whoever extends ``write`` of queue.job hears of started, which SQL has written."""
+
+    def heard_by(self, write_of_addon):
+        heard = []
+        job_class = type(self.env["queue.job"])
+        write = job_class.write
+
+        def extended(records, vals):
+            heard.append(vals.get("state"))
+            return write(records, vals)
+
+        extended.__module__ = write_of_addon
+        with mock.patch.object(job_class, "write", extended):
+            uuids = self.delay_plain(2)
+            heard.clear()
+            self.perform(uuids)
+        self.assertEqual(self.states(uuids), ["done", "done"])
+        return heard
+
+    def test_override_of_another_addon_hears_each_move(self):
+        heard = self.heard_by("odoo.addons.somebody_else.models.queue_job")
+        self.assertEqual(heard, ["started", "done", "started", "done"])
+
+    def test_nobody_is_told_where_nobody_listens(self):
+        self.take_out_third_party_write()
+        heard = self.heard_by("odoo.addons.queue_job.models.queue_job")
+        self.assertEqual(heard, ["done", "done"])
