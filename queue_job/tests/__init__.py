@@ -22,6 +22,7 @@ from . import test_jobrunner_runner
 from . import test_jobrunner_server
 from . import test_explain
 from . import test_attempt
+from . import test_claim_plans
 from . import test_failures
 from . import test_records
 from . import test_views_jobs
