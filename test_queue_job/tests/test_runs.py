@@ -155,6 +155,49 @@ class TestRuns(RunCase):
         self.assertEqual(self.states(uuids), ["failed", "enqueued"])
 
     @mute_logger(CONTROLLER_LOGGER)
+    def test_nobody_overtakes_in_a_sequential_run(self):
+        """The first job runs elsewhere, waits for its eta, or its key is held."""
+        for method, state, outcome in (
+            ("testing_method", "started", run.REFUSED),
+            ("raise_retryable", "enqueued", run.POSTPONED),
+            ("testing_method", "enqueued", run.HELD),
+        ):
+            with self.subTest(outcome), self.registry.cursor() as holder:
+                uuids = [
+                    self.delay(method, identity_key=outcome, state=state),
+                    self.delay("testing_method"),
+                ]
+                if outcome == run.HELD:
+                    holder.execute(
+                        "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock(%s))",
+                        (run.KEY_LOCK_CLASS, outcome),
+                    )
+                report = self.perform(uuids, stop_at_failure=True)
+                self.assertEqual(self.outcomes(report), {uuids[0]: outcome})
+                self.assertEqual(report.left, uuids[1:])
+                self.assertEqual(self.states(uuids)[1], "enqueued")
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_request_that_is_sent_again_doubles_nothing(self):
+        """As by a proxy whose first node did not answer, while that one works or after."""
+        ran, again = [], []
+        uuids = self.delay_many(("return_value", 0), ("return_value", 1))
+
+        def once(records, value):
+            ran.append(value)
+            if value == 1:
+                again.append(self.outcomes(self.perform(uuids)))
+
+        with mock.patch.object(self.model_class, "return_value", once):
+            self.perform(uuids)
+            again.append(self.outcomes(self.perform(uuids)))
+        self.assertEqual(ran, [0, 1])
+        self.assertEqual(again, [dict.fromkeys(uuids, run.REFUSED)] * 2)
+        for uuid in uuids:
+            values = self.columns(uuid, "state", "retry", "run_number")
+            self.assertEqual(values, {"state": "done", "retry": 1, "run_number": 1})
+
+    @mute_logger(CONTROLLER_LOGGER)
     def test_job_cancelled_while_the_one_before_runs_is_refused(self):
         uuids = self.delay_many(("return_value", 0), ("write_name", "not to be"))
         with mock.patch.object(
