@@ -54,7 +54,7 @@ class Row(NamedTuple):
 # of an hour ago, that a sort would do as well.
 SESSION_SETTINGS = """
 SET lock_timeout = '1s';
-SET statement_timeout = '60s';
+SET statement_timeout = '40s';
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;
@@ -70,6 +70,10 @@ SET enable_hashjoin = off;
 SET enable_mergejoin = off
 """
 
+# PostgreSQL 13 has no such setting.
+LIMIT_IDLENESS = """
+SELECT set_config(name, %s, false) FROM pg_settings WHERE name = 'idle_session_timeout'
+"""
 HAS_MODULE_TABLE = "SELECT to_regclass('ir_module_module') IS NOT NULL"
 IS_INSTALLED = """
 SELECT true FROM ir_module_module WHERE name = 'queue_job' AND state IN ('installed', 'to upgrade')
