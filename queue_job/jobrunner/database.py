@@ -320,6 +320,10 @@ class Database:
         """
         return self._requeue(self._dead_among(uuids))
 
+    def lifeless(self, uuids):
+        """Return the uuids among these that began a while ago and that nobody runs."""
+        return {uuid for (uuid,) in self._fetch(sql.LIFELESS, (list(uuids),))}
+
     def requeue_dead_among(self, uuids):
         """Sweep some jobs only; cheap, whatever passed through the table."""
         return self._requeue(self._dead_among(uuids, f" AND {sql.ABANDONED}"))

@@ -191,7 +191,7 @@ class QueueJobRunner:
                 self._look_at[name] = time.time() + DISCOVERY_DELAY
                 return
             self._sessions[name] = self._new_session(db)
-            self._sessions[name].load(time.time())
+            self._sessions[name].begin(time.time())
         except MasterElectionLost as error:
             _logger.debug("%s", error)
             delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._look_at))

@@ -258,6 +258,13 @@ WITH freed AS MATERIALIZED (
 )
 SELECT uuid FROM moved
 """
+# Ten seconds, as in ABANDONED.
+LIFELESS = """
+SELECT q.uuid FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
+WHERE q.uuid = ANY(%s) AND q.state IS NOT DISTINCT FROM 'started'
+  AND q.date_started < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
+FOR NO KEY UPDATE OF l SKIP LOCKED
+"""
 # All that are enqueued or started, by their index; or those of known keys.
 IS_RUNNING = "q.state IN ('enqueued', 'started')"
 KEY_IS_RUNNING = """
