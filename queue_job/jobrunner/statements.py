@@ -234,7 +234,8 @@ WITH freed AS MATERIALIZED (
             THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
         exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
         exc_message = CASE WHEN dead.is_over
-            THEN 'The worker that ran this job vanished, and its tries are used up'
+            THEN 'The worker that ran this job vanished, or could not say what became of it, '
+                || 'and its tries are used up'
             ELSE queue_job.exc_message END,
         exc_info = CASE WHEN dead.is_over
             THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
@@ -253,7 +254,8 @@ WITH freed AS MATERIALIZED (
         exc_name, exc_message
     )
     SELECT id, channel_method_name, run_number, retry, 'dead', worker_pid, date_started,
-        now() AT TIME ZONE 'UTC', 'JobFoundDead', 'The worker that ran this job vanished'
+        now() AT TIME ZONE 'UTC', 'JobFoundDead',
+        'The worker that ran this job vanished, or could not say what became of it'
     FROM moved WHERE was_started
 )
 SELECT uuid FROM moved
