@@ -69,12 +69,18 @@ class Run:
         """Start no further job."""
         self.deadline = 0
 
-    def take(self, outcome=None, seconds=0.0):
+    def take(self, outcome=None):
         """Remove the first waiting job, with its outcome when it has one."""
         uuid = self.waiting.popleft()
         if outcome:
-            self.report.add(uuid, outcome, seconds)
+            self.note(uuid, outcome)
         return uuid
+
+    def note(self, uuid, outcome, seconds=0.0):
+        """Report on a job; in a sequential channel nobody overtakes one that is not done."""
+        self.report.add(uuid, outcome, seconds)
+        if self.stop_at_failure and outcome != run.DONE:
+            self.stop()
 
 
 class RunExecutor(JobExecutor):
@@ -85,8 +91,9 @@ class RunExecutor(JobExecutor):
         """Perform several jobs one after another and report on each.
 
         Commits each job. Stops between two jobs when the time budget is spent,
-        or, for a sequential channel, after a failure; what was not looked at
-        is left enqueued.
+        or, for a sequential channel, at a job that is not done: a proxy may have
+        sent the run again, and its first job runs elsewhere. What was not looked
+        at is left enqueued.
         """
         job_run = Run(uuids, budget)
         job_run.stop_at_failure = stop_at_failure
@@ -195,7 +202,7 @@ class RunExecutor(JobExecutor):
                 job_run.claimed._commit_and_begin_work()
         except LostRunError:
             cls._warn_lost(job_run.claimed)
-            job_run.report.add(job_run.claimed.uuid, run.REFUSED)
+            job_run.note(job_run.claimed.uuid, run.REFUSED)
             job_run.claimed = None
         except psycopg2.Error:
             if job_run:
@@ -261,9 +268,7 @@ class RunExecutor(JobExecutor):
             vars(thread).clear()
             vars(thread).update(thread_state)
         outcome = OUTCOMES.get(job.state, run.REFUSED)
-        job_run.report.add(job.uuid, outcome, time.monotonic() - started)
-        if outcome == run.FAILED and job_run.stop_at_failure:
-            job_run.stop()
+        job_run.note(job.uuid, outcome, time.monotonic() - started)
         if env.cr.closed:
             job_run.stop()
             job_run.claimed = None

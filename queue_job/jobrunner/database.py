@@ -8,9 +8,12 @@ its connection has lost the role and the power to act on it in the same
 moment, and no two runners ever need to agree on anything else.
 
 A peer that vanishes without a word would keep the lock until PostgreSQL
-notices, and would let this side wait for ever: both ends ask the network
-within half a minute (keepalives, user timeout), and a connection that was lost
-is ended by its process number when the next one finds its lock taken (B30).
+notices, and would let this side wait for ever (B30). Both ends ask the network
+within half a minute (keepalives, user timeout). Both ends give up a peer whose
+network is well and who says nothing: this side waits for each answer for a while
+only, PostgreSQL ends a session that asked for nothing, not even for a sign of life,
+for a while. And a connection that was lost is ended by its process number when
+the next one finds its lock taken.
 
 All statements run in autocommit, each alone in its transaction, each guarded
 by the state it expects: a row that somebody moved meanwhile is left alone.
@@ -29,6 +32,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from .. import notify
 from . import statements as sql
 from .config import connection_info_for
+from .patience import patience
 from .tree import ChannelRecord
 
 _logger = logging.getLogger(__package__ + ".runner")
@@ -44,6 +48,13 @@ CONNECTION_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+
+# Seconds that PostgreSQL may take to answer a sign of life, and any other statement:
+# more than PostgreSQL itself lets one take (see ``SESSION_SETTINGS``).
+BEAT_PATIENCE, PATIENCE = 10, 45
+# After which PostgreSQL, from version 14 on, ends a session that sent nothing: more
+# than a beat of the session and a round in which other databases hang.
+IDLE_LIMIT = "45s"
 
 EPOCH = datetime(1970, 1, 1)  # also where SQL sorts jobs without a date
 
@@ -126,6 +137,7 @@ class Database:
         self.conn.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
         self._backend_pid = self.conn.get_backend_pid()
         self._execute(sql.SESSION_SETTINGS)
+        self._execute(sql.LIMIT_IDLENESS, (IDLE_LIMIT,))
 
     def _has_queue_job(self):
         if not self._value(sql.HAS_MODULE_TABLE):
@@ -200,7 +212,8 @@ class Database:
         return uuids, any(note.channel == notify.CONFIG_CHANNEL for note in notes)
 
     def keep_alive(self):
-        self._execute("SELECT 1")
+        """Give and ask for a sign of life; ``SilentError`` when none comes."""
+        self._execute("SELECT 1", limit=BEAT_PATIENCE)
 
     # Reading ----------------------------------------------------------------
 
@@ -208,9 +221,10 @@ class Database:
     def select_jobs(self, where, args):
         """Give a cursor over jobs: the arguments of ``ChannelManager.notify``."""
         with closing(self.conn.cursor()) as cr:
-            cr.execute(
-                f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args
-            )
+            with patience.limit(self.conn, PATIENCE):
+                cr.execute(
+                    f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args
+                )
             yield cr
 
     def read(self, uuids):
@@ -307,6 +321,10 @@ class Database:
         """
         return self._requeue(self._dead_among(uuids))
 
+    def lifeless(self, uuids):
+        """Return the uuids among these that began a while ago and that nobody runs."""
+        return {uuid for (uuid,) in self._fetch(sql.LIFELESS, (list(uuids),))}
+
     def requeue_dead_among(self, uuids):
         """Sweep some jobs only; cheap, whatever passed through the table."""
         return self._requeue(self._dead_among(uuids, f" AND {sql.ABANDONED}"))
@@ -358,12 +376,18 @@ class Database:
 
     # Plumbing ---------------------------------------------------------------
 
-    def _execute(self, statement, values=None):
-        with closing(self.conn.cursor()) as cr:
+    def _execute(self, statement, values=None, limit=None):
+        with (
+            closing(self.conn.cursor()) as cr,
+            patience.limit(self.conn, limit or PATIENCE),
+        ):
             cr.execute(statement, values)
 
     def _fetch(self, statement, values=None):
-        with closing(self.conn.cursor()) as cr:
+        with (
+            closing(self.conn.cursor()) as cr,
+            patience.limit(self.conn, PATIENCE),
+        ):
             cr.execute(statement, values)
             return cr.fetchall()
 

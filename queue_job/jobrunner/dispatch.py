@@ -45,6 +45,8 @@ HINTS = {
     GATEWAY: "the proxy at this address has no worker that answers",
     ANSWERED: "check that this address is Odoo's, that it serves the database, and that queue_job"
     " is in server_wide_modules",
+    504: "the proxy at this address reached no worker, or does not wait until jobs end:"
+    " raise its timeout",
     401: "check http_auth_user and http_auth_password in [queue_job]",
 }
 
@@ -166,7 +168,12 @@ def ask(http, address, request):
         status = error.response.status_code
         kind = GATEWAY if status in GATEWAY_STATUS else ANSWERED
         return Answer(request, url, kind=kind, status=status, error=error)
-    except (requests.ConnectionError, requests.Timeout) as error:
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        # It broke in the middle of the answer.
+        requests.exceptions.ChunkedEncodingError,
+    ) as error:
         kind = UNREACHABLE if _was_not_sent(error) else BROKEN
         return Answer(request, url, kind=kind, error=error)
     except Exception as error:

@@ -33,6 +33,7 @@ from .database import (
     _connection_info_for,
     _odoo_now,
 )
+from .patience import within
 from .session import Session
 from .tree import DatabaseTree
 from .waker import Waker
@@ -62,6 +63,8 @@ ELECTION_DELAY, ELECTION_DELAY_EACH = 2, 0.1
 ON_ROUND_DELAY = 1.5
 # Until a database that is new, or has got the addon, is found at the latest.
 DISCOVERY_DELAY = 25
+# For the list of databases, which Odoo asks for on a connection of its own.
+LISTING_PATIENCE = 10
 # For answers to runs that are under way when the runner stops.
 STOP_DELAY = 1
 
@@ -139,7 +142,9 @@ class QueueJobRunner:
         names = config["db_name"]
         if isinstance(names, str):
             names = [name.strip() for name in names.split(",") if name.strip()]
-        return list(names) if names else odoo.service.db.list_dbs(True)
+        if names:
+            return list(names)
+        return within(LISTING_PATIENCE, odoo.service.db.list_dbs, True)
 
     def initialize_databases(self):
         """Open a session for each database that has queue_job and is free.
@@ -186,7 +191,7 @@ class QueueJobRunner:
                 self._look_at[name] = time.time() + DISCOVERY_DELAY
                 return
             self._sessions[name] = self._new_session(db)
-            self._sessions[name].load(time.time())
+            self._sessions[name].begin(time.time())
         except MasterElectionLost as error:
             _logger.debug("%s", error)
             delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._look_at))
@@ -219,10 +224,13 @@ class QueueJobRunner:
         self._close(name)
         self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
         text = str(error).strip()
-        is_news = self._told_errors.get(name) != text
-        self._told_errors[name] = text
-        if is_news:
+        if self._is_news(name, text):
             _logger.error("db %s: %s", name, text or repr(error), exc_info=error)
+
+    def _is_news(self, about, text):
+        """Tell whether an error is another one than the last."""
+        last, self._told_errors[about] = self._told_errors.get(about), text
+        return last != text
 
     def _each(self, step):
         """Do one step of the round for each database, apart from the others."""
@@ -323,8 +331,10 @@ class QueueJobRunner:
         if self._look_for_databases_at <= now:
             try:
                 self._find_databases(now)
-            except Exception:
-                _logger.exception("databases cannot be listed")
+                self._told_errors.pop(None, None)
+            except Exception as error:
+                if self._is_news(None, str(error)):
+                    _logger.exception("databases cannot be listed")
         due = [(when, name) for name, when in self._look_at.items() if when <= now]
         if due:
             self._open(min(due)[1])

@@ -20,10 +20,18 @@ _logger = logging.getLogger(__package__ + ".runner")
 # Seconds after which a run of several jobs should long have been answered.
 SLOW_RUN = 2
 
+# Seconds after the election within which every worker that has claimed a job has
+# locked it as well.
+CLAIM_DELAY = 2
+
+# Seconds after which a job that runs in an open request may have lost its worker.
+LONG_RUN = 30
+
 # Seconds between two looks at what nobody tells.
 ORPHANS_EVERY = 1
 MODULES_EVERY = 1
 SWEEP_EVERY = 5
+VANISHED_EVERY = 20
 RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
 # Share of the time that may go into reading everything: what passed through the
 # table makes that slow while a long job runs.
@@ -53,6 +61,7 @@ class Session:
         self.ledger = Ledger(db, tree, self.carried)
         self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
         self._reporting = set()
+        self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
         self._is_changing = False
@@ -63,6 +72,22 @@ class Session:
         return self.db.db_name
 
     # Learning ---------------------------------------------------------------
+
+    def begin(self, now):
+        """Read everything, and take back what the runner before had sent.
+
+        It mostly is dead, and nobody waits for its answers. Jobs that no worker has
+        begun are pending again at once; a worker that still gets to the old
+        request finds them taken, or takes them in place of the one that is
+        asked anew. Of the others, those that nobody runs are found shortly after.
+        """
+        self.load(now)
+        inherited = set(self.ledger.orphans)
+        if inherited:
+            put_back = self.db.put_back(inherited)
+            self.ledger.look_at(put_back)
+            self._inherited = inherited - put_back
+            self._schedule.set("inherited", now + CLAIM_DELAY)
 
     def load(self, now):
         """Read everything anew, and know when to do so again."""
@@ -229,7 +254,10 @@ class Session:
             uuids, self._to_recover = self._to_recover, set()
             if self.db.recover(uuids):
                 self.report_dead(now)
-            self._to_read |= uuids
+            self.ledger.look_at(uuids)
+            if not self.ledger.orphans.isdisjoint(uuids):
+                # A worker performs it: it was the proxy that lost patience.
+                self.backoff.succeeded()
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
             self.ledger.look_at(uuids)
@@ -245,8 +273,15 @@ class Session:
             self.ledger.look_at(self.db.requeue_dead_jobs(self.carried.keys()))
             self.load(now)
             self.report_dead(now)
+        if self._inherited and due("inherited", now):
+            self._to_recover |= self._inherited & self.ledger.orphans
+            self._inherited = set()
+            self.settle(now)
         if self.ledger.orphans and due("sweep", now):
             self.sweep(now)
+        if self.carried and due("vanished", now):
+            self._schedule.set("vanished", now + VANISHED_EVERY)
+            self._give_up_vanished(now)
         if self.ledger.orphans and due("orphans", now):
             self._schedule.set("orphans", now + ORPHANS_EVERY)
             self.ledger.look_at(set(self.ledger.orphans))
@@ -277,6 +312,28 @@ class Session:
     def _release_forgotten(self, now):
         uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
         self.ledger.look_at(uuids)
+
+    def _give_up_vanished(self, now):
+        """Take back the jobs of requests whose worker is gone and left them open.
+
+        A proxy that asked a node which vanished without a word waits for its
+        answer for as long as it is told to. A worker lets go of its lock for
+        a moment when it begins anew after a conflict: so it is asked twice.
+        """
+        runs = {run for run in self.carried.values() if run.sent_at + LONG_RUN <= now}
+        uuids = [uuid for run in runs for uuid in run.uuids]
+        lifeless = self.db.lifeless(uuids) if uuids else set()
+        vanished = {self.carried[uuid] for uuid in lifeless & self._lifeless}
+        self._lifeless = lifeless
+        for run in vanished:
+            _logger.warning(
+                "the worker of jobs %s is gone, their request is given up",
+                ", ".join(run.uuids),
+            )
+            self._to_recover.update(self._unload(run))
+            # Should the request be answered one day: the slot is another's then.
+            run.slot = None
+        self.settle(now)
 
     def _split_slow_runs(self, now):
         """Let nobody wait behind a job that turned out long.

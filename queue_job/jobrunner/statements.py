@@ -54,7 +54,7 @@ class Row(NamedTuple):
 # of an hour ago, that a sort would do as well.
 SESSION_SETTINGS = """
 SET lock_timeout = '1s';
-SET statement_timeout = '60s';
+SET statement_timeout = '40s';
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;
@@ -70,6 +70,10 @@ SET enable_hashjoin = off;
 SET enable_mergejoin = off
 """
 
+# PostgreSQL 13 has no such setting.
+LIMIT_IDLENESS = """
+SELECT set_config(name, %s, false) FROM pg_settings WHERE name = 'idle_session_timeout'
+"""
 HAS_MODULE_TABLE = "SELECT to_regclass('ir_module_module') IS NOT NULL"
 IS_INSTALLED = """
 SELECT true FROM ir_module_module WHERE name = 'queue_job' AND state IN ('installed', 'to upgrade')
@@ -240,7 +244,8 @@ WITH freed AS MATERIALIZED (
             THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
         exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
         exc_message = CASE WHEN dead.is_over
-            THEN 'The worker that ran this job vanished, and its tries are used up'
+            THEN 'The worker that ran this job vanished, or could not say what became of it, '
+                || 'and its tries are used up'
             ELSE queue_job.exc_message END,
         exc_info = CASE WHEN dead.is_over
             THEN 'Job found dead after too many retries' ELSE queue_job.exc_info END,
@@ -259,10 +264,18 @@ WITH freed AS MATERIALIZED (
         exc_name, exc_message
     )
     SELECT id, channel_method_name, run_number, retry, 'dead', worker_pid, date_started,
-        now() AT TIME ZONE 'UTC', 'JobFoundDead', 'The worker that ran this job vanished'
+        now() AT TIME ZONE 'UTC', 'JobFoundDead',
+        'The worker that ran this job vanished, or could not say what became of it'
     FROM moved WHERE was_started
 )
 SELECT uuid FROM moved
+"""
+# Ten seconds, as in ABANDONED.
+LIFELESS = """
+SELECT q.uuid FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
+WHERE q.uuid = ANY(%s) AND q.state IS NOT DISTINCT FROM 'started'
+  AND q.date_started < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
+FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 # All that are enqueued or started, by their index; or those of known keys.
 IS_RUNNING = "q.state IN ('enqueued', 'started')"

@@ -121,14 +121,18 @@ class RunnerCase(BaseCase):
             changed |= changed_too
         return uuids, changed
 
-    def session(self, config="root:9", now=1000.0, **options):
-        """Return a loaded session; what it sends is in ``self.sent``."""
+    def session(self, config="root:9", now=1000.0, begin=False, **options):
+        """Return a loaded session; what it sends is in ``self.sent``.
+
+        :param begin: take back what an earlier runner has sent; other jobs of this
+            database as well
+        """
         shared = ChannelManager()
         shared.simple_configure(config)
         self.sent = []
         tree = DatabaseTree(shared, stated_by(config))
         session = Session(self.database(), tree, self.sent.append, 100, **options)
-        session.load(now)
+        (session.begin if begin else session.load)(now)
         return session
 
     def dispatch(self, session, now=1000.0):

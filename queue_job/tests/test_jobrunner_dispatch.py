@@ -28,6 +28,8 @@ class FakeOdoo:
 
     def __init__(self):
         self.status, self.body = 200, REPORT
+        # Bytes of the answer that never come.
+        self.missing = 0
         # Called with the path, returns the body.
         self.respond = None
         self.asked = []
@@ -47,7 +49,7 @@ class FakeOdoo:
                 body = (fake.respond(self.path) if fake.respond else fake.body).encode()
                 self.send_response(fake.status)
                 self.send_header("Location", "http://elsewhere.invalid/")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body) + fake.missing))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -148,6 +150,10 @@ class TestAnswers(DispatchCase):
                 if kind:
                     self.assertIsNone(answer.report)
                     self.assertTrue(answer.error)
+
+    def test_answer_that_breaks_off(self):
+        self.odoo.missing = 1
+        self.assertEqual(self.ask().kind, BROKEN)
 
     def test_who_cannot_be_reached(self):
         with socket.socket() as closed:

@@ -362,6 +362,62 @@ class TestTrouble(SessionCase):
             self.dispatch(session, now)
         self.assertEqual(delays, [0, 1, 2, 4])
 
+    def test_proxy_that_lost_patience_doubles_and_slows_nothing(self):
+        """It answers 504 while the job runs on, again and again."""
+        session, (uuid,) = self.sent_run("started")
+        self.lock_row(uuid)
+        with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
+            error = OSError("504 Gateway Timeout")
+            self.answer(session, self.sent[0], kind=GATEWAY, status=504, error=error)
+        self.assertIn("raise its timeout", logs.output[0])
+        self.assertEqual(
+            (self.value(uuid), self.value(uuid, "retry")), ("started", None)
+        )
+        self.assertEqual(session.backoff.failures, 0)
+        # Its slot stays taken, and it is not sent again.
+        self.assertIn(uuid, session.ledger.orphans)
+        self.assertEqual(len(session.tree.root._running), 1)
+        self.assertEqual(self.dispatch(session, 1002), [])
+
+    def test_node_that_vanished_behind_a_proxy_is_given_up(self):
+        """The proxy keeps the request open, PostgreSQL has ended the worker's session."""
+        session, uuids = self.sent_run("started", "enqueued", config="root:1")
+        gone, behind = uuids
+        self.lock_row(gone).close()
+        self.update(gone, date_started=self.old(100), date_enqueued=self.old(100))
+        with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
+            session.tick(1000 + session_module.LONG_RUN)
+            self.assertEqual(self.value(gone), "started")
+            now = 1000 + session_module.LONG_RUN + session_module.VANISHED_EVERY
+            session.tick(now)
+        self.assertIn("is gone, their request is given up", logs.output[0])
+        self.assertEqual((self.value(gone), self.value(gone, "retry")), ("pending", 1))
+        self.assertEqual(self.value(behind), "pending")
+        self.teach(session)
+        self.assertEqual(self.dispatch(session, now), [uuids])
+        # The old request is answered at last: the slot is not its own any more.
+        with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+            error = OSError("504 Gateway Timeout")
+            self.answer(
+                session, self.sent[0], now=now, kind=GATEWAY, status=504, error=error
+            )
+        self.assertEqual(len(session.tree.root._running), 1)
+        self.assertEqual(set(session.carried), set(uuids))
+
+    def test_long_job_behind_a_proxy_is_left_alone(self):
+        """Its worker holds the lock, but for the moment when it begins anew."""
+        session, (uuid,) = self.sent_run("started")
+        self.update(uuid, date_started=self.old(100), date_enqueued=self.old(100))
+        now = 1000 + session_module.LONG_RUN
+        for is_held in (False, True, False):
+            worker = self.lock_row(uuid) if is_held else None
+            session.tick(now)
+            now += session_module.VANISHED_EVERY
+            if worker:
+                worker.close()
+        self.assertEqual(self.value(uuid), "started")
+        self.assertIn(uuid, session.carried)
+
     def test_unclear_answer_is_settled_by_the_row(self):
         """An older controller answers 500 when the job failed, and nothing else."""
         session, (uuid,) = self.sent_run("failed")
@@ -372,6 +428,34 @@ class TestTrouble(SessionCase):
         self.assertIn("exception in GET", logs.output[0])
         self.assertEqual(self.value(uuid), "failed")
         self.assertEqual(len(session.tree.root._running), 0)
+
+    def test_what_the_dead_runner_had_sent_is_taken_back_at_once(self):
+        """It died with the worker of one job; another worker is performing one."""
+        just_now = self.old(0)
+        waiting, dead, alive = (
+            self.job(state, date_enqueued=just_now, priority=number)
+            for number, state in enumerate(("enqueued", "started", "started"))
+        )
+        self.lock_row(alive)
+        session = self.session("root:3", begin=True)
+        self.assertEqual(self.value(waiting), "pending")
+        self.assertEqual(self.dispatch(session), [[waiting]])
+        session.tick(1001)
+        self.assertEqual(self.value(dead), "started")
+        session.tick(1000 + session_module.CLAIM_DELAY)
+        self.assertEqual((self.value(dead), self.value(dead, "retry")), ("pending", 1))
+        self.assertEqual(self.value(alive), "started")
+        self.assertEqual(self.value(waiting), "enqueued")
+        self.assertEqual(self.dispatch(session, 1003), [[dead]])
+
+    def test_own_requests_are_not_taken_back_by_a_new_session(self):
+        uuid = self.job()
+        lost = self.session("root:1")
+        self.dispatch(lost)
+        lost.forget_jobs()
+        session = self.session("root:1", carried=lost.carried, begin=True)
+        session.tick(1000 + session_module.CLAIM_DELAY)
+        self.assertEqual(self.value(uuid), "enqueued")
 
     def test_orphans_hold_slots_until_they_end(self):
         one = self.job("started", date_enqueued=self.old(1))

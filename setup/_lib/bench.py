@@ -29,7 +29,7 @@ def main(options, cache):
         raise SetupError("No such row: %s." % ", ".join(unknown), "Try --only list.")
     with make_lab(cache, options) as lab:
         bench = Bench(lab, options)
-        about = _about(lab)
+        about = describe(lab)
         try:
             for row in ROWS:
                 if not options.only or row in options.only:
@@ -49,7 +49,7 @@ def make_lab(cache, options, **settings):
     return Lab(cache, source, [*extra, *own, BENCH_FOLDER], options.pg_bin, **settings)
 
 
-def _about(lab):
+def describe(lab):
     """Return what the figures belong to."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

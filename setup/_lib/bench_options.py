@@ -1,4 +1,4 @@
-"""Command lines of ``setup/bench`` and ``setup/chaos``. Standard library only."""
+"""Command lines of ``setup/bench``, ``setup/chaos`` and ``setup/soak``. Standard library only."""
 
 import argparse
 
@@ -70,6 +70,40 @@ def chaos_parser(add_options):
     )
     parser.add_argument(
         "--no-restart", action="store_true", help="never restart PostgreSQL"
+    )
+    _add_server_options(parser)
+    add_options(parser)
+    return parser
+
+
+def soak_parser(add_options):
+    """Return the parser of ``setup/soak``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/soak",
+        description="Put load on a prefork server for long, and note memory, rate and sizes.",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="of load (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=40, help="jobs per second (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--drain",
+        type=int,
+        default=20000,
+        help="jobs that wait and are drained before the load, 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=60,
+        help="seconds between two samples (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="where samples go, as .csv or .json (default: soak.json among the logs)",
     )
     _add_server_options(parser)
     add_options(parser)

@@ -29,7 +29,15 @@ class BenchServer(OdooServer):
     """
 
     def __init__(
-        self, odoo, database, name, *, workers=4, channels="root:4", port=None
+        self,
+        odoo,
+        database,
+        name,
+        *,
+        workers=4,
+        channels="root:4",
+        port=None,
+        environment=None,
     ):
         super().__init__(
             odoo,
@@ -38,6 +46,7 @@ class BenchServer(OdooServer):
             workers=workers,
             channels=channels,
             server_wide=SERVER_WIDE,
+            environment=environment,
         )
         self.database = database
         self.log = odoo.cache.log("%s-%s" % (name, database))

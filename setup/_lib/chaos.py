@@ -10,7 +10,6 @@ which this reports.
 """
 
 import json
-import os
 import random
 import signal
 import time
@@ -22,9 +21,9 @@ from . import progress
 from .bench import make_lab
 from .bench_postgres import UNSAFE
 from .bench_rows import ADDONS
-from .bench_server import BenchServer, Client
+from .bench_server import Client
 from .errors import SetupError
-from .postgres import free_port
+from .nodes import Node, elected, kill
 
 # The kills are spread over the jobs: the next one comes when so many jobs are done, or
 # when that takes this long, in seconds. Some follow at once, into the recovery.
@@ -42,8 +41,6 @@ QUICK, SLOW, GRAPH = 16, 8, 6
 WEIGHTS = {"worker": 48, "backend": 38, "runner": 10, "node": 4}
 # Seconds until a node that was killed is started again.
 NODE_PAUSE = 3
-# Election of the runner: the key of its advisory lock.
-LOCK = 2293787760715711918
 # Seconds after which a drain that ought to have settled is given up.
 PATIENCE = 120
 
@@ -69,62 +66,6 @@ def main(options, cache):
     return 1 if problems else 0
 
 
-class Node:
-    """One Odoo server on a port of its own, started again after it was killed."""
-
-    def __init__(self, name, odoo, database, workers):
-        self.name = name
-        self._odoo, self._database, self._workers = odoo, database, workers
-        self._port = free_port()
-        self._generation = 0
-        self.logs = []
-        self.start_at = None
-        self.server = None
-
-    def start(self):
-        """Start it, without waiting."""
-        self._generation += 1
-        self.server = BenchServer(
-            self._odoo,
-            self._database,
-            "chaos-%s%d" % (self.name, self._generation),
-            workers=self._workers,
-            channels="root:%d" % SLOTS,
-            port=self._port,
-        )
-        self.server.__enter__()
-        self.logs.append(self.server.log)
-        self.start_at = None
-
-    def kill(self):
-        """Kill every process of it at once."""
-        for pid in self.server.pids - {self.server.pid}:
-            kill(pid)
-        self.server.__exit__()
-        self.server = None
-        self.start_at = time.monotonic() + NODE_PAUSE
-
-    def keep(self):
-        """Start it again when it is time."""
-        if self.start_at is not None and time.monotonic() >= self.start_at:
-            self.start()
-
-    def workers(self):
-        """Return the processes below the main one, the runner included."""
-        if self.server is None:
-            return []
-        stats = self.server.pids - {self.server.pid}
-        # The first below the guard is the one that starts the others.
-        return sorted(stats)[1:]
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 class Chaos:
     """One run of jobs under kills; ``run`` returns what came of it."""
 
@@ -135,6 +76,8 @@ class Chaos:
         self.kills = Counter()
         self.events = []
         self.nodes = []
+        # When to start a node that was killed.
+        self._start_at = {}
         self.began = time.monotonic()
 
     @property
@@ -149,7 +92,13 @@ class Chaos:
     def run(self):
         self.database = self.lab.database("chaos", ADDONS)
         self.nodes = [
-            Node(name, self.lab.odoo, self.database, self.options.workers)
+            Node(
+                "chaos-" + name,
+                self.lab.odoo,
+                self.database,
+                workers=self.options.workers,
+                channels="root:%d" % SLOTS,
+            )
             for name in "ab"
         ]
         self._delay()
@@ -220,8 +169,10 @@ class Chaos:
     def _sleep(self, seconds):
         deadline = time.monotonic() + seconds
         while True:
-            for node in self.nodes:
-                node.keep()
+            for node, start_at in list(self._start_at.items()):
+                if time.monotonic() >= start_at:
+                    del self._start_at[node]
+                    node.start()
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -259,6 +210,7 @@ class Chaos:
         if node is None or any(other.server is None for other in self.nodes):
             return False
         node.kill()
+        self._start_at[node] = time.monotonic() + NODE_PAUSE
         self._note("node", node.name)
         return True
 
@@ -284,17 +236,7 @@ class Chaos:
 
     def _elected(self):
         """Return the node whose runner is elected, None if that cannot be told."""
-        rows = self._query(
-            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-            " AND (classid::bigint << 32) | objid::bigint = %s",
-            (LOCK,),
-        )
-        for node in self.nodes:
-            runner = node.server and node.server.runner_pid
-            if runner and any(name.endswith(":%d" % runner) for (name,) in rows):
-                return node
-        return None
+        return elected(self.nodes, self._query)
 
     # Outcome --------------------------------------------------------------------
 

@@ -197,6 +197,7 @@ COMMANDS = {
     "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
     "readme": (readme_parser, ".generated"),
+    "soak": (lambda: bench_options.soak_parser(add_options), ".soak"),
     "run": (run_parser, ".serving"),
     "test": (test_parser, ".testing"),
 }

@@ -35,9 +35,22 @@ def choose_port(wanted):
 
 
 class OdooServer:
-    """One serving Odoo; use as a context manager, which ends it with all its workers."""
+    """One serving Odoo; use as a context manager, which ends it with all its workers.
 
-    def __init__(self, odoo, database, *, port, workers, channels, server_wide):
+    :param environment: more variables
+    """
+
+    def __init__(
+        self,
+        odoo,
+        database,
+        *,
+        port,
+        workers,
+        channels,
+        server_wide,
+        environment=None,
+    ):
         self.port = port
         self.address = "http://%s:%d" % (HOST, port)
         self.log = odoo.cache.log("run-%s" % database)
@@ -52,7 +65,9 @@ class OdooServer:
             "--http-port=%d" % port,
             "--gevent-port=%d" % free_port(),
         )
-        self._environment = odoo.environment(ODOO_QUEUE_JOB_CHANNELS=channels)
+        self._environment = odoo.environment(
+            ODOO_QUEUE_JOB_CHANNELS=channels, **(environment or {})
+        )
         self._process = None
 
     def __enter__(self):

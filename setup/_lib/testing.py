@@ -12,6 +12,7 @@ from .databases import fresh_name
 from .launch_odoo import NO_BROWSER_VARIABLE
 from .postgres import HOST, free_port
 from .process import Guarded, tail
+from .proxy import find_nginx
 from .results import RESULTS_VARIABLE, Tally
 from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
@@ -45,7 +46,8 @@ def main(options, cache):
     own_wanted = OWN in options.addons or not (
         options.addons or options.classes or options.tests
     )
-    if own_wanted and OWN_TESTS.is_dir():
+    own_ran = own_wanted and OWN_TESTS.is_dir()
+    if own_ran:
         _run_own(cache, tally, options)
     if odoo_wanted:
         suite = Suite.provision(cache, options)
@@ -60,6 +62,8 @@ def main(options, cache):
             for addon in addons:
                 OdooRun(suite, [addon], server_wide, options).run(tally)
             _warn_without_browser()
+    if own_ran:
+        _warn_without_nginx()
     return report(tally, time.monotonic() - started)
 
 
@@ -204,10 +208,22 @@ class OdooRun:
 
 def _warn_without_browser():
     if not any(map(shutil.which, BROWSERS)):
-        print(
-            "%s\nNO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
-            " Install one (Debian: chromium).\n%s" % ("!" * 70, "!" * 70)
+        _warn(
+            "NO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
+            " Install one (Debian: chromium)."
         )
+
+
+def _warn_without_nginx():
+    if not find_nginx():
+        _warn(
+            "NO TEST OF SEVERAL NODES RAN: there is no nginx."
+            " Install it (Debian: nginx-light)."
+        )
+
+
+def _warn(text):
+    print("%s\n%s\n%s" % ("!" * 70, text, "!" * 70))
 
 
 def report(tally, seconds):

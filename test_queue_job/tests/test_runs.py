@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Several jobs performed one after another in one request."""
 
+import contextlib
 import json
 import threading
 from unittest import mock
@@ -13,9 +14,12 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain
+from odoo.addons.queue_job.jobrunner.database import Database
 
 from ..controllers.main import ThirdPartyRunJobController
 from .common import CONTROLLER_LOGGER, CommittedHttpCase, CommittedJobCase
+
+RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
 
 
 class RunCase(CommittedJobCase):
@@ -153,6 +157,49 @@ class TestRuns(RunCase):
         self.assertEqual(self.outcomes(report), {uuids[0]: run.FAILED})
         self.assertEqual(report.left, uuids[1:])
         self.assertEqual(self.states(uuids), ["failed", "enqueued"])
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_nobody_overtakes_in_a_sequential_run(self):
+        """The first job runs elsewhere, waits for its eta, or its key is held."""
+        for method, state, outcome in (
+            ("testing_method", "started", run.REFUSED),
+            ("raise_retryable", "enqueued", run.POSTPONED),
+            ("testing_method", "enqueued", run.HELD),
+        ):
+            with self.subTest(outcome), self.registry.cursor() as holder:
+                uuids = [
+                    self.delay(method, identity_key=outcome, state=state),
+                    self.delay("testing_method"),
+                ]
+                if outcome == run.HELD:
+                    holder.execute(
+                        "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock(%s))",
+                        (run.KEY_LOCK_CLASS, outcome),
+                    )
+                report = self.perform(uuids, stop_at_failure=True)
+                self.assertEqual(self.outcomes(report), {uuids[0]: outcome})
+                self.assertEqual(report.left, uuids[1:])
+                self.assertEqual(self.states(uuids)[1], "enqueued")
+
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_request_that_is_sent_again_doubles_nothing(self):
+        """As by a proxy whose first node did not answer, while that one works or after."""
+        ran, again = [], []
+        uuids = self.delay_many(("return_value", 0), ("return_value", 1))
+
+        def once(records, value):
+            ran.append(value)
+            if value == 1:
+                again.append(self.outcomes(self.perform(uuids)))
+
+        with mock.patch.object(self.model_class, "return_value", once):
+            self.perform(uuids)
+            again.append(self.outcomes(self.perform(uuids)))
+        self.assertEqual(ran, [0, 1])
+        self.assertEqual(again, [dict.fromkeys(uuids, run.REFUSED)] * 2)
+        for uuid in uuids:
+            values = self.columns(uuid, "state", "retry", "run_number")
+            self.assertEqual(values, {"state": "done", "retry": 1, "run_number": 1})
 
     @mute_logger(CONTROLLER_LOGGER)
     def test_job_cancelled_while_the_one_before_runs_is_refused(self):
@@ -314,3 +361,45 @@ class TestRunRoute(CommittedHttpCase, RunCase):
         self.assertEqual(
             run.Report.loads(response.text).outcomes[0][:2], (uuid, run.FAILED)
         )
+
+    def fail_in(self, step, uuid):
+        """Ask for a job while a step of the worker is broken, and be the runner after that."""
+        broken = mock.patch.object(
+            RunJobController, step, side_effect=AttributeError("no such column")
+        )
+        with broken, mute_logger("odoo.http", CONTROLLER_LOGGER):
+            response = self.url_open(
+                run.RUNJOB_PATH,
+                params={"job_uuid": uuid},
+                headers={
+                    run.DATABASE_HEADER: self.registry.db_name,
+                    "Accept": run.REPORT_TYPE,
+                },
+            )
+        self.assertEqual(response.status_code, 500)
+        database = Database(self.registry.db_name)
+        with contextlib.closing(database), mute_logger(RUNNER_LOGGER):
+            self.assertEqual(database.recover([uuid]), [uuid])
+        return self.columns(uuid, "state", "retry", "exc_name", "exc_message")
+
+    def test_worker_that_fails_before_the_claim_uses_up_no_try(self):
+        uuid = self.delay("testing_method", max_retries=1)
+        for _ in range(2):
+            values = self.fail_in("_claim", uuid)
+            self.assertEqual((values["state"], values["retry"]), ("pending", 0))
+            self.move(uuid, "enqueued")
+
+    def test_worker_that_fails_after_the_claim_uses_up_a_try(self):
+        """As when its code and the columns do not match.
+
+        Nobody can tell what a job that was claimed has done to its worker: there
+        is one limit for every cause, and in the end a reason.
+        """
+        uuid = self.delay("testing_method", max_retries=2)
+        values = self.fail_in("_lock_or_warn", uuid)
+        self.assertEqual((values["state"], values["retry"]), ("pending", 1))
+        self.move(uuid, "enqueued")
+        values = self.fail_in("_lock_or_warn", uuid)
+        self.assertEqual((values["state"], values["retry"]), ("failed", 2))
+        self.assertEqual(values["exc_name"], "JobFoundDead")
+        self.assertIn("could not say what became of it", values["exc_message"])
