@@ -9,9 +9,9 @@ from pathlib import Path
 from _lib import bootstrap, cli
 from _lib.bootstrap import REPO
 from _lib.cache import Cache
-from _lib.databases import fresh_name
 from _lib.locks import exclusive
 from _lib.odoo_command import OdooCommand
+from _lib.shell import run_script
 from _lib.suite import Suite, find_addons
 
 REQUIREMENTS = (REPO / "setup" / "requirements-wheel.txt",)
@@ -29,7 +29,7 @@ env.cr.execute("UPDATE queue_job SET state = 'enqueued' WHERE uuid = %s", [job.u
 env.cr.commit()
 env.invalidate_all()
 RunJobController._runjob(env, RunJobController._acquire_job(env, job.uuid))
-print("RESULT", partner.name, job.db_record().state, queue_job.__file__)
+result([partner.name, job.db_record().state, queue_job.__file__])
 """
 
 
@@ -104,22 +104,17 @@ class TestWheels(unittest.TestCase):
         odoo = OdooCommand(self.suite.odoo.source, self.suite.server, self.cache, [])
         python_path = os.pathsep.join([str(odoo.source.python_path), str(site)])
         environment = odoo.environment(PYTHONPATH=python_path)
-        database = fresh_name("wheels")
-        mark = self.suite.claim(database)
-        self.addCleanup(mark.release)
-        self.addCleanup(self.suite.discard, database)
-        self.suite.databases.clone(self.suite.template, database)
-        common = ("-d", database, SERVER_WIDE, "--no-http")
-        install = odoo.command(
-            *common, "-i", ",".join(self.addons), "--stop-after-init"
-        )
-        self.call(*install, env=environment)
-        self.assertEqual(
-            self.suite.databases.installed(database, self.addons), set(self.addons)
-        )
-        shell = odoo.command(*common, subcommand=("shell",))
-        output = self.call(*shell, env=environment, input=DO_A_JOB)
-        [result] = [line for line in output.splitlines() if line.startswith("RESULT")]
-        _word, name, state, path = result.split()
+        with self.suite.database("wheels") as database:
+            common = ("-d", database, SERVER_WIDE, "--no-http")
+            install = odoo.command(
+                *common, "-i", ",".join(self.addons), "--stop-after-init"
+            )
+            self.call(*install, env=environment)
+            self.assertEqual(
+                self.suite.databases.installed(database, self.addons), set(self.addons)
+            )
+            shell = odoo.command(*common, subcommand=("shell",))
+            log = self.folder / "shell.log"
+            name, state, path = run_script(shell, DO_A_JOB, log, environment)
         self.assertEqual((name, state), ("after", "done"))
         self.assertTrue(Path(path).is_relative_to(site), path)
