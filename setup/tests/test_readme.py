@@ -56,6 +56,15 @@ class TestPages(unittest.TestCase):
                     with self.subTest(path.name, link=target):
                         self.assertTrue((path.parent / target).exists())
 
+    def test_modules_exist(self):
+        names = re.findall(r"`([\w/]+\.py)`", (REPO / "README.md").read_text())
+        self.assertGreater(len(names), 3)
+        for name in names:
+            with self.subTest(name):
+                self.assertTrue(
+                    (REPO / "queue_job" / name.removeprefix("queue_job/")).exists()
+                )
+
     def test_commands_have_their_options(self):
         found = 0
         for path, text in self.pages():
