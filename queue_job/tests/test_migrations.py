@@ -42,6 +42,15 @@ ALTER TABLE queue_job_channel
     ADD COLUMN capacity int, ADD COLUMN sequential boolean, ADD COLUMN throttle int,
     ADD COLUMN paused boolean
 """
+INDEXES_OF_19 = """
+CREATE INDEX queue_job__state_index ON queue_job (state);
+CREATE INDEX queue_job__channel_index ON queue_job (channel);
+CREATE INDEX queue_job__graph_uuid_index ON queue_job (graph_uuid);
+CREATE INDEX queue_job_identity_key_state_partial_index ON queue_job (identity_key)
+WHERE state IN ('pending', 'enqueued', 'wait_dependencies') AND identity_key IS NOT NULL;
+CREATE INDEX queue_job_channel_date_done_date_created_index
+ON queue_job (channel, date_done, date_created)
+"""
 EDGES = """
 CREATE TABLE queue_job_dependency (
     id serial PRIMARY KEY, parent_id int, child_id int, joint int
@@ -128,6 +137,52 @@ class TestSerializedColumns(MigrationCase):
         )
         self.script.convert_serialized_columns(self.cr)
         self.assertEqual(self.fetch("SELECT args FROM queue_job"), [([1],)])
+
+
+@tagged("post_install", "-at_install")
+class TestReplacedIndexes(MigrationCase):
+    def test_only_what_is_made_anew_or_never_is_dropped(self):
+        self.cr.execute(JOBS_OF_16)
+        self.cr.execute(INDEXES_OF_19)
+        for _round in range(2):
+            load_script("pre").drop_replaced_indexes(self.cr)
+            self.assertEqual(
+                self.fetch(
+                    "SELECT indexname FROM pg_indexes WHERE schemaname = 'qj_old' ORDER BY 1"
+                ),
+                [
+                    ("queue_job_channel_date_done_date_created_index",),
+                    ("queue_job_pkey",),
+                ],
+            )
+
+    def test_indexes_of_this_addon_stay(self):
+        self.cr.execute("SET LOCAL search_path = public")
+        names = (
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'queue_job' ORDER BY 1"
+        )
+        before = self.fetch(names)
+        load_script("pre").drop_replaced_indexes(self.cr)
+        self.assertEqual(self.fetch(names), before)
+
+
+@tagged("post_install", "-at_install")
+class TestKeys(MigrationCase):
+    def test_only_jobs_that_wait_keep_their_key(self):
+        self.cr.execute(JOBS_OF_16)
+        self.cr.execute("CREATE TABLE queue_job_key (kind varchar, job_uuid varchar)")
+        self.cr.execute(
+            "INSERT INTO queue_job (uuid, state) VALUES ('a', 'pending'), ('b', 'done'), "
+            "('c', 'enqueued'), ('d', 'failed')"
+        )
+        self.cr.execute(
+            "INSERT INTO queue_job_key (job_uuid) VALUES ('a'), ('b'), ('c'), ('d'), ('gone')"
+        )
+        load_script("post").give_up_keys(self.cr)
+        self.assertEqual(
+            self.fetch("SELECT job_uuid FROM queue_job_key ORDER BY 1"),
+            [("a",), ("c",)],
+        )
 
 
 @tagged("post_install", "-at_install")

@@ -2,4 +2,5 @@
 from . import test_duplicates
 from . import test_job_function
 from . import test_races
+from . import test_readme
 from . import test_stored_jobs

@@ -1,30 +1,20 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What the tests of this addon share. The jobs call ``write`` of a partner."""
 
-import os
 from contextlib import contextmanager
 from logging import INFO
-from unittest import mock
 
-from odoo import SUPERUSER_ID, api
-from odoo.modules.registry import DummyRLock, Registry
-from odoo.tests import TransactionCase
-
-from odoo.addons.queue_job.executor_run import RunExecutor
+from odoo.addons.queue_job.tests.committed_case import CommittedCase, DelayCase
 
 LOGGER = "odoo.addons.queue_job_prevent_duplicates.models.queue_job"
-NO_DELAY = "QUEUE_JOB__NO_DELAY"
 
 
-class DuplicatesCase(TransactionCase):
+class DuplicatesCase(DelayCase):
     """Jobs in the transaction of the test."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # Developers may run the suite with the variable set.
-        cls.startClassPatcher(mock.patch.dict(os.environ))
-        os.environ.pop(NO_DELAY, None)
         cls.jobs = cls.env["queue.job"]
         cls.partner = cls.env["res.partner"].create({"name": "One"})
         cls.before = cls.jobs.search([])
@@ -70,58 +60,19 @@ class DuplicatesCase(TransactionCase):
         self.assertEqual(logs.output, lines)
 
 
-class CommittedCase(TransactionCase):
-    """Jobs in transactions of their own, committed, and removed at the end.
+class CommittedPartnerCase(CommittedCase):
+    """Committed jobs of a committed partner."""
 
-    The cursor of the test case stays idle: work with :meth:`new_env`.
-    """
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.startClassPatcher(mock.patch.dict(os.environ))
-        os.environ.pop(NO_DELAY, None)
-        # The thread of the tests holds the lock that other threads ask for.
-        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
+    committed_models = ("queue.job", "res.partner")
 
     def setUp(self):
         super().setUp()
         with self.new_env() as env:
-            self.known_jobs = env["queue.job"].search([]).ids
             self.partner_id = env["res.partner"].create({"name": "One"}).id
-        self.addCleanup(self._remove_committed)
 
-    def _remove_committed(self):
-        with self.new_env() as env:
-            env["queue.job"].search([("id", "not in", self.known_jobs)]).unlink()
-            env["res.partner"].browse(self.partner_id).unlink()
-
-    @contextmanager
-    def new_env(self):
-        """Give an environment on its own cursor, committed at the end."""
-        with self.registry.cursor() as cr:
-            yield api.Environment(cr, SUPERUSER_ID, {})
-
-    def partner(self, env):
+    def record_in(self, env):
         return env["res.partner"].browse(self.partner_id)
 
     def ask(self, env, value="x", **properties):
         """Ask for a job; return its uuid."""
-        return self.partner(env).with_delay(**properties).write({"ref": value}).uuid
-
-    def take_snapshot(self, env):
-        env.cr.execute("SELECT count(*) FROM queue_job")
-
-    def move(self, uuid, state):
-        """Change the state as the runner does: by SQL, committed."""
-        with self.registry.cursor() as cr:
-            cr.execute("UPDATE queue_job SET state = %s WHERE uuid = %s", (state, uuid))
-
-    def states(self):
-        """Return ``{uuid: state}`` of the jobs of this test."""
-        with self.new_env() as env:
-            rows = env["queue.job"].search([("id", "not in", self.known_jobs)])
-            return {row.uuid: row.state for row in rows}
-
-    def claim(self, env, uuid):
-        return RunExecutor._claim(env, uuid)[1]
+        return self.record_in(env).with_delay(**properties).write({"ref": value}).uuid

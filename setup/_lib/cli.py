@@ -105,9 +105,17 @@ def run_parser():
         default="root:4",
         help="channels and capacities, as ODOO_QUEUE_JOB_CHANNELS (default: %(default)s)",
     )
+    _add_database_options(parser, "queue_job_demo")
     parser.add_argument(
-        "--database", default="queue_job_demo", help="default: %(default)s"
+        "--once", action="store_true", help="end when the jobs are done"
     )
+    add_options(parser)
+    return parser
+
+
+def _add_database_options(parser, name):
+    """Add the options of a database that stays after the call."""
+    parser.add_argument("--database", default=name, help="default: %(default)s")
     parser.add_argument(
         "--addons",
         default="queue_job",
@@ -115,11 +123,6 @@ def run_parser():
         help="addons to install (default: %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="drop the database first")
-    parser.add_argument(
-        "--once", action="store_true", help="end when the jobs are done"
-    )
-    add_options(parser)
-    return parser
 
 
 def generate_parser():
@@ -134,16 +137,7 @@ def generate_parser():
     parser.add_argument(
         "--seed", type=int, default=1, help="another one adds other jobs (default: 1)"
     )
-    parser.add_argument(
-        "--database", default="queue_job_million", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--addons",
-        default="queue_job",
-        metavar="NAME,...",
-        help="addons to install (default: %(default)s)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="drop the database first")
+    _add_database_options(parser, "queue_job_million")
     add_options(parser)
     return parser
 

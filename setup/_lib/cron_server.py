@@ -1,7 +1,6 @@
 """Odoo in prefork mode whose cron workers perform the jobs; for tests and figures."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -10,16 +9,14 @@ import threading
 import time
 
 from .cli import test_parser
-from .databases import fresh_name
 from .errors import SetupError
 from .postgres import HOST, free_port
-from .process import Guarded, run_logged, tail
-from .suite import SERVER_WIDE, Suite
+from .process import Guarded, tail
+from .shell import run_script
+from .suite import NO_RUNNER, SERVER_WIDE, Suite
 
 ADDON = "queue_job_cron_jobrunner"
-NO_RUNNER = {"ODOO_QUEUE_JOB_CHANNELS": "root:0"}
 START_TIMEOUT = 120
-MARK = "RESULT "
 
 
 def provision(cache):
@@ -27,31 +24,9 @@ def provision(cache):
     return Suite.provision(cache, test_parser().parse_args([]))
 
 
-@contextlib.contextmanager
 def cron_database(suite):
     """Give a fresh database with the addon, dropped at the end."""
-    database = fresh_name("cron")
-    mark = suite.claim(database)
-    try:
-        suite.databases.clone(suite.template, database)
-        run_logged(
-            suite.odoo.command(
-                "-d",
-                database,
-                "-i",
-                ADDON,
-                "--stop-after-init",
-                "--no-http",
-                "--max-cron-threads=0",
-            ),
-            suite.cache.log(database),
-            "Installing " + ADDON,
-            env=suite.odoo.environment(**NO_RUNNER),
-        )
-        yield database
-    finally:
-        suite.discard(database)
-        mark.release()
+    return suite.database("cron", [ADDON])
 
 
 class CronServer:
@@ -188,28 +163,14 @@ class CronServer:
         self.wake()
 
     def shell(self, script):
-        """Run a script in ``odoo shell``; return what it printed after MARK, parsed."""
+        """Run a script in ``odoo shell``; return what it gave to ``result(value)``."""
         prelude = (
-            "import json\n"
-            "def result(value): print(%r + json.dumps(value), flush=True)\n"
             "env['res.config.settings'].create({'queue_job_cron_runners': %d}).execute()\n"
             "env.cr.commit()\n"
-        ) % (MARK, self._crons)
-        with (
-            open(str(self.log) + ".shell", "a+") as errors,
-            Guarded(
-                self._command("--no-http", subcommand=["shell"]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=self.odoo.environment(**NO_RUNNER),
-            ) as shell,
-        ):
-            output = shell.popen.communicate(prelude + script)[0]
-        found = [line for line in output.splitlines() if line.startswith(MARK)]
-        if not found:
-            raise SetupError(
-                "The script printed no result.\n" + output, tail(str(errors.name))
-            )
-        return json.loads(found[-1][len(MARK) :])
+        ) % self._crons
+        return run_script(
+            self._command("--no-http", subcommand=["shell"]),
+            prelude + script,
+            str(self.log) + ".shell",
+            self.odoo.environment(**NO_RUNNER),
+        )

@@ -10,7 +10,7 @@ from . import progress
 from .errors import SetupError
 from .locks import FileLock
 from .serving import Installation
-from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
+from .suite import Suite, choose_addons, find_addons
 
 # Jobs in one statement: enough to be fast, few enough to show progress.
 BATCH = 100_000
@@ -165,7 +165,7 @@ def main(options, cache):
     )
     if options.fresh:
         suite.databases.drop(options.database)
-    Installation(suite, options.database, addons, [*SERVER_WIDE, "queue_job"]).ensure()
+    Installation(suite, options.database, addons).ensure()
     started = time.monotonic()
     connection = suite.server.connect(options.database)
     try:

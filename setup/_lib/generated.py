@@ -14,7 +14,7 @@ def files(repo):
     made = {}
     for name, manifest in sorted(manifests.items()):
         made.update(readme.files(repo / name, manifest))
-        made[repo / name / "pyproject.toml"] = packages.PYPROJECT
+        made[repo / name / "pyproject.toml"] = packages.pyproject(name, manifests)
     made[repo / "requirements.txt"] = packages.requirements(manifests)
     folder = repo / "setup" / "_metapackage"
     made[folder / "pyproject.toml"] = packages.metapackage(manifests)

@@ -1,11 +1,16 @@
 """What packaging needs, from the manifests: build files, requirements, metapackage."""
 
-SERIES = "19.0"
+SERIES, NEXT_SERIES = "19.0", "19.1"
 
 PYPROJECT = """\
 [build-system]
 requires = ["whool"]
 build-backend = "whool.buildapi"
+"""
+# The packages have the names of OCA's: without this, one of theirs would do.
+OVERRIDE = """
+[tool.whool.depends_override]
+{lines}
 """
 
 METAPACKAGE = """\
@@ -39,10 +44,25 @@ def requirements(manifests):
     )
 
 
+def pyproject(name, manifests):
+    """Return the text of pyproject.toml of an addon."""
+    ours = [other for other in manifests[name].get("depends", ()) if other in manifests]
+    if not ours:
+        return PYPROJECT
+    lines = ['%s = "%s"' % (other, _requirement(other, manifests)) for other in ours]
+    return PYPROJECT + OVERRIDE.format(lines="\n".join(lines))
+
+
+def _requirement(name, manifests):
+    """Return what is required of an addon: its release here, or a later one of the series."""
+    release = ".".join(manifests[name]["version"].split(".")[:3])
+    return "odoo-addon-%s>=%s,<%s" % (name, release, NEXT_SERIES)
+
+
 def metapackage(manifests):
     """Return the pyproject.toml that pulls in every addon, those for tests excepted."""
     names = [name for name in sorted(manifests) if not name.startswith("test_")]
-    lines = ['    "odoo-addon-%s==%s.*",' % (name, SERIES) for name in names]
+    lines = ['    "%s",' % _requirement(name, manifests) for name in names]
     versions = [manifest["version"] for manifest in manifests.values()]
     newest = max(versions, key=lambda text: list(map(int, text.split("."))))
     return METAPACKAGE.format(

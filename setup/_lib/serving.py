@@ -1,9 +1,7 @@
 """``setup/run``: a running Odoo with real jobs done by its workers."""
 
-import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,14 +10,13 @@ from .bootstrap import REPO
 from .cache import digest
 from .errors import SetupError
 from .locks import FileLock
-from .process import Guarded, run_logged, tail
+from .process import tail
 from .server import OdooServer, choose_port
 from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
 DEMO_FOLDER = REPO / "setup" / "demo_addon"
 DEMO_ADDON = "queue_job_demo"
 ENQUEUE = Path(__file__).with_name("enqueue.py")
-MARK = "ENQUEUED "
 # Seconds for all jobs of the demonstration: they take a second or two.
 JOBS_TIMEOUT = 120
 # Seconds between two looks at the jobs.
@@ -44,7 +41,7 @@ def main(options, cache):
     server_wide = [*SERVER_WIDE, "queue_job"]
     if options.fresh:
         suite.databases.drop(options.database)
-    Installation(suite, options.database, addons, server_wide).ensure()
+    Installation(suite, options.database, addons).ensure()
     with OdooServer(
         suite.odoo,
         options.database,
@@ -83,11 +80,10 @@ def _serve(server, database):
 class Installation:
     """The database of ``setup/run``: made once, updated when the addons' files changed."""
 
-    def __init__(self, suite, database, addons, server_wide):
+    def __init__(self, suite, database, addons):
         self.suite = suite
         self.database = database
         self.addons = addons
-        self.server_wide = server_wide
         self._mark = suite.cache.root / ("run-%s.installed" % database)
 
     def ensure(self):
@@ -126,21 +122,12 @@ class Installation:
         log = self.suite.cache.log("install-%s" % database)
         log.unlink(missing_ok=True)
         with progress.step("Installing %s" % ", ".join(self.addons)):
-            run_logged(
-                self.suite.odoo.command(
-                    "-d",
-                    database,
-                    option,
-                    ",".join(self.addons),
-                    "--load=" + ",".join(self.server_wide),
-                    "--stop-after-init",
-                    "--no-http",
-                    "--max-cron-threads=0",
-                ),
-                log,
-                "Installing %s" % ", ".join(self.addons),
-                "Try --fresh, which drops the database. The log is %s." % log,
-                env=self.suite.odoo.environment(ODOO_QUEUE_JOB_CHANNELS="root:0"),
+            self.suite.load(
+                database,
+                self.addons,
+                option,
+                log=log,
+                hint="Try --fresh, which drops the database. The log is %s." % log,
             )
         missing = set(self.addons) - self.suite.databases.installed(
             database, self.addons
@@ -170,31 +157,8 @@ class Demonstration:
 
     def _enqueue(self):
         """Delay the jobs in an ``odoo shell``; return its process id and {uuid: description}."""
-        command = self.suite.odoo.command(
-            "-d", self.database, "--no-http", subcommand=["shell"]
-        )
-        log = self.suite.cache.log("enqueue-%s" % self.database)
-        with (
-            open(ENQUEUE) as script,
-            open(log, "w") as errors,
-            Guarded(
-                command,
-                stdin=script,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=self.suite.odoo.environment(ODOO_QUEUE_JOB_CHANNELS="root:0"),
-            ) as shell,
-        ):
-            output = shell.popen.communicate()[0]
-        for line in output.splitlines():
-            if line.startswith(MARK):
-                stored = json.loads(line[len(MARK) :])
-                return stored["pid"], stored["jobs"]
-        raise SetupError(
-            "No job could be delayed.\n%s\n%s" % (output, tail(log)),
-            "The whole log is in %s." % log,
-        )
+        stored = self.suite.shell(self.database, ENQUEUE.read_text())
+        return stored["pid"], stored["jobs"]
 
     def _wait(self, jobs):
         """Return the rows of the jobs when none is unfinished."""

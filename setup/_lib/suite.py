@@ -1,17 +1,21 @@
 """Everything that a call needs, made where it is missing: Odoo, PostgreSQL, the template."""
 
 import ast
+import contextlib
 from pathlib import Path
 
 from . import odoo_source, postgres, progress
 from .bootstrap import REPO
-from .databases import Databases
+from .databases import Databases, fresh_name
 from .errors import SetupError
 from .locks import FileLock, exclusive
 from .odoo_command import OdooCommand
+from .process import run_logged
+from .shell import run_script
 
 # Odoo's own default of server-wide modules.
 SERVER_WIDE = ("base", "rpc", "web")
+NO_RUNNER = {"ODOO_QUEUE_JOB_CHANNELS": "root:0"}
 
 
 class Suite:
@@ -52,6 +56,44 @@ class Suite:
     def keep(self, database):
         """Take the mark back: the database stays until somebody drops it."""
         (self.cache.runs / database).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def database(self, purpose, addons=()):
+        """Give the name of a fresh database with these addons, dropped at the end."""
+        database = fresh_name(purpose)
+        mark = self.claim(database)
+        try:
+            self.databases.clone(self.template, database)
+            if addons:
+                self.load(database, addons)
+            yield database
+        finally:
+            self.discard(database)
+            mark.release()
+
+    def load(self, database, addons, option="-i", **run):
+        """Install addons in a database, or with ``-u`` update them.
+
+        :param run: for :func:`run_logged`, such as ``log`` and ``hint``
+        """
+        what = "%s %s" % (
+            "Installing" if option == "-i" else "Updating",
+            ", ".join(addons),
+        )
+        command = self.odoo.command(
+            *("-d", database, option, ",".join(addons)),
+            *("--stop-after-init", "--no-http", "--max-cron-threads=0"),
+        )
+        run.setdefault("log", self.cache.log(database))
+        run.setdefault("env", self.odoo.environment(**NO_RUNNER))
+        run_logged(command, what=what, **run)
+
+    def shell(self, database, script):
+        """Run a script in ``odoo shell``; return what it gave to ``result(value)``."""
+        command = self.odoo.command("-d", database, "--no-http", subcommand=["shell"])
+        log = self.cache.log("shell-%s" % database)
+        log.unlink(missing_ok=True)
+        return run_script(command, script, log, self.odoo.environment(**NO_RUNNER))
 
     def discard(self, database):
         """Drop a database and its mark."""

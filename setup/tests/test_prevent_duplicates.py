@@ -1,19 +1,14 @@
 """A real runner and late callers: what queue_job_prevent_duplicates promises about changes."""
 
 import contextlib
-import json
-import subprocess
 import unittest
 
-from _lib.bench_server import SERVER_WIDE, BenchServer
+from _lib.bench_server import BenchServer
 from _lib.cache import Cache
 from _lib.cli import test_parser
-from _lib.databases import fresh_name
-from _lib.process import Guarded, run_logged, tail
 from _lib.suite import Suite
 
 ADDON = "queue_job_prevent_duplicates"
-MARK = "RESULT "
 CALLERS, ROUNDS = 5, 40
 
 # Each caller has a record of its own and one call: copy the record's reference to another
@@ -22,7 +17,7 @@ CALLERS, ROUNDS = 5, 40
 # else when the first job has started, which a refused caller waits for in vain. Short jobs
 # keep the slots busy, so the first job waits, is dispatched or runs when the second call comes.
 SCRIPT = """
-import json, random, time
+import random, time
 from concurrent.futures import ThreadPoolExecutor
 from odoo import SUPERUSER_ID, api
 
@@ -90,73 +85,34 @@ def call(caller):
 with ThreadPoolExecutor(%(callers)d) as pool:
     answers = list(pool.map(call, range(%(callers)d)))
 env.cr.execute("SELECT state, count(*) FROM queue_job WHERE method_name = 'run' GROUP BY state")
-print("%(mark)s" + json.dumps({
+result({
     "lost": sum((lost for lost, _refused in answers), []),
     "refused": sum(refused for _lost, refused in answers),
     "states": dict(env.cr.fetchall()),
-}), flush=True)
-""" % {"rounds": ROUNDS, "callers": CALLERS, "mark": MARK}
+})
+""" % {"rounds": ROUNDS, "callers": CALLERS}
 
 
 @contextlib.contextmanager
 def served():
     """Give the suite and a database with the addon that a runner serves."""
     suite = Suite.provision(Cache.locate().make(), test_parser().parse_args([]))
-    database = fresh_name("duplicates")
-    mark = suite.claim(database)
-    try:
-        suite.databases.clone(suite.template, database)
-        run_logged(
-            suite.odoo.command(
-                "-d", database, "-i", ADDON, "--stop-after-init", "--no-http"
-            ),
-            suite.cache.log(database),
-            "Installing " + ADDON,
-            env=suite.odoo.environment(ODOO_QUEUE_JOB_CHANNELS="root:0"),
-        )
-        with BenchServer(
-            suite.odoo, database, "duplicates", workers=2, channels="root:2"
-        ) as server:
-            server.wait_until_ready()
-            server.wait_until_runner_ready()
-            yield suite, database
-    finally:
-        suite.discard(database)
-        mark.release()
-
-
-def shell(suite, database, script):
-    """Run a script in ``odoo shell``; return what it printed behind the mark."""
-    log = suite.cache.log(database + ".shell")
     with (
-        open(log, "w") as errors,
-        Guarded(
-            suite.odoo.command(
-                "-d",
-                database,
-                "--no-http",
-                "--load=" + ",".join(SERVER_WIDE),
-                subcommand=["shell"],
-            ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=suite.odoo.environment(ODOO_QUEUE_JOB_CHANNELS="root:0"),
-        ) as process,
+        suite.database("duplicates", [ADDON]) as database,
+        BenchServer(
+            suite.odoo, database, "duplicates", workers=2, channels="root:2"
+        ) as server,
     ):
-        output = process.popen.communicate(script)[0]
-    for line in output.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line[len(MARK) :])
-    raise AssertionError("%s\n%s" % (output, tail(log, 40)))
+        server.wait_until_ready()
+        server.wait_until_runner_ready()
+        yield suite, database
 
 
 class TestLateCallers(unittest.TestCase):
     def test_the_last_run_always_sees_the_last_change(self):
         """The known issue of the original addon: a refused caller's change was overtaken."""
         with served() as (suite, database):
-            result = shell(suite, database, SCRIPT)
+            result = suite.shell(database, SCRIPT)
         self.assertEqual(result["lost"], [])
         self.assertEqual(set(result["states"]), {"done"})
         # Else the race was not there.

@@ -1,8 +1,9 @@
+import re
 import tempfile
 import unittest
 from pathlib import Path
 
-from _lib import generated, packages, readme
+from _lib import cli, generated, packages, readme
 from _lib.bootstrap import REPO
 from _lib.suite import find_addons
 
@@ -26,6 +27,69 @@ class TestGeneratedFiles(unittest.TestCase):
         known = {"%s.rst" % fragment for fragment, _heading in readme.SECTIONS}
         for path in REPO.glob("*/readme/*.*"):
             self.assertIn(path.name, known)
+
+    def test_pictures_exist(self):
+        found = [
+            path.parents[1] / picture
+            for path in REPO.glob("*/readme/*.rst")
+            for picture in re.findall(
+                r"^\.\. image:: (.+)$", path.read_text(), re.MULTILINE
+            )
+        ]
+        self.assertTrue(found)
+        for picture in found:
+            self.assertTrue(picture.exists(), picture)
+
+
+class TestPages(unittest.TestCase):
+    """What the Markdown pages name exists."""
+
+    def pages(self):
+        for path in (REPO / "README.md", *sorted((REPO / "setup").glob("*.md"))):
+            yield path, path.read_text()
+
+    def test_links_lead_to_files(self):
+        for path, text in self.pages():
+            for link in re.findall(r'\]\(([^)#]+)\)|src="([^"]+)"', text):
+                target = "".join(link)
+                if "://" not in target:
+                    with self.subTest(path.name, link=target):
+                        self.assertTrue((path.parent / target).exists())
+
+    def test_modules_exist(self):
+        names = re.findall(r"`([\w/]+\.py)`", (REPO / "README.md").read_text())
+        self.assertGreater(len(names), 3)
+        for name in names:
+            with self.subTest(name):
+                self.assertTrue(
+                    (REPO / "queue_job" / name.removeprefix("queue_job/")).exists()
+                )
+
+    def test_commands_have_their_options(self):
+        found = 0
+        for path, text in self.pages():
+            for name, rest in re.findall(r"\bsetup/(\w+)( [^`#\n]*)", text):
+                if name not in cli.COMMANDS:
+                    continue
+                found += 1
+                options = cli.COMMANDS[name][0]()._option_string_actions
+                for option in re.findall(r" (--[a-z-]+)", rest):
+                    with self.subTest(path.name, command=name):
+                        self.assertIn(option, options)
+        self.assertGreater(found, 10)
+
+    def test_commands_exist(self):
+        for path, text in self.pages():
+            for name in re.findall(r"(?<![\w/])setup/[a-z]\w*(?![\w/])", text):
+                with self.subTest(path.name, command=name):
+                    self.assertTrue((REPO / name).exists())
+
+    def test_addons_are_in_the_table(self):
+        text = (REPO / "README.md").read_text()
+        self.assertEqual(
+            set(re.findall(r"^\| \[(\w+)\]", text, re.MULTILINE)),
+            set(find_addons([REPO])),
+        )
 
 
 class TestReadme(unittest.TestCase):
@@ -99,5 +163,16 @@ class TestPackages(unittest.TestCase):
         }
         text = packages.metapackage(manifests)
         self.assertIn('version = "19.0.10.0.0"', text)
-        self.assertIn('"odoo-addon-a==19.0.*"', text)
+        self.assertIn('"odoo-addon-a>=19.0.9,<19.1"', text)
         self.assertNotIn("test_a", text)
+
+    def test_addon_that_needs_another_of_the_suite_needs_its_release(self):
+        """A package of OCA has the same name."""
+        manifests = {
+            "a": {"version": "19.0.3.0.0", "depends": ["web"]},
+            "b": {"version": "19.0.1.0.0", "depends": ["a", "web"]},
+        }
+        text = packages.pyproject("b", manifests)
+        self.assertIn('a = "odoo-addon-a>=19.0.3,<19.1"', text)
+        self.assertNotIn("web", text)
+        self.assertNotIn("whool.depends", packages.pyproject("a", manifests))

@@ -1,19 +1,22 @@
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 from _lib import bootstrap, cli
 from _lib.bootstrap import REPO
 from _lib.cache import Cache
-from _lib.databases import fresh_name
 from _lib.locks import exclusive
 from _lib.odoo_command import OdooCommand
+from _lib.shell import run_script
 from _lib.suite import Suite, find_addons
 
+METAPACKAGE = REPO / "setup" / "_metapackage"
 REQUIREMENTS = (REPO / "setup" / "requirements-wheel.txt",)
 SERVER_WIDE = "--load=base,rpc,web,queue_job"
 
@@ -29,7 +32,7 @@ env.cr.execute("UPDATE queue_job SET state = 'enqueued' WHERE uuid = %s", [job.u
 env.cr.commit()
 env.invalidate_all()
 RunJobController._runjob(env, RunJobController._acquire_job(env, job.uuid))
-print("RESULT", partner.name, job.db_record().state, queue_job.__file__)
+result([partner.name, job.db_record().state, queue_job.__file__])
 """
 
 
@@ -65,17 +68,19 @@ class TestWheels(unittest.TestCase):
         site = self.folder / "site"
         wheels = self.build()
         self.check_contents(wheels)
+        self.check_requirements(wheels)
         pip = (self.python, "-m", "pip", "install", "--quiet", "--no-index")
         # Odoo itself is not a package here.
         self.call(*pip, "--no-deps", "--target", site, *wheels)
         self.use(site)
 
     def build(self):
-        """Return the wheels of all addons.
+        """Return the wheels of all addons, and that of the metapackage.
 
         Built from copies: in a git checkout only what is committed would count.
         """
-        copies = []
+        copies = [self.folder / "source" / METAPACKAGE.name]
+        shutil.copytree(METAPACKAGE, copies[0])
         for name in self.addons:
             ignored = shutil.ignore_patterns("__pycache__")
             copies.append(self.folder / "source" / name)
@@ -87,8 +92,9 @@ class TestWheels(unittest.TestCase):
 
     def check_contents(self, wheels):
         names = [wheel.name.split("-")[0] for wheel in wheels]
-        self.assertEqual(names, ["odoo_addon_%s" % name for name in self.addons])
-        for name, wheel in zip(self.addons, wheels, strict=True):
+        addons = ["odoo_addon_%s" % name for name in self.addons]
+        self.assertEqual(names, [*addons, "odoo_addons_queue_job_suite"])
+        for name, wheel in zip(self.addons, wheels, strict=False):
             packed = set(zipfile.ZipFile(wheel).namelist())
             wanted = {
                 "odoo/addons/%s" % path.relative_to(REPO)
@@ -99,27 +105,47 @@ class TestWheels(unittest.TestCase):
                 wanted - packed, {"odoo/addons/%s/pyproject.toml" % name}
             )
 
+    def check_requirements(self, wheels):
+        """What is required is one of these wheels, Odoo, or in requirements.txt."""
+        releases, required = {}, {}
+        for wheel in wheels:
+            name, version, *_tags = wheel.name.split("-")
+            releases[name] = ".".join(version.split(".")[:3])
+            for text in self.metadata(wheel).get_all("Requires-Dist"):
+                name, limits = re.fullmatch(r"([\w.-]+)(.*)", text).groups()
+                required.setdefault(re.sub(r"\W", "_", name), set()).add(
+                    tuple(sorted(filter(None, limits.split(","))))
+                )
+        ours = {name: required.pop(name) for name in required.keys() & releases.keys()}
+        self.assertEqual(len(ours), 3)
+        for name, limits in ours.items():
+            # One of OCA's packages would do otherwise: they have the same names.
+            self.assertEqual(limits, {("<19.1", ">=" + releases[name])})
+        names = (REPO / "requirements.txt").read_text().splitlines()[1:]
+        others = {"odoo": {("==19.0.*",)}, **{name: {()} for name in names}}
+        self.assertEqual(required, others)
+
+    def metadata(self, wheel):
+        with zipfile.ZipFile(wheel) as archive:
+            [path] = [p for p in archive.namelist() if p.endswith("/METADATA")]
+            return message_from_string(archive.read(path).decode())
+
     def use(self, site):
         """Install the addons in a database and perform a job, all from a folder."""
         odoo = OdooCommand(self.suite.odoo.source, self.suite.server, self.cache, [])
         python_path = os.pathsep.join([str(odoo.source.python_path), str(site)])
         environment = odoo.environment(PYTHONPATH=python_path)
-        database = fresh_name("wheels")
-        mark = self.suite.claim(database)
-        self.addCleanup(mark.release)
-        self.addCleanup(self.suite.discard, database)
-        self.suite.databases.clone(self.suite.template, database)
-        common = ("-d", database, SERVER_WIDE, "--no-http")
-        install = odoo.command(
-            *common, "-i", ",".join(self.addons), "--stop-after-init"
-        )
-        self.call(*install, env=environment)
-        self.assertEqual(
-            self.suite.databases.installed(database, self.addons), set(self.addons)
-        )
-        shell = odoo.command(*common, subcommand=("shell",))
-        output = self.call(*shell, env=environment, input=DO_A_JOB)
-        [result] = [line for line in output.splitlines() if line.startswith("RESULT")]
-        _word, name, state, path = result.split()
+        with self.suite.database("wheels") as database:
+            common = ("-d", database, SERVER_WIDE, "--no-http")
+            install = odoo.command(
+                *common, "-i", ",".join(self.addons), "--stop-after-init"
+            )
+            self.call(*install, env=environment)
+            self.assertEqual(
+                self.suite.databases.installed(database, self.addons), set(self.addons)
+            )
+            shell = odoo.command(*common, subcommand=("shell",))
+            log = self.folder / "shell.log"
+            name, state, path = run_script(shell, DO_A_JOB, log, environment)
         self.assertEqual((name, state), ("after", "done"))
         self.assertTrue(Path(path).is_relative_to(site), path)

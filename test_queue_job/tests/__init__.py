@@ -23,4 +23,3 @@ from . import test_states
 from . import test_third_party
 from . import test_trap_jobs
 from . import test_readme
-from . import test_readme_configuration

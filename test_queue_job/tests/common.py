@@ -1,31 +1,26 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What the tests of this addon share."""
 
-import os
 from contextlib import contextmanager
 from unittest import mock
 
 from odoo import SUPERUSER_ID, api
-from odoo.modules.registry import DummyRLock, Registry
-from odoo.tests import HttpCase, TransactionCase, new_test_user
+from odoo.tests import HttpCase, new_test_user
 
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.runner import Database
+from odoo.addons.queue_job.tests.committed_case import CommittedCase, DelayCase
 
-NO_DELAY = "QUEUE_JOB__NO_DELAY"
 CONTROLLER_LOGGER = "odoo.addons.queue_job.controllers.main"
 
 
-class JobCase(TransactionCase):
+class JobCase(DelayCase):
     """Jobs in the transaction of the test."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # Developers may run the suite with the variable set.
-        cls.startClassPatcher(mock.patch.dict(os.environ))
-        os.environ.pop(NO_DELAY, None)
         cls.job_model = cls.env["queue.job"]
         cls.model = cls.env["test.queue.job"]
         cls.record = cls.model.create({"name": "one"})
@@ -49,40 +44,15 @@ class JobCase(TransactionCase):
         return new_test_user(self.env, login=login, groups=groups, **values)
 
 
-class CommittedJobCase(TransactionCase):
-    """Jobs in transactions of their own, committed, and removed at the end.
+class CommittedJobCase(CommittedCase):
+    """Committed jobs, whose methods are those of a committed record."""
 
-    The cursor of the test case stays idle: work with :meth:`new_env`.
-    """
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.startClassPatcher(mock.patch.dict(os.environ))
-        os.environ.pop(NO_DELAY, None)
-        # The thread of the tests holds the lock that other threads ask for.
-        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
+    committed_models = ("queue.job", "test.queue.job")
 
     def setUp(self):
         super().setUp()
         with self.new_env() as env:
-            self.known_jobs = env["queue.job"].search([]).ids
-            self.known_records = env["test.queue.job"].search([]).ids
             self.record_id = env["test.queue.job"].create({"name": "one"}).id
-        self.addCleanup(self._remove_committed)
-
-    def _remove_committed(self):
-        with self.new_env() as env:
-            env["queue.job"].search([("id", "not in", self.known_jobs)]).unlink()
-            env["test.queue.job"].search(
-                [("id", "not in", self.known_records)]
-            ).unlink()
-
-    @contextmanager
-    def new_env(self, user=SUPERUSER_ID, **context):
-        """Give an environment on its own cursor, committed at the end."""
-        with self.registry.cursor() as cr:
-            yield api.Environment(cr, user, context)
 
     def record_in(self, env):
         return env["test.queue.job"].browse(self.record_id)
@@ -96,17 +66,6 @@ class CommittedJobCase(TransactionCase):
             uuid = getattr(delayed, method_name)(*args).uuid
         self.move(uuid, state)
         return uuid
-
-    def move(self, uuid, state):
-        """Do what the runner does: change the state by SQL."""
-        with self.registry.cursor() as cr:
-            cr.execute(
-                """
-                UPDATE queue_job SET state = %s, date_enqueued = now() at time zone 'UTC'
-                WHERE uuid = %s
-                """,
-                (state, uuid),
-            )
 
     def columns(self, uuid, *names):
         """Return committed columns of a job, as a dict."""

@@ -5,9 +5,10 @@ from unittest import mock
 from odoo.tests import tagged
 
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.tests.committed_case import NO_DELAY
 from odoo.addons.queue_job.tests.common import trap_jobs
 
-from .common import NO_DELAY, JobCase
+from .common import JobCase
 
 
 @tagged("post_install", "-at_install")

@@ -1,34 +1,27 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """One waiting job per key, with transactions that really run at the same time."""
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from odoo.tests import tagged
-from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import run
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.database import Database
+from odoo.addons.queue_job.tests.twin_races import TwinRaces
 
-from .common import CONTROLLER_LOGGER, CommittedJobCase
-
-PATIENCE = 30  # seconds for a thread that should not wait at all
+from .common import CommittedJobCase
 
 
 @tagged("post_install", "-at_install")
-class TestKeyRaces(CommittedJobCase):
+class TestKeyRaces(TwinRaces, CommittedJobCase):
+    def delay_twin(self, env, key="key", **properties):
+        delayed = self.record_in(env).with_delay(identity_key=key, **properties)
+        return delayed.testing_method()
+
     def ask(self, env, key="key", **properties):
         """Ask for the job of a key; return its uuid."""
-        return (
-            self.record_in(env)
-            .with_delay(identity_key=key, **properties)
-            .testing_method()
-            .uuid
-        )
+        return self.delay_twin(env, key, **properties).uuid
 
     def waiting(self, key="key"):
         with self.new_env() as env:
@@ -38,87 +31,8 @@ class TestKeyRaces(CommittedJobCase):
             ]
             return env["queue.job"].search(domain).mapped("uuid")
 
-    def claim(self, env, uuid):
-        return RunExecutor._claim(env, uuid)[1]
-
     def test_sixteen_callers_get_one_job(self):
-        callers, rounds = 16, 200
-        barrier = threading.Barrier(callers, timeout=PATIENCE)
-
-        def call(key):
-            with self.new_env() as env:
-                self.record_in(env).name  # noqa: B018 the snapshot is taken before the race
-                barrier.wait()
-                return self.ask(env, key)
-
-        with ThreadPoolExecutor(callers) as pool:
-            for number in range(rounds):
-                key = f"round {number}"
-                answers = list(pool.map(call, [key] * callers))
-                self.assertEqual(len(set(answers)), 1, key)
-                self.assertEqual(self.waiting(key), [answers[0]])
-
-    def test_answer_is_a_job_newer_than_the_snapshot(self):
-        with self.new_env() as late:
-            self.record_in(late).name  # noqa: B018 takes the snapshot
-            with self.new_env() as first:
-                uuid = self.ask(first, priority=3)
-            job = self.record_in(late).with_delay(identity_key="key").testing_method()
-            self.assertIsInstance(job, Job)
-            self.assertEqual((job.uuid, job.priority), (uuid, 3))
-
-    def test_second_caller_waits_for_the_first_and_creates_when_it_rolls_back(self):
-        second_asks = threading.Event()
-
-        def second():
-            with self.new_env() as env:
-                second_asks.set()
-                return self.ask(env)
-
-        with ThreadPoolExecutor(1) as pool, self.new_env() as first:
-            refused = self.ask(first)
-            answer = pool.submit(second)
-            second_asks.wait(PATIENCE)
-            first.cr.rollback()
-            self.assertNotEqual(answer.result(PATIENCE), refused)
-        self.assertEqual(len(self.waiting()), 1)
-
-    @mute_logger(CONTROLLER_LOGGER)
-    def test_twin_waits_until_the_refused_caller_has_committed(self):
-        """The promise: the change of a refused caller is seen by the run of the twin."""
-        with self.new_env() as env:
-            twin = self.ask(env)
-        with self.new_env() as caller:
-            self.record_in(caller).name = "changed late"
-            self.assertEqual(self.ask(caller), twin)
-            self.move(twin, "enqueued")
-            with self.new_env() as worker:
-                self.assertEqual(self.claim(worker, twin), run.HELD)
-            self.assertEqual(self.columns(twin, "state"), {"state": "pending"})
-        self.move(twin, "enqueued")
-        with self.new_env() as worker:
-            self.assertEqual(self.claim(worker, twin), "claimed")
-            self.assertEqual(self.record_in(worker).name, "changed late")
-            worker.cr.rollback()
-
-    def test_caller_that_comes_while_the_twin_starts_gets_a_job_of_its_own(self):
-        with self.new_env() as env:
-            twin = self.ask(env)
-        self.move(twin, "enqueued")
-        caller_asks = threading.Event()
-
-        def call():
-            with self.new_env() as env:
-                caller_asks.set()
-                return self.ask(env)
-
-        with ThreadPoolExecutor(1) as pool:
-            with self.new_env() as worker:
-                self.assertEqual(self.claim(worker, twin), "claimed")
-                answer = pool.submit(call)
-                caller_asks.wait(PATIENCE)
-                # The commit of the claim lets the caller go on.
-            self.assertNotEqual(answer.result(PATIENCE), twin)
+        self.callers_get_one_job(16, 200, lambda env, n: self.ask(env, f"round {n}"))
 
     def test_marking_by_the_runner_skips_a_held_job_at_once(self):
         with self.new_env() as env:
@@ -131,10 +45,10 @@ class TestKeyRaces(CommittedJobCase):
             self.assertFalse(database.mark_enqueued([row.id], time.time()))
         self.assertEqual(database.mark_enqueued([row.id], time.time()), {twin})
 
-    def test_twin_that_ran_after_the_snapshot_does_not_refuse(self):
+    def test_twin_that_was_performed_after_the_snapshot_does_not_refuse(self):
         twin = self.delay("testing_method", identity_key="key")
         with self.new_env() as env:
-            self.record_in(env).name  # noqa: B018 takes the snapshot
+            self.take_snapshot(env)
             self.acquire_and_run(twin)
             self.assertNotEqual(self.ask(env), twin)
 
@@ -145,20 +59,6 @@ class TestKeyRaces(CommittedJobCase):
         self.move(first, "pending")
         with self.new_env() as env:
             self.assertEqual(self.ask(env), first)
-
-    def test_retried_job_does_not_disturb_its_successor(self):
-        with self.new_env() as env:
-            first = self.ask(env)
-        self.move(first, "started")
-        with self.new_env() as env:
-            successor = self.ask(env)
-        self.move(first, "pending")
-        self.assertEqual(sorted(self.waiting()), sorted([first, successor]))
-        self.move(successor, "started")
-        with self.new_env() as env:
-            self.assertEqual(
-                self.ask(env), first, "a job that waits without reservation blocks"
-            )
 
     def test_retry_does_not_wait_for_a_caller_that_holds_the_key(self):
         with self.new_env() as env:
@@ -229,16 +129,6 @@ class TestKeyRaces(CommittedJobCase):
                 self.assertEqual(self.claim(worker, other), "claimed")
                 worker.cr.rollback()
             caller.cr.rollback()
-
-    def test_cancelling_does_not_wait_for_a_refused_caller(self):
-        with self.new_env() as env:
-            twin = self.ask(env)
-        with self.new_env() as caller:
-            self.assertEqual(self.ask(caller), twin)
-            with self.new_env() as person:
-                person.cr.execute("SET LOCAL lock_timeout = '2s'")
-                person["queue.job"].search([("uuid", "=", twin)]).button_cancelled()
-        self.assertEqual(self.waiting(), [])
 
     def test_job_that_cannot_be_stored_leaves_no_key(self):
         """The caller may catch the error and go on."""

@@ -7,9 +7,10 @@ from odoo.tests import tagged
 from odoo.tools import config, mute_logger
 
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.tests.committed_case import NO_DELAY
 from odoo.addons.queue_job.utils import must_run_without_delay
 
-from .common import NO_DELAY, JobCase
+from .common import JobCase
 
 UTILS_LOGGER = "odoo.addons.queue_job.utils"
 

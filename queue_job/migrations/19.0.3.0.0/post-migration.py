@@ -33,6 +33,22 @@ def store_dependencies(cr):
     )
 
 
+def give_up_keys(cr):
+    """Give up the keys of jobs that ended while the triggers were not there.
+
+    So it is in a database that was here, went back to OCA's addon, and comes again.
+    """
+    cr.execute(
+        """
+        DELETE FROM queue_job_key key WHERE NOT EXISTS (
+            SELECT FROM queue_job job WHERE job.uuid = key.job_uuid
+              AND job.state IN ('wait_dependencies', 'pending', 'enqueued')
+        )
+        """
+    )
+
+
 def migrate(cr, version):
     if version:
         store_dependencies(cr)
+        give_up_keys(cr)
