@@ -152,6 +152,10 @@ class JobExecutor:
     superuser environment on the cursor of the job.
     """
 
+    # Told of the traceback of each job that failed.
+    _failure_logger = _logger
+    _tries_at_once = CONFLICT_TRIES_AT_ONCE
+
     # Claim ------------------------------------------------------------------
 
     @classmethod
@@ -247,7 +251,7 @@ class JobExecutor:
 
         :raise RetryableJobError: to be postponed
         """
-        for attempt in range(1, CONFLICT_TRIES_AT_ONCE + 1):
+        for attempt in range(1, cls._tries_at_once + 1):
             retry = job.retry
             try:
                 cls._try_perform_job(env, job)
@@ -258,7 +262,7 @@ class JobExecutor:
                     raise cls._counted(job, error) from error
                 if not _is_conflict(error):
                     raise
-                if attempt == CONFLICT_TRIES_AT_ONCE or job.job_config.allow_commit:
+                if attempt == cls._tries_at_once or job.job_config.allow_commit:
                     raise cls._counted(job, error) from error
                 cls._begin_again(env, job, attempt)
                 job.retry = retry
@@ -272,10 +276,13 @@ class JobExecutor:
 
     @classmethod
     def _begin_again(cls, env, job, attempt):
-        """Take a new snapshot, and the liveness lock with it."""
+        """Take a new snapshot, and the liveness lock with it.
+
+        A job that was never claimed has no lock: whoever calls with one owns it.
+        """
         env.cr.rollback()
         time.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))
-        if not job.lock():
+        if job.run_number and not job.lock():
             raise LostRunError(job.uuid)
 
     @classmethod
@@ -350,7 +357,7 @@ class JobExecutor:
         usual way, plain SQL does it, so that the job does not run again.
         """
         traceback_text = cls._traceback_text()
-        _logger.error(traceback_text)
+        cls._failure_logger.error(traceback_text)
         values = cls._get_failure_values(job, traceback_text, error)
         try:
             with job.in_temporary_env():
@@ -380,10 +387,10 @@ class JobExecutor:
 
     @classmethod
     def _call_on_fail(cls, job, values):
-        if not job.on_fail_method_name:
-            return
+        # Called without a hook too, for those who override it; that needs no cursor.
+        needs_cursor = bool(job.on_fail_method_name)
         try:
-            with job.in_temporary_env():
+            with job.in_temporary_env() if needs_cursor else contextlib.nullcontext():
                 job.on_fail(dict(values))
         except Exception:
             _logger.exception("the on-fail method of job %s failed too", job.uuid)
