@@ -12,6 +12,7 @@ from . import test_jobrunner_channel_config
 from . import test_jobrunner_channels
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_tree
+from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_patience
 from . import test_jobrunner_backlog
@@ -19,7 +20,9 @@ from . import test_jobrunner_runs
 from . import test_jobrunner_session
 from . import test_jobrunner_config
 from . import test_jobrunner_dispatch
+from . import test_jobrunner_life
 from . import test_jobrunner_runner
+from . import test_jobrunner_sequences
 from . import test_jobrunner_server
 from . import test_explain
 from . import test_attempt
