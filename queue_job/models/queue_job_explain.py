@@ -294,15 +294,18 @@ class QueueJob(models.Model):
             return self._explanation(
                 "next", INFO, self.env._("Next in line: it starts in a moment.")
             )
-        return self._explanation(
-            "next",
-            WARNING,
-            self.env._(
-                "Next in line, and nothing in this database holds it. If it stays so, look "
-                "in the log of the server with the runner (%s): it may not reach a worker, or "
-                "what is configured for all databases is full.",
-                situation.runner(),
-            ),
+        return self._explanation("next", WARNING, self._late_text(situation, due))
+
+    def _late_text(self, situation, due):
+        """Return where to look when nothing in this database holds the job.
+
+        :param due: since when it could have started
+        """
+        return self.env._(
+            "Next in line, and nothing in this database holds it. If it stays so, look "
+            "in the log of the server with the runner (%s): it may not reach a worker, or "
+            "what is configured for all databases is full.",
+            situation.runner(),
         )
 
     def _line_text(self, situation, channel):

@@ -172,7 +172,7 @@ class Situation:
         record = self._records.get(name) or {}
         capacity = stated.get("capacity", record.get("capacity")) or 0
         if name == ROOT and "capacity" not in stated:
-            capacity = capacity or 1
+            capacity = capacity or self._default_root_capacity
         sequential = bool(stated.get("sequential", record.get("sequential")))
         return ChannelSettings(
             name,
@@ -181,6 +181,10 @@ class Situation:
             stated.get("throttle", record.get("throttle")) or 0,
             bool(stated.get("paused") or record.get("paused")),
         )
+
+    @cached_property
+    def _default_root_capacity(self):
+        return self.env["queue.job.channel"]._default_root_capacity()
 
     @cached_property
     def _stated(self):
