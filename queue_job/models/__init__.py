@@ -11,6 +11,7 @@ from . import queue_job_store
 from . import queue_job_dependency
 from . import queue_job_key
 from . import queue_job_attempt
+from . import queue_job_estimate
 from . import queue_job_explain
 from . import queue_job_failure
 from . import queue_job_index
