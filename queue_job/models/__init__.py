@@ -15,6 +15,7 @@ from . import queue_job_estimate
 from . import queue_job_explain
 from . import queue_job_failure
 from . import queue_job_index
+from . import queue_job_kanban
 from . import queue_job_record
 from . import queue_job_timeline
 from . import queue_job_tally

@@ -3,6 +3,8 @@
 
 from odoo.tests import Form, TransactionCase, tagged
 
+from ..states import STATES
+
 ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
 
 
@@ -38,6 +40,43 @@ class TestScreens(TransactionCase):
             self.env["queue.job"].search([("state", "in", ACTIVE)], limit=80).read(
                 names
             )
+
+
+@tagged("post_install", "-at_install")
+class TestKanban(TransactionCase):
+    def columns(self, domain):
+        jobs = self.env["queue.job"].with_context(read_group_expand=True)
+        groups = jobs.web_read_group(domain, ["state"], ["__count"])
+        return [(group["state"], group["__count"]) for group in groups["groups"]]
+
+    def setUp(self):
+        super().setUp()
+        self.env.cr.execute("DELETE FROM queue_job")
+        for state in ("failed", "done", "pending", "failed"):
+            job = self.env["res.partner"].with_delay().create_company().db_record()
+            job.with_context(tracking_disable=True).state = state
+
+    def test_columns_are_in_the_order_of_a_job_s_life(self):
+        """Those that the default filters show are there when they are empty too."""
+        filters = ["|"] * 4 + [("state", "=", state) for state in ACTIVE]
+        self.assertEqual(
+            self.columns(filters),
+            [
+                ("wait_dependencies", 0),
+                ("pending", 1),
+                ("enqueued", 0),
+                ("started", 0),
+                ("failed", 2),
+            ],
+        )
+
+    def test_all_columns_without_a_filter(self):
+        states = [state for state, _count in self.columns([])]
+        self.assertEqual(states, [s for s, _label in STATES])
+
+    def test_no_column_that_the_filter_leaves_out(self):
+        domain = [("state", "=", "done"), ("priority", ">", 3)]
+        self.assertEqual(self.columns(domain), [("done", 1)])
 
 
 @tagged("post_install", "-at_install")
