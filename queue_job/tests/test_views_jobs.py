@@ -139,3 +139,29 @@ class TestConfirmations(TransactionCase):
             "queue.jobs.to.done", active_ids=self.jobs[1].ids, active_domain=[]
         ).save()
         self.assertEqual(wizard.job_ids, self.jobs[1])
+
+    def test_a_selection_costs_no_query_for_each_job(self):
+        """Fifty thousand jobs are moved as a set."""
+
+        def cost(count, model, method, state):
+            self.env.cr.execute("DELETE FROM queue_job")
+            self.env.invalidate_all()
+            calls = [self.env["res.partner"].with_delay() for _number in range(count)]
+            ids = [call.create_company().db_record().id for call in calls]
+            self.env.flush_all()
+            self.env.cr.execute("UPDATE queue_job SET state = %s", [state])
+            self.env.invalidate_all()
+            wizard = self.form(model, active_ids=ids).save()
+            before = self.env.cr.sql_log_count
+            getattr(wizard, method)()
+            self.env.flush_all()
+            return self.env.cr.sql_log_count - before
+
+        for case in (
+            ("queue.requeue.job", "requeue", "failed"),
+            ("queue.jobs.to.done", "set_done", "pending"),
+            ("queue.jobs.to.cancelled", "set_cancelled", "pending"),
+        ):
+            with self.subTest(case=case):
+                cost(1, *case)  # fills the caches
+                self.assertEqual(cost(3, *case), cost(60, *case))
