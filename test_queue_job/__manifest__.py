@@ -12,5 +12,6 @@
         "data/queue_job_channel_data.xml",
         "data/queue_job_function_data.xml",
         "data/queue_job_data.xml",
+        "data/queue_job_record_data.xml",
     ],
 }

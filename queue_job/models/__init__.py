@@ -13,9 +13,11 @@ from . import queue_job_claim
 from . import queue_job_dependency
 from . import queue_job_key
 from . import queue_job_attempt
+from . import queue_job_estimate
 from . import queue_job_explain
 from . import queue_job_failure
 from . import queue_job_index
+from . import queue_job_kanban
 from . import queue_job_record
 from . import queue_job_timeline
 from . import queue_job_tally

@@ -147,6 +147,11 @@ class QueueJobChannel(models.Model):
 
         return fixed_settings()
 
+    @api.model
+    def _default_root_capacity(self):
+        """Return how many jobs run at once when neither configuration nor record says it."""
+        return 1
+
     @api.constrains("parent_id", "name")
     def parent_required(self):
         for record in self:

@@ -38,6 +38,10 @@ class QueueJobChannel(models.Model):
     is_stopped = fields.Boolean(
         compute="_compute_load", help="This channel or one above it is paused."
     )
+    default_capacity = fields.Integer(
+        compute="_compute_default_capacity",
+        help="The capacity that applies when none is set; 0 for no limit of its own.",
+    )
     has_fixed_capacity = fields.Boolean(compute="_compute_fixed")
     has_fixed_pause = fields.Boolean(compute="_compute_fixed")
 
@@ -54,6 +58,12 @@ class QueueJobChannel(models.Model):
     def _compute_depth(self):
         for channel in self:
             channel.depth = (channel.complete_name or "").count(".")
+
+    @api.depends("name", "parent_id")
+    def _compute_default_capacity(self):
+        default = self._default_root_capacity()
+        for channel in self:
+            channel.default_capacity = default if channel._is_root() else 0
 
     @api.depends("complete_name")
     def _compute_fixed(self):

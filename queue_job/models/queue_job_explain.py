@@ -10,6 +10,7 @@ should deal with it: first what stops everything, last what time alone will do.
 A list of jobs costs the queries of one job: what they share is read once.
 """
 
+import textwrap
 from datetime import datetime
 
 from odoo import api, fields, models
@@ -20,6 +21,8 @@ from .queue_job_situation import Situation, duration_text
 
 # A sentence names so many jobs, and says how many more there are.
 NAMED = 3
+# Letters of a reason in a list.
+REASON_LENGTH = 200
 # Seconds after which a worker should have begun what was sent to it.
 LONG_SENT = 10
 # Seconds after which a job that nothing holds should have been sent.
@@ -58,7 +61,8 @@ class QueueJob(models.Model):
                 text = (job.explanation or {}).get("text", "")
             else:
                 text = job.result if job.state == "cancelled" else ""
-            job.reason = (text or "").strip().split("\n")[0][:200]
+            line = (text or "").strip().split("\n")[0]
+            job.reason = textwrap.shorten(line, REASON_LENGTH, placeholder="…")
 
     def _explanation(self, kind, level, text, jobs=None, count=None):
         """Return an explanation: a sentence, and as text with the names of ``jobs``.
@@ -147,17 +151,16 @@ class QueueJob(models.Model):
         )
 
     def _explain_started(self, situation):
-        return self._explanation(
-            "running",
-            INFO,
-            self.env._(
-                "Runs since %(duration)s in process %(process)s.",
-                duration=duration_text(
-                    self.env, situation.seconds_since(self.date_started)
-                ),
-                process=self.worker_pid or "?",
-            ),
-        )
+        duration = duration_text(self.env, situation.seconds_since(self.date_started))
+        if self.worker_pid:
+            text = self.env._(
+                "Has been running for %(duration)s, in process %(process)s.",
+                duration=duration,
+                process=self.worker_pid,
+            )
+        else:
+            text = self.env._("Has been running for %s.", duration)
+        return self._explanation("running", INFO, text)
 
     # Of a pending job, in this order ----------------------------------------
 
@@ -294,21 +297,27 @@ class QueueJob(models.Model):
             return self._explanation(
                 "next", INFO, self.env._("Next in line: it starts in a moment.")
             )
-        return self._explanation(
-            "next",
-            WARNING,
-            self.env._(
-                "Next in line, and nothing in this database holds it. If it stays so, look "
-                "in the log of the server with the runner (%s): it may not reach a worker, or "
-                "what is configured for all databases is full.",
-                situation.runner(),
-            ),
+        return self._explanation("next", WARNING, self._late_text(situation, due))
+
+    def _late_text(self, situation, due):
+        """Return where to look when nothing in this database holds the job.
+
+        :param due: since when it could have started
+        """
+        return self.env._(
+            "Next in line, and nothing in this database holds it. If it stays so, look "
+            "in the log of the server with the runner (%s): it may not reach a worker, or "
+            "what is configured for all databases is full.",
+            situation.runner(),
         )
 
     def _line_text(self, situation, channel):
         """Return how many jobs come before this one, nothing when there are none."""
-        # For each row of a list that would be too much.
-        count = situation.count_before(self, channel) if situation.alone else 0
+        if not situation.alone:
+            # To count for each row of a list would be too much.
+            is_behind = situation.is_behind(self, channel)
+            return self.env._("Other jobs come before it.") if is_behind else ""
+        count = situation.count_before(self, channel)
         if not count:
             return ""
         if count > situation.COUNT_LIMIT:

@@ -7,11 +7,10 @@ together. No statement here grows with the number of jobs.
 """
 
 from datetime import datetime
-from typing import NamedTuple
 
-from odoo import models
 from odoo.tools import SQL
 
+from .queue_job_estimate import Estimates, Number
 from .queue_job_situation import Situation
 
 # Rows that all channels together may cost one count, and one channel at most.
@@ -20,7 +19,6 @@ MOST = 5_000
 LEAST = 500
 # Priorities of a channel of which the oldest job is looked up.
 PRIORITIES = 50
-STATISTICS = "queue_job_state_channel"
 
 _PLAIN = SQL("state = 'pending' AND eta IS NULL")
 _DUE = SQL(
@@ -35,36 +33,6 @@ _PRIORITY = SQL("COALESCE(priority, 0)")
 _CREATED = SQL("COALESCE(date_created, '1970-01-01 00:00:00'::timestamp)")
 
 
-class QueueJob(models.Model):
-    _inherit = "queue.job"
-
-    def init(self):
-        result = super().init()
-        # State and channel are not independent: this tells how many of each pair there are.
-        self.env.cr.execute(
-            SQL(
-                "CREATE STATISTICS IF NOT EXISTS %s (mcv) ON state, channel FROM queue_job",
-                SQL.identifier(STATISTICS),
-            )
-        )
-        return result
-
-
-class Number(NamedTuple):
-    """A count; ``exact`` is false when there are more, or about as many."""
-
-    count: int = 0
-    exact: bool = True
-    estimated: bool = False
-
-    def __add__(self, other):
-        return Number(
-            self.count + other.count,
-            self.exact and other.exact,
-            self.estimated or other.estimated,
-        )
-
-
 class Load:
     """The load of the channels at this moment.
 
@@ -76,6 +44,7 @@ class Load:
         self.env = env
         self.companies = companies
         self.situation = Situation(env)
+        self.estimates = Estimates(env)
         env["queue.job"].flush_model()
 
     def channels(self, names=()):
@@ -111,20 +80,10 @@ class Load:
 
         for channel, state, count in self._running():
             add(channel, "running" if state == "started" else "sent", Number(count))
-        timed = {}
-        for key, condition in (("waiting", _DUE), ("later", _LATER)):
-            for channel, number in self._counted(condition):
-                add(channel, key, number)
-                timed[channel] = timed.get(channel, Number()) + number
-        for key, condition, state in (
-            ("waiting", _PLAIN, "pending"),
-            ("failed", _FAILED, "failed"),
-        ):
-            for channel, number in self._counted(condition):
-                others = (
-                    timed.get(channel, Number()) if state == "pending" else Number()
-                )
-                add(channel, key, self._estimated(number, state, channel, others))
+        for channel, key, number in self._pending():
+            add(channel, key, number)
+        for channel, number in self._counted(_FAILED):
+            add(channel, "failed", self._or_about(number, "failed", channel))
         for channel, number in self._depending():
             add(channel, "depending", number)
         for channel, date in self._oldest():
@@ -254,45 +213,42 @@ class Load:
             if visible
         ]
 
-    def _estimated(self, number, state, channel, others):
-        """Return about how many there are, where that is known and a count stopped.
-
-        :param others: Number of those in this state that are not meant
-        """
-        if number.exact or not others.exact or self.companies is not None:
+    def _or_about(self, number, state, channel):
+        """Return about how many there are, where that is known and a count stopped."""
+        if self.companies is not None:
             return number
-        estimate = self._estimates.get((state, channel), 0) - others.count
-        return Number(estimate, False, True) if estimate > number.count else number
+        return number.or_about(self.estimates.of(state, channel))
 
-    @property
-    def _estimates(self):
-        """Return ``{(state, channel): number}`` as PostgreSQL last analyzed them."""
-        if not hasattr(self, "_analyzed"):
-            rows = self._fetch(
-                SQL(
-                    """
-                    SELECT stats.most_common_vals, stats.most_common_freqs, class.reltuples,
-                        pg_stat_get_mod_since_analyze(class.oid)
-                    FROM pg_stats_ext stats, pg_class class
-                    WHERE stats.statistics_name = %s
-                      AND stats.schemaname = current_schema()
-                      AND class.oid = 'queue_job'::regclass
-                    """,
-                    STATISTICS,
-                )
-            )
-            values, shares, total, changed = rows[0] if rows else ((), (), 0, 0)
-            estimates = {
-                tuple(pair): round(share * max(total, 0))
-                for pair, share in zip(values or (), shares or (), strict=True)
-            }
-            # Each job that changed since may have been one of them, or be one now.
-            self._analyzed = {
-                pair: number
-                for pair, number in estimates.items()
-                if number > 2 * changed
-            }
-        return self._analyzed
+    def _pending(self):
+        """Return ``(channel, key, Number)`` of pending jobs, ``waiting`` or for ``later``."""
+        counts = [dict(self._counted(such)) for such in (_PLAIN, _DUE, _LATER)]
+        rows = []
+        for channel in set().union(*counts):
+            plain, due, later = (count.get(channel, Number()) for count in counts)
+            if self.companies is None and not (plain.exact and later.exact):
+                plain, later = self._about_pending(channel, plain, due, later)
+            rows += [(channel, "waiting", plain), (channel, "waiting", due)]
+            rows.append((channel, "later", later))
+        return rows
+
+    def _about_pending(self, channel, plain, due, later):
+        """Return the estimates of jobs without eta and of those for later.
+
+        What is known is how many are pending. Where both counts stopped, the
+        channel is taken for like the others.
+        """
+        total = self.estimates.of("pending", channel)
+        if not due.exact:
+            return plain, later
+        if later.exact:
+            return plain.or_about(total - due.count - later.count), later
+        if plain.exact:
+            return plain, later.or_about(total - due.count - plain.count)
+        share = self.estimates.share_without_eta
+        return (
+            plain.or_about(total * share),
+            later.or_about(total * (1 - share) - due.count),
+        )
 
     def _depending(self):
         """Return ``(channel, Number)`` of the jobs that wait for others."""
@@ -316,13 +272,13 @@ class Load:
                 if visible
             ]
         if self.companies is None:
-            estimates = [
-                (channel, Number(count, False, True))
-                for (state, channel), count in self._estimates.items()
-                if state == "wait_dependencies" and count
-            ]
-            if estimates:
-                return estimates
+            estimates = self.estimates.channels_in("wait_dependencies")
+            if any(estimates.values()):
+                return [
+                    (channel, Number(count, False, True))
+                    for channel, count in estimates.items()
+                    if count
+                ]
         return [
             (channel, Number(visible, False))
             for channel, _count, visible in rows

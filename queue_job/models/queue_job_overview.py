@@ -132,13 +132,20 @@ class QueueJobOverview(models.AbstractModel):
                 "is_changing": self._is_changing(),
                 "checks": [],
             }
-        by_cron = self._runs_by_cron()
+        instead = self._runs_instead()
         return {
             "is_alive": False,
-            "by_cron": by_cron,
+            "instead": instead,
             "is_changing": self._is_changing(),
-            "checks": [] if by_cron else self._checks(),
+            "checks": [] if instead else self._checks(),
         }
+
+    def _runs_instead(self):
+        """Return what runs the jobs when no runner is alive, None when nothing does.
+
+        A dict: ``text``, a sentence, and ``level``, ``info`` or ``warning``.
+        """
+        return None
 
     def _is_changing(self):
         self.env.cr.execute(
@@ -146,13 +153,6 @@ class QueueJobOverview(models.AbstractModel):
             "WHERE state IN ('to install', 'to upgrade', 'to remove'))"
         )
         return self.env.cr.fetchone()[0]
-
-    def _runs_by_cron(self):
-        """Return whether scheduled actions run the jobs instead of a runner."""
-        crons = self.env["ir.cron"].sudo()
-        if "queue_job_runner" not in crons._fields:
-            return False
-        return bool(crons.search_count([("queue_job_runner", "=", True)], limit=1))
 
     def _checks(self):
         """Return what to look at when no runner is alive, as this server sees it.

@@ -73,6 +73,27 @@ SELECT count(*) FROM (
 ) AS before
 """
 
+# The first job of each channel; of those whose eta has come, one that waits longest.
+_HEADS = f"""
+SELECT asked.channel, job.* FROM unnest(%(plain)s::varchar[]) AS asked(channel)
+CROSS JOIN LATERAL (
+    SELECT {_RANK} FROM queue_job
+    WHERE state = 'pending' AND eta IS NULL AND queue_job.channel = asked.channel
+    ORDER BY {_RANK} LIMIT 1
+) AS job
+UNION ALL
+SELECT asked.channel, job.* FROM unnest(%(timed)s::varchar[]) AS asked(channel)
+CROSS JOIN LATERAL (
+    SELECT {_RANK} FROM (
+        SELECT priority, date_created, id FROM queue_job
+        WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
+          AND queue_job.channel = asked.channel
+        ORDER BY eta, id LIMIT 100
+    ) AS due
+    ORDER BY {_RANK} LIMIT 1
+) AS job
+"""
+
 _EARLIER_WITH_ETA = f"""
 SELECT id, eta FROM queue_job
 WHERE state = 'pending' AND eta IS NOT NULL AND eta > %(now)s AND channel = ANY(%(names)s)
@@ -172,7 +193,7 @@ class Situation:
         record = self._records.get(name) or {}
         capacity = stated.get("capacity", record.get("capacity")) or 0
         if name == ROOT and "capacity" not in stated:
-            capacity = capacity or 1
+            capacity = capacity or self._default_root_capacity
         sequential = bool(stated.get("sequential", record.get("sequential")))
         return ChannelSettings(
             name,
@@ -181,6 +202,10 @@ class Situation:
             stated.get("throttle", record.get("throttle")) or 0,
             bool(stated.get("paused") or record.get("paused")),
         )
+
+    @cached_property
+    def _default_root_capacity(self):
+        return self.env["queue.job.channel"]._default_root_capacity()
 
     @cached_property
     def _stated(self):
@@ -297,6 +322,28 @@ class Situation:
             limit=self.COUNT_LIMIT + 1,
         )
         return rows[0][0]
+
+    def is_behind(self, job, channel):
+        """Return whether a job that may run comes before ``job`` in a channel and below.
+
+        Costs one query for any number of jobs.
+        """
+        rank = self._rank(job)
+        return any(
+            head < rank
+            for name, head in self._heads
+            if self._is_below(name, channel.name)
+        )
+
+    @cached_property
+    def _heads(self):
+        rows = self._fetch(
+            _HEADS,
+            plain=self._plain_channels,
+            timed=self._timed_channels,
+            now=self.now,
+        )
+        return [(name, tuple(rank)) for name, *rank in rows]
 
     @cached_property
     def _plain_channels(self):

@@ -94,12 +94,21 @@ class QueueJob(models.Model):
     def _timeline_end(self):
         return None if self.state in (DONE, CANCELLED, FAILED) else datetime.now()
 
+    def _start_label(self):
+        """Return what the last start is called: it has a number when there were others."""
+        last = self.attempt_ids.filtered(
+            lambda attempt: attempt.date_started == self.date_started
+        )
+        if len(self.attempt_ids) > 1 and last:
+            return self.env._("Try %s started", last[:1].number)
+        return self.env._("Started")
+
     def _timeline_steps(self):
         """Return ``(date, kind, label)`` of what is known, in no order."""
         steps = [
             (self.date_created, "created", self.env._("Created")),
             (self.date_enqueued, "enqueued", self.env._("Sent to a worker")),
-            (self.date_started, STARTED, self.env._("Started")),
+            (self.date_started, STARTED, self._start_label()),
             (self.date_done, DONE, self.env._("Done")),
             (self.date_cancelled, CANCELLED, self.env._("Cancelled")),
         ]
@@ -109,8 +118,8 @@ class QueueJob(models.Model):
             ._description_selection(self.env)
         )
         for attempt in self.attempt_ids:
-            label = self.env._("Try %s started", attempt.number)
             if attempt.date_started != self.date_started:
+                label = self.env._("Try %s started", attempt.number)
                 steps.append((attempt.date_started, STARTED, label))
             steps.append((attempt.date_ended, attempt.outcome, labels[attempt.outcome]))
         if self.state == PENDING and self.eta and self.eta <= datetime.now():

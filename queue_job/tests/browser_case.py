@@ -1,10 +1,38 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What tests in a browser share: pages of this transaction, or of a queue that runs."""
+
+import threading
+from contextlib import contextmanager
+from unittest import mock
+
+from odoo import SUPERUSER_ID, api
+from odoo.modules.registry import DummyRLock, Registry
 from odoo.tests import HttpCase
+from odoo.tests.common import _super_send
 from odoo.tools.misc import file_path
+
+from ..jobrunner.runner import QueueJobRunner
 
 # Debian's package of Odoo comes without this library of mail: each page would say so on
 # its console, and a test in a browser ends at the first such line.
 LEFT_OUT = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"
+
+
+def leave_out_missing_library(env):
+    """Return the record that takes the library out of the page, empty if it is there."""
+    assets = env["ir.asset"]
+    try:
+        file_path(LEFT_OUT)
+    except FileNotFoundError:
+        return assets.create(
+            {
+                "name": LEFT_OUT,
+                "bundle": "web.assets_backend",
+                "directive": "remove",
+                "path": LEFT_OUT,
+            }
+        )
+    return assets
 
 
 class BrowserCase(HttpCase):
@@ -13,14 +41,73 @@ class BrowserCase(HttpCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        try:
-            file_path(LEFT_OUT)
-        except FileNotFoundError:
-            cls.env["ir.asset"].create(
-                {
-                    "name": LEFT_OUT,
-                    "bundle": "web.assets_backend",
-                    "directive": "remove",
-                    "path": LEFT_OUT,
-                }
+        if cls.registry_test_mode:
+            leave_out_missing_library(cls.env)
+
+
+class LiveBrowserCase(BrowserCase):
+    """Pages whose requests commit, while a runner sends jobs to the server of the test.
+
+    What is committed is removed afterwards. The cursor of the test case stays
+    idle: work with :meth:`new_env`.
+    """
+
+    registry_test_mode = False
+
+    @classmethod
+    def _request_handler(cls, s, r, /, **kw):
+        # That of Odoo knows no timeout of two numbers, as the runner has.
+        return _super_send(s, r, **kw)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The thread of the tests holds the lock that the threads of requests ask for.
+        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
+        cls.startClassPatcher(
+            mock.patch.object(
+                cls.registry, "check_signaling", return_value=cls.registry
             )
+        )
+
+    def setUp(self):
+        super().setUp()
+        with self.new_env() as env:
+            self.asset_ids = leave_out_missing_library(env).ids
+            env.cr.execute("SELECT id, state FROM queue_job")
+            self.parked = env.cr.fetchall()
+            # Not ours to run.
+            env.cr.execute("UPDATE queue_job SET state = 'cancelled'")
+            env.cr.execute("DELETE FROM queue_job_minute")
+        self.addCleanup(self._remove_committed)
+        self._start_runner()
+
+    def _remove_committed(self):
+        with self.new_env() as env:
+            ids = [job_id for job_id, _state in self.parked]
+            env.cr.execute("DELETE FROM queue_job WHERE id != ALL(%s)", [ids])
+            env.cr.execute("DELETE FROM queue_job_minute")
+            for job_id, state in self.parked:
+                env.cr.execute(
+                    "UPDATE queue_job SET state = %s WHERE id = %s", [state, job_id]
+                )
+            env["ir.asset"].browse(self.asset_ids).unlink()
+
+    def _start_runner(self):
+        runner = QueueJobRunner(
+            host="127.0.0.1", port=self.http_port(), channel_config_string="root:4"
+        )
+        runner.get_db_names = lambda: [self.registry.db_name]
+        ready = threading.Event()
+        runner.on_round = lambda _runner: ready.set()
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        self.addCleanup(thread.join, 20)
+        self.addCleanup(runner.stop)
+        self.assertTrue(ready.wait(20))
+
+    @contextmanager
+    def new_env(self, user=SUPERUSER_ID):
+        """Give an environment on its own cursor, committed at the end."""
+        with self.registry.cursor() as cr:
+            yield api.Environment(cr, user, {})

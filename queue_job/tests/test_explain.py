@@ -82,6 +82,22 @@ class TestExplainPending(ExplainCase):
         self.assert_explained(first, "line", "One job comes before it")
         self.assert_explained(second, "line", "2 jobs come before it")
 
+    def test_line_in_a_list(self):
+        """A row tells that others come before it, and only the first one is next."""
+        jobs = self.jobs.union(*(self.job() for _number in range(3)))
+        due = self.job("root.sub", eta=datetime.now() - timedelta(hours=1), priority=1)
+        alone = self.job("root.other")
+        self.env.flush_all()
+        self.env.invalidate_all()
+        kinds = [job.explanation["kind"] for job in jobs | due | alone]
+        self.assertEqual(kinds, ["line"] * 3 + ["next"] * 2)
+        self.assertEqual(jobs[1].reason, "Other jobs come before it.")
+        due.state = "done"
+        self.env.flush_all()
+        self.env.invalidate_all()
+        kinds = [job.explanation["kind"] for job in jobs | alone]
+        self.assertEqual(kinds, ["next", "line", "line", "next"])
+
     def test_line_has_jobs_that_became_due(self):
         self.job(eta=datetime.now() - timedelta(hours=1), priority=1)
         self.assert_explained(self.job(), "line", "One job")

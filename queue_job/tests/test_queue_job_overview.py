@@ -7,6 +7,7 @@ from odoo.exceptions import AccessError
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from ..models import queue_job_load
+from ..models.queue_job_estimate import Estimates
 from ..models.queue_job_load import Load
 from ..models.queue_job_overview import RUNNER_LOCK_ID
 
@@ -235,7 +236,7 @@ class TestLoad(OverviewCase):
         estimates = {("pending", "root.overview"): 900}
         with (
             patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3),
-            patch.object(Load, "_estimates", estimates),
+            patch.object(Estimates, "_by_pair", estimates),
         ):
             number = self.load()["root.overview"]["waiting"]
             self.make(1, eta=datetime.now() + timedelta(hours=1))
@@ -245,14 +246,52 @@ class TestLoad(OverviewCase):
         )
         self.assertEqual(less.count, 899)
 
+    def bounded(self, estimates, share=1):
+        """Return the figures of the channel when each count stops at three."""
+        with (
+            patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3),
+            patch.object(Estimates, "_by_pair", estimates),
+            patch.object(Estimates, "share_without_eta", share),
+        ):
+            return self.load()["root.overview"]
+
+    def test_estimate_of_many_for_later(self):
+        self.make(5, eta=datetime.now() + timedelta(hours=1))
+        self.make(2)
+        figures = self.bounded({("pending", "root.overview"): 900})
+        self.assertEqual(figures["later"], (898, False, True))
+        self.assertEqual(figures["waiting"], (2, True, False))
+
+    def test_estimates_of_many_of_both(self):
+        """How many are pending is known, and how many of all pending jobs have no eta."""
+        self.make(5, eta=datetime.now() + timedelta(hours=1))
+        self.make(1, eta=datetime.now() - timedelta(hours=1))
+        self.make(5)
+        figures = self.bounded({("pending", "root.overview"): 1000}, share=0.75)
+        self.assertEqual(figures["waiting"], (751, False, True))
+        self.assertEqual(figures["later"], (249, False, True))
+
+    def test_estimate_and_least_are_the_least(self):
+        self.make(5)
+        self.make(5, channel="root.overview.deep")
+        figures = self.bounded({("pending", "root.overview"): 900})
+        self.assertEqual(figures["waiting"], (903, False, False))
+
     def test_postgresql_estimates_by_state_and_channel(self):
         self.make(40, state="failed")
         self.env.cr.execute("ANALYZE queue_job")
         with patch.object(
-            Load, "_fetch", lambda load, statement: self.fetch(statement)
+            Estimates, "_fetch", lambda _estimates, statement: self.fetch(statement)
         ):
-            estimates = Load(self.env)._estimates
-        self.assertEqual(estimates.get(("failed", "root.overview")), 40)
+            estimate = Estimates(self.env).of("failed", "root.overview")
+        self.assertEqual(estimate, 40)
+
+    def test_postgresql_estimates_how_many_have_no_eta(self):
+        self.env.cr.execute("DELETE FROM queue_job")
+        self.make(30)
+        self.make(10, eta=datetime.now() + timedelta(hours=1))
+        self.env.cr.execute("ANALYZE queue_job")
+        self.assertEqual(Estimates(self.env).share_without_eta, 0.75)
 
     def fetch(self, statement):
         """Read the statistics as if nothing had changed since."""
@@ -261,8 +300,10 @@ class TestLoad(OverviewCase):
 
     def test_estimates_that_are_old_are_not_told(self):
         row = ([["failed", "root"], ["done", "root"]], [0.1, 0.9], 1000, 60)
-        with patch.object(Load, "_fetch", return_value=[row]):
-            self.assertEqual(Load(self.env)._estimates, {("done", "root"): 900})
+        with patch.object(Estimates, "_fetch", return_value=[row]):
+            estimates = Estimates(self.env)
+            self.assertEqual(estimates.of("done", "root"), 900)
+            self.assertEqual(estimates.of("failed", "root"), 0)
 
     def test_only_of_the_companies_seen(self):
         other = self.env["res.company"].create({"name": "Other"})

@@ -3,6 +3,8 @@
 
 from odoo.tests import Form, TransactionCase, tagged
 
+from ..states import STATES
+
 ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
 
 
@@ -38,6 +40,43 @@ class TestScreens(TransactionCase):
             self.env["queue.job"].search([("state", "in", ACTIVE)], limit=80).read(
                 names
             )
+
+
+@tagged("post_install", "-at_install")
+class TestKanban(TransactionCase):
+    def columns(self, domain):
+        jobs = self.env["queue.job"].with_context(read_group_expand=True)
+        groups = jobs.web_read_group(domain, ["state"], ["__count"])
+        return [(group["state"], group["__count"]) for group in groups["groups"]]
+
+    def setUp(self):
+        super().setUp()
+        self.env.cr.execute("DELETE FROM queue_job")
+        for state in ("failed", "done", "pending", "failed"):
+            job = self.env["res.partner"].with_delay().create_company().db_record()
+            job.with_context(tracking_disable=True).state = state
+
+    def test_columns_are_in_the_order_of_a_job_s_life(self):
+        """Those that the default filters show are there when they are empty too."""
+        filters = ["|"] * 4 + [("state", "=", state) for state in ACTIVE]
+        self.assertEqual(
+            self.columns(filters),
+            [
+                ("wait_dependencies", 0),
+                ("pending", 1),
+                ("enqueued", 0),
+                ("started", 0),
+                ("failed", 2),
+            ],
+        )
+
+    def test_all_columns_without_a_filter(self):
+        states = [state for state, _count in self.columns([])]
+        self.assertEqual(states, [s for s, _label in STATES])
+
+    def test_no_column_that_the_filter_leaves_out(self):
+        domain = [("state", "=", "done"), ("priority", ">", 3)]
+        self.assertEqual(self.columns(domain), [("done", 1)])
 
 
 @tagged("post_install", "-at_install")
@@ -100,3 +139,29 @@ class TestConfirmations(TransactionCase):
             "queue.jobs.to.done", active_ids=self.jobs[1].ids, active_domain=[]
         ).save()
         self.assertEqual(wizard.job_ids, self.jobs[1])
+
+    def test_a_selection_costs_no_query_for_each_job(self):
+        """Fifty thousand jobs are moved as a set."""
+
+        def cost(count, model, method, state):
+            self.env.cr.execute("DELETE FROM queue_job")
+            self.env.invalidate_all()
+            calls = [self.env["res.partner"].with_delay() for _number in range(count)]
+            ids = [call.create_company().db_record().id for call in calls]
+            self.env.flush_all()
+            self.env.cr.execute("UPDATE queue_job SET state = %s", [state])
+            self.env.invalidate_all()
+            wizard = self.form(model, active_ids=ids).save()
+            before = self.env.cr.sql_log_count
+            getattr(wizard, method)()
+            self.env.flush_all()
+            return self.env.cr.sql_log_count - before
+
+        for case in (
+            ("queue.requeue.job", "requeue", "failed"),
+            ("queue.jobs.to.done", "set_done", "pending"),
+            ("queue.jobs.to.cancelled", "set_cancelled", "pending"),
+        ):
+            with self.subTest(case=case):
+                cost(1, *case)  # fills the caches
+                self.assertEqual(cost(3, *case), cost(60, *case))

@@ -3,5 +3,7 @@ from . import ir_cron
 from . import queue_job
 from . import queue_job_channel
 from . import queue_job_cron_start
+from . import queue_job_explain
+from . import queue_job_overview
 from . import queue_job_turn
 from . import res_config_settings

@@ -3,7 +3,8 @@ from . import test_alarm
 from . import test_cron_pass
 from . import test_job_runner
 from . import test_limits
-from . import test_readme
 from . import test_outcomes
+from . import test_readme
+from . import test_screens
 from . import test_tree
 from . import test_turn

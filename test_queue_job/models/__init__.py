@@ -2,5 +2,6 @@
 from . import queue_job
 from . import test_queue_channel
 from . import test_queue_job
+from . import test_queue_record
 from . import test_related_action
 from . import test_third_party

@@ -15,6 +15,7 @@ from . import test_keys
 from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
+from . import test_record_jobs
 from . import test_related_actions
 from . import test_runjob
 from . import test_runjob_in_transaction

@@ -197,3 +197,44 @@ test("the legend shows one job in a state after the other", async () => {
     expect(seen.size).toBeGreaterThan(1);
     expect(queryAll(".o_job_graph_node")).toHaveLength(3);
 });
+
+test("a thousand jobs and two thousand edges can be looked at", async () => {
+    const ids = Array.from({length: 1000}, (_value, index) => index + 1);
+    const edges = ids.slice(40).flatMap((id) => [
+        [id - 40, id],
+        [id - 40 + (id % 40 ? 1 : -39), id],
+    ]);
+    expect(edges.length).toBe(1920);
+    QueueJob._records.push({
+        id: 4,
+        name: "Huge",
+        state: "done",
+        dependency_graph: {nodes: ids.map(node), edges},
+        dependency_graph_facts: Object.fromEntries(
+            ids.map((id) => [id, [`Job ${id}`, id % 3 ? "done" : "failed", "call()", 1]])
+        ),
+    });
+    await open(4);
+    expect(".alert-warning").toHaveText(/1000 jobs and 1920 dependencies/);
+    const start = performance.now();
+    await contains(".o_job_graph_anyway").click();
+    await animationFrame();
+    expect(".o_job_graph_node").toHaveCount(1000);
+    expect(performance.now() - start).toBeLessThan(5000);
+    // Zoom and pan move one group: nothing is rendered anew.
+    const scene = queryFirst(".o_job_graph_picture svg > g");
+    const first = queryFirst(".o_job_graph_node");
+    const before = scene.getAttribute("transform");
+    await click(".o_job_graph_tools button:first");
+    expect(scene.getAttribute("transform")).not.toBe(before);
+    expect(queryFirst(".o_job_graph_node")).toBe(first);
+    await click(".o_job_graph_fit");
+    expect(".o_job_graph_picture svg").toHaveClass("o_job_graph_far");
+});
+
+test("a small graph has a small picture", async () => {
+    await open(1);
+    const {height} = queryFirst(".o_job_graph_picture").getBoundingClientRect();
+    expect(height).toBeGreaterThan(159);
+    expect(height).toBeLessThan(260);
+});

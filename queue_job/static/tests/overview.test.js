@@ -115,7 +115,7 @@ test("tells the state of the queue", async () => {
     await open();
     expect(".o_queue_job_alive").toHaveText(/alive on odoo1/);
     expect(".o_queue_job_tile_running .o_queue_job_figure").toHaveText("3 / 4");
-    expect(".o_queue_job_tile_waiting").toHaveText(/≈ 998,000\s*Waiting since 1 min/);
+    expect(".o_queue_job_tile_waiting").toHaveText(/≈ 998,000\s*Waiting, the oldest for 1 min/);
     expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("120+ 60 failed");
     expect("tr[data-channel='root.sub'] .o_queue_job_waiting").toHaveText("2,000+");
     expect(".o_queue_job_empty").toHaveCount(0);
@@ -198,8 +198,9 @@ test("figures are written for people", async () => {
         ...["0 s", "59 s", "1 min", "59 min", "1 h", "1 h 1 min", "1 d", "1 d 1 h"],
     ]);
     expect(formatAge(null)).toBe("");
-    expect([0.05, 12.34, 130].map((run) => String(formatRun(run)))).toEqual([
+    expect([0.05, 30, 12.34, 130].map((run) => String(formatRun(run)))).toEqual([
         "0.05 s",
+        "30 s",
         "12.3 s",
         "2 min",
     ]);

@@ -28,7 +28,8 @@ export function formatRun(seconds) {
     if (seconds >= 120) {
         return formatAge(seconds);
     }
-    return _t("%s s", formatFloat(seconds, {digits: [16, seconds < 10 ? 2 : 1]}));
+    const digits = Number.isInteger(seconds) ? 0 : seconds < 10 ? 2 : 1;
+    return _t("%s s", formatFloat(seconds, {digits: [16, digits]}));
 }
 
 /** Return a count, and whether it is an estimate or only the least there can be. */

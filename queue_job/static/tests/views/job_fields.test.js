@@ -1,5 +1,5 @@
 import {expect, test} from "@odoo/hoot";
-import {click, queryOne} from "@odoo/hoot-dom";
+import {click, queryAllRects, queryOne} from "@odoo/hoot-dom";
 import {animationFrame, mockDate} from "@odoo/hoot-mock";
 import {
     contains,
@@ -10,9 +10,11 @@ import {
     models,
     mountView,
     onRpc,
+    patchWithCleanup,
 } from "@web/../tests/web_test_helpers";
 import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
+import {browser} from "@web/core/browser/browser";
 import {formatDuration} from "@queue_job/views/job_duration/job_duration";
 
 const TRACEBACK =
@@ -142,6 +144,21 @@ test("timeline shows steps, dates and durations", async () => {
     expect(".o_job_timeline_step:eq(1)").toHaveText(/2 s\s+Started\s+10:00:01/);
     expect(".o_job_timeline_step[data-kind=failed] .text-bg-danger").toHaveCount(1);
     expect(".o_job_timeline_step:eq(2) .o_job_timeline_line").toHaveCount(0);
+    // The dots stand in line, with and without a duration beside them.
+    const tops = queryAllRects(".o_job_timeline_dot").map(({top}) => Math.round(top));
+    expect(new Set(tops).size).toBe(1);
+});
+
+test("explanation and timeline are as wide as the form", async () => {
+    await mountForm(
+        1,
+        `<sheet><field name="explanation" widget="job_explanation"/>
+        <field name="timeline" widget="job_timeline"/></sheet>`
+    );
+    const [first] = queryAllRects(".o_field_job_explanation");
+    const [second] = queryAllRects(".o_field_job_timeline");
+    expect(second.top).toBeGreaterThan(first.bottom - 1);
+    expect(second.width).toBe(first.width);
 });
 
 test("timeline of many tries is folded", async () => {
@@ -188,6 +205,15 @@ test("traceback is folded, and can be copied as it is", async () => {
     await animationFrame();
     expect(".o_job_traceback_text").toHaveCount(0);
     expect(".o_job_traceback button:contains(Copy)").toHaveCount(1);
+});
+
+test("the copy button copies the whole traceback", async () => {
+    patchWithCleanup(browser.navigator.clipboard, {
+        writeText: async (text) => expect.step(text),
+    });
+    await mountForm(2, `<field name="exc_info" widget="job_traceback"/>`);
+    await contains(".o_job_traceback button:contains(Copy)").click();
+    expect.verifySteps([TRACEBACK.trimEnd()]);
 });
 
 test("traceback can begin unfolded", async () => {

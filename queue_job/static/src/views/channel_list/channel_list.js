@@ -4,6 +4,7 @@ import {_t} from "@web/core/l10n/translation";
 import {registry} from "@web/core/registry";
 import {charField, CharField} from "@web/views/fields/char/char_field";
 import {integerField, IntegerField} from "@web/views/fields/integer/integer_field";
+import {formatInteger} from "@web/views/fields/formatters";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 import {ListController} from "@web/views/list/list_controller";
 import {listView} from "@web/views/list/list_view";
@@ -120,7 +121,8 @@ export class CapacityField extends IntegerField {
             return _t("in the configuration");
         }
         if (!this.isSet) {
-            return this.props.record.data.is_root ? "1" : _t("not set");
+            const {default_capacity: applied} = this.props.record.data;
+            return applied ? formatInteger(applied) : _t("not set");
         }
         return this.value ? this.formattedValue : _t("no limit");
     }

@@ -5,7 +5,10 @@ import {useViewport} from "./job_graph_viewport";
 
 // A smaller scale cannot be read: then the current job is shown instead of all.
 const READABLE = 0.45;
-const NAME_LENGTH = 24;
+const NAME_LENGTH = 22;
+// Pixels of the picture at most, unless it is made larger, and at least.
+const HIGHEST = 480;
+const LOWEST = 160;
 
 function shortened(text) {
     return text.length > NAME_LENGTH ? `${text.slice(0, NAME_LENGTH - 1)}…` : text;
@@ -71,10 +74,23 @@ export class JobGraphPicture extends Component {
 
     showStart() {
         this.isNew = false;
+        this.setHeight();
         const scale = this.viewport.fit(this.layout);
         if (scale < READABLE && this.props.currentId) {
             this.showJob(this.props.currentId);
         }
+    }
+
+    /** Give the picture the height that its graph needs. */
+    setHeight() {
+        const {width, height} = this.layout;
+        const room = this.svgRef.el.getBoundingClientRect().width || width;
+        const needed = height * Math.min(1, room / width);
+        const pixels = Math.round(Math.min(Math.max(needed, LOWEST), HIGHEST));
+        this.svgRef.el.parentElement.style.setProperty(
+            "--o-job-graph-height",
+            `${pixels}px`
+        );
     }
 
     fit() {

@@ -63,6 +63,7 @@ export const jobDurationField = {
     displayName: _t("Duration"),
     supportedTypes: ["float", "integer"],
     isEmpty: () => false,
+    listViewWidth: [95, 110],
 };
 
 registry.category("fields").add("job_duration", jobDurationField);

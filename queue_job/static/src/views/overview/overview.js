@@ -123,11 +123,11 @@ export class QueueJobOverview extends Component {
         const known = {node, pid, address, age: formatAge(age)};
         return address
             ? _t(
-                  "The runner is alive on %(node)s (process %(pid)s, connected from %(address)s), since %(age)s.",
+                  "The runner is alive on %(node)s (process %(pid)s, connected from %(address)s), for %(age)s.",
                   known
               )
             : _t(
-                  "The runner is alive on %(node)s (process %(pid)s), since %(age)s.",
+                  "The runner is alive on %(node)s (process %(pid)s), for %(age)s.",
                   known
               );
     }
@@ -141,7 +141,7 @@ export class QueueJobOverview extends Component {
     get waitingTile() {
         return this.root.age === null
             ? _t("Waiting")
-            : _t("Waiting since %s", formatAge(this.root.age));
+            : _t("Waiting, the oldest for %s", formatAge(this.root.age));
     }
 
     throttleWords(channel) {
@@ -166,18 +166,16 @@ export class QueueJobOverview extends Component {
 
     /** What waits for its time, or for other jobs. */
     laterOf({later, depending}) {
+        const parts = [later, depending].filter((number) => !number.exact);
         return {
             count: later.count + depending.count,
-            exact: later.exact && depending.exact,
-            estimated: later.estimated || depending.estimated,
+            exact: !parts.length,
+            estimated: parts.length && parts.every((number) => number.estimated),
         };
     }
 
     /** How much of a channel so many jobs fill, in percent. */
     share(channel, count) {
-        if (!channel.capacity) {
-            return count ? 50 : 0;
-        }
         return Math.min(100, (100 * count) / channel.capacity);
     }
 

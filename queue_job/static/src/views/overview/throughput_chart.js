@@ -26,6 +26,12 @@ export class ThroughputChart extends Component {
         );
     }
 
+    /** The colours are those of the stylesheet, which has a bright and a dark one. */
+    color(name) {
+        const style = getComputedStyle(this.canvasRef.el);
+        return style.getPropertyValue(`--o-queue-job-${name}`).trim();
+    }
+
     /** Each point as a number per minute. */
     get data() {
         const {points, width} = this.props.series;
@@ -45,19 +51,15 @@ export class ThroughputChart extends Component {
                 at(index).toLocaleString(DateTime.TIME_SIMPLE)
             ),
             datasets: [
-                bars(_t("Done"), 0, "#2fae4e"),
-                bars(_t("Failed"), 1, "#e5485a"),
+                bars(_t("Done"), 0, this.color("done")),
+                bars(_t("Failed"), 1, this.color("failed")),
             ],
         };
     }
 
     get config() {
-        // The colour of the page's text goes with its background, bright or dark.
-        const text = getComputedStyle(this.canvasRef.el).color;
-        const grid = text.replace(
-            /rgba?\((\d+), (\d+), (\d+).*/,
-            "rgba($1, $2, $3, 0.12)"
-        );
+        const text = this.color("text");
+        const grid = this.color("grid");
         return {
             type: "bar",
             data: this.data,

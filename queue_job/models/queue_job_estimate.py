@@ -1,0 +1,109 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""How many jobs there are where a count would cost too much, as PostgreSQL estimates it."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from odoo import models
+from odoo.tools import SQL
+
+STATISTICS = "queue_job_state_channel"
+
+
+class QueueJob(models.Model):
+    _inherit = "queue.job"
+
+    def init(self):
+        result = super().init()
+        # State and channel are not independent: this tells how many of each pair there are.
+        self.env.cr.execute(
+            SQL(
+                "CREATE STATISTICS IF NOT EXISTS %s (mcv) ON state, channel FROM queue_job",
+                SQL.identifier(STATISTICS),
+            )
+        )
+        return result
+
+
+class Number(NamedTuple):
+    """A count; not ``exact`` when there are about as many, ``estimated``, or more."""
+
+    count: int = 0
+    exact: bool = True
+    estimated: bool = False
+
+    def __add__(self, other):
+        parts = [number for number in (self, other) if not number.exact]
+        return Number(
+            self.count + other.count,
+            not parts,
+            # A sum of which one part is only the least is the least itself.
+            bool(parts) and all(number.estimated for number in parts),
+        )
+
+    def or_about(self, estimate):
+        """Return the estimate, where the count stopped before it."""
+        if self.exact or estimate <= self.count:
+            return self
+        return Number(round(estimate), False, True)
+
+
+class Estimates:
+    """What ANALYZE and VACUUM last found; each part is read when first asked for."""
+
+    def __init__(self, env):
+        self.env = env
+
+    def _fetch(self, statement):
+        self.env.cr.execute(statement)
+        return self.env.cr.fetchall()
+
+    def of(self, state, channel):
+        """Return about how many jobs are in a state and a channel, 0 when unknown."""
+        return self._by_pair.get((state, channel), 0)
+
+    def channels_in(self, state):
+        """Return ``{channel: number}`` of a state."""
+        return {
+            channel: number for (of, channel), number in self._by_pair.items() if of == state
+        }
+
+    @cached_property
+    def _by_pair(self):
+        rows = self._fetch(
+            SQL(
+                """
+                SELECT stats.most_common_vals, stats.most_common_freqs, class.reltuples,
+                    pg_stat_get_mod_since_analyze(class.oid)
+                FROM pg_stats_ext stats, pg_class class
+                WHERE stats.statistics_name = %s
+                  AND stats.schemaname = current_schema()
+                  AND class.oid = 'queue_job'::regclass
+                """,
+                STATISTICS,
+            )
+        )
+        values, shares, total, changed = rows[0] if rows else ((), (), 0, 0)
+        estimates = {
+            tuple(pair): round(share * max(total, 0))
+            for pair, share in zip(values or (), shares or (), strict=True)
+        }
+        # Each job that changed since may have been one of them, or be one now.
+        return {pair: number for pair, number in estimates.items() if number > 2 * changed}
+
+    @cached_property
+    def share_without_eta(self):
+        """Return which part of the pending jobs has no eta, as the indexes tell."""
+        rows = self._fetch(
+            SQL(
+                """
+                SELECT relname, GREATEST(reltuples, 0)::float8 FROM pg_class
+                WHERE relname IN ('queue_job_candidates_index', 'queue_job_eta_index')
+                  AND relnamespace = current_schema()::regnamespace
+                """
+            )
+        )
+        entries = dict(rows)
+        plain = entries.get("queue_job_candidates_index", 0)
+        both = plain + entries.get("queue_job_eta_index", 0)
+        return plain / both if both else 1
