@@ -63,6 +63,14 @@ class QueueJob(models.Model):
         self._store_edges(jobs)
 
     def _update_job(self, job):
+        values = job._changed_values()
+        if not self._are_moves_heard():
+            record = job._record()
+            if record._write_done([values]):
+                # Only who looked at the row has it in the cache.
+                if record.id in self._fields["state"]._get_cache(record.env):
+                    record.invalidate_recordset()
+                return
         context = {
             **job.env.context,
             "_job_edit_sentinel": self.EDIT_SENTINEL,
@@ -70,7 +78,7 @@ class QueueJob(models.Model):
             "_edges_follow": True,
         }
         jobs = self.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)["queue.job"]
-        jobs.browse(job._record_id()).write(job._changed_values())
+        jobs.browse(job._record_id()).write(values)
 
     @api.model
     def _read_rows(self, name, values):

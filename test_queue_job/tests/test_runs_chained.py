@@ -13,12 +13,22 @@ from odoo.addons.queue_job.delay import chain, group
 
 from ..models.queue_job import QueueJob as ThirdPartyQueueJob
 from .common import CONTROLLER_LOGGER
-from .test_runs import RunCase
+from .test_runs import RunCase, TestNothingLeaks, TestRuns
 
 JOBS = 10
 
 
-class ChainedCase(RunCase):
+class UnheardCase(RunCase):
+    """Nobody extends ``write`` of queue.job; the models of this addon do."""
+
+    def setUp(self):
+        super().setUp()
+        write = ThirdPartyQueueJob.write
+        del ThirdPartyQueueJob.write
+        self.addCleanup(setattr, ThirdPartyQueueJob, "write", write)
+
+
+class ChainedCase(UnheardCase):
     def messages(self, uuids, controller=RunJobController):
         """Perform a run; return the statements that its cursors sent."""
         sent = []
@@ -31,12 +41,6 @@ class ChainedCase(RunCase):
         with mock.patch.object(Cursor, "execute", noting):
             self.report = self.perform(uuids, controller)
         return sent
-
-    def take_out_third_party_write(self):
-        """Let nobody extend ``write``: this addon does, and reads the job there."""
-        write = ThirdPartyQueueJob.write
-        del ThirdPartyQueueJob.write
-        self.addCleanup(setattr, ThirdPartyQueueJob, "write", write)
 
     def delay_plain(self, count):
         """Delay jobs that nothing is stored of but what the suite stores."""
@@ -67,7 +71,6 @@ class ChainedCase(RunCase):
 @tagged("post_install", "-at_install")
 class TestChained(ChainedCase):
     def test_a_job_costs_two_messages(self):
-        self.take_out_third_party_write()
         uuids = self.delay_plain(JOBS)
         sent = self.messages(uuids)
         self.assertEqual(self.states(uuids), ["done"] * JOBS)
@@ -75,7 +78,6 @@ class TestChained(ChainedCase):
         self.assertLessEqual(len(sent), 2 * JOBS + 2, sent)
 
     def test_a_job_of_a_graph_that_releases_nobody_costs_three(self):
-        self.take_out_third_party_write()
         with self.new_env() as env:
             model = env["queue.job"]
             parents, child = (
@@ -175,10 +177,20 @@ class TestChained(ChainedCase):
 
 
 @tagged("post_install", "-at_install")
-class TestHearingOfClaims(ChainedCase):
-    """Whoever extends ``write`` of queue.job hears of started, which SQL has written."""
+class TestRunsUnheard(UnheardCase, TestRuns):
+    """What holds of runs where each move is written by the ORM holds where SQL does it."""
 
-    def heard_by(self, write_of_addon):
+
+@tagged("post_install", "-at_install")
+class TestNothingLeaksUnheard(UnheardCase, TestNothingLeaks):
+    pass
+
+
+@tagged("post_install", "-at_install")
+class TestHearingOfMoves(ChainedCase):
+    """Whoever extends ``write`` of queue.job hears of what SQL has written."""
+
+    def heard_by(self, module):
         heard = []
         job_class = type(self.env["queue.job"])
         write = job_class.write
@@ -187,10 +199,9 @@ class TestHearingOfClaims(ChainedCase):
             heard.append(vals.get("state"))
             return write(records, vals)
 
-        extended.__module__ = write_of_addon
+        extended.__module__ = module
         with mock.patch.object(job_class, "write", extended):
             uuids = self.delay_plain(2)
-            heard.clear()
             self.perform(uuids)
         self.assertEqual(self.states(uuids), ["done", "done"])
         return heard
@@ -200,6 +211,26 @@ class TestHearingOfClaims(ChainedCase):
         self.assertEqual(heard, ["started", "done", "started", "done"])
 
     def test_nobody_is_told_where_nobody_listens(self):
-        self.take_out_third_party_write()
-        heard = self.heard_by("odoo.addons.queue_job.models.queue_job")
-        self.assertEqual(heard, ["done", "done"])
+        self.assertEqual(self.heard_by("odoo.addons.queue_job.models.queue_job"), [])
+
+    def test_stored_fields_that_depend_on_a_move_are_computed(self):
+        field = self.env["queue.job"]._fields["state"]
+        jobs = self.env["queue.job"]
+        self.assertFalse(jobs._are_moves_heard())
+        self.env.registry.clear_cache()
+        dependents = {field: [mock.Mock(store=True)]}
+        with mock.patch.object(
+            self.registry,
+            "get_dependent_fields",
+            lambda name: dependents.get(name, []),
+        ):
+            self.assertTrue(jobs._are_moves_heard())
+        self.env.registry.clear_cache()
+
+    def test_row_that_was_looked_at_is_read_anew(self):
+        job = self.env["queue.job"].with_delay()._test_job()
+        record = job.db_record()
+        self.assertEqual(record.state, "pending")
+        job.set_done("told")
+        job.store()
+        self.assertEqual((record.state, record.result), ("done", "told"))
