@@ -229,8 +229,11 @@ class TestHearingOfMoves(ChainedCase):
 
     def test_row_that_was_looked_at_is_read_anew(self):
         job = self.env["queue.job"].with_delay()._test_job()
+        job.set_started()
+        job.store()
         record = job.db_record()
-        self.assertEqual(record.state, "pending")
+        self.assertEqual(record.state, "started")
+        job.perform()
         job.set_done("told")
         job.store()
         self.assertEqual((record.state, record.result), ("done", "told"))
