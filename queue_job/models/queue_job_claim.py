@@ -293,6 +293,22 @@ class QueueJob(models.Model):
             self.env.cr.execute(SQL("; ").join(statements))
             held.clear()
 
+    def _write_done_past_orm(self, values):
+        """Write a row that is done without the ORM, if nothing of it waits to be flushed.
+
+        Return whether it was written, or is held.
+        """
+        dirty = self.env._field_dirty
+        for name in DONE_COLUMNS:
+            if self.id in dirty.get(self._fields[name], ()):
+                return False
+        if not self._write_done([values]):
+            return False
+        # Only who looked at the row has it in the cache.
+        if self.id in self._fields["state"]._get_cache(self.env):
+            self.invalidate_recordset()
+        return True
+
     def _write_done(self, vals_list):
         """Write a row that is done by a function, if there is no more to write.
 

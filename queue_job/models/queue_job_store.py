@@ -64,13 +64,8 @@ class QueueJob(models.Model):
 
     def _update_job(self, job):
         values = job._changed_values()
-        if not self._are_moves_heard():
-            record = job._record()
-            if record._write_done([values]):
-                # Only who looked at the row has it in the cache.
-                if record.id in self._fields["state"]._get_cache(record.env):
-                    record.invalidate_recordset()
-                return
+        if not self._are_moves_heard() and job._record()._write_done_past_orm(values):
+            return
         context = {
             **job.env.context,
             "_job_edit_sentinel": self.EDIT_SENTINEL,
