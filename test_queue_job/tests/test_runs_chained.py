@@ -180,10 +180,12 @@ class TestChained(ChainedCase):
 class TestRunsUnheard(UnheardCase, TestRuns):
     """What holds of runs where each move is written by the ORM holds where SQL does it."""
 
+    allow_inherited_tests_method = True
+
 
 @tagged("post_install", "-at_install")
 class TestNothingLeaksUnheard(UnheardCase, TestNothingLeaks):
-    pass
+    allow_inherited_tests_method = True
 
 
 @tagged("post_install", "-at_install")
