@@ -166,7 +166,7 @@ class JobExecutor(OutcomeRecorder):
         Postponed jobs return normally; the exception of a job that failed is
         raised again when the failure is recorded.
         """
-        state = job.state
+        state = job._known.get("state", job.state)
         try:
             cls._try_perform_job_at_once(env, job)
         except LostRunError:
@@ -236,15 +236,20 @@ class JobExecutor(OutcomeRecorder):
         """
         assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
         _logger.debug("%s started", job)
-        with _prevent_commit(env.cr):
-            with job._begin_work() as work:
-                with _rollback_to(env.cr, work):
-                    job.perform()
-                    # What is still to be computed belongs to the time of the job.
-                    env.flush_all()
-                job.set_done()
-                cls._store_done(env, job)
-        cls._commit_done(env, job)
+        known = dict(job._known)
+        try:
+            with _prevent_commit(env.cr):
+                with job._begin_work() as work:
+                    with _rollback_to(env.cr, work):
+                        job.perform()
+                        # What is still to be computed belongs to the time of the job.
+                        env.flush_all()
+                    job.set_done()
+                    cls._store_done(env, job)
+            cls._commit_done(env, job)
+        except Exception:
+            job._known = known
+            raise
         _logger.debug("%s done", job)
 
     @classmethod
@@ -256,8 +261,14 @@ class JobExecutor(OutcomeRecorder):
     @classmethod
     def _commit_done(cls, env, job):
         """Commit the work and its outcome."""
-        if cls._may_commit():
+        if not cls._may_commit():
+            return
+        try:
             cls._commit(env)
+        except Exception:
+            # Until then the row is locked, and the failure cannot be recorded.
+            _rollback(env.cr)
+            raise
 
     @classmethod
     def _may_commit(cls):

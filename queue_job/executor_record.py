@@ -28,7 +28,7 @@ class OutcomeRecorder:
     def _record_postponed(cls, job, state, error):
         """Record, in a transaction of its own, that a job is to be tried again."""
         with job.in_temporary_env():
-            if job._record()._is_own_run(state, job.run_number):
+            if job._is_own_run(state):
                 if not error.ignore_retry:
                     values = cls._get_failure_values(job, cls._traceback_text(), error)
                     job._record()._keep_attempt("postponed", job.retry, values)
@@ -49,7 +49,7 @@ class OutcomeRecorder:
         values = cls._get_failure_values(job, traceback_text, error)
         try:
             with job.in_temporary_env():
-                if not job._record()._is_own_run(state, job.run_number):
+                if not job._is_own_run(state):
                     return
                 job._record()._keep_attempt("failed", job.retry, values)
                 job.date_done = None

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 
-import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from odoo.sql_db import Cursor
@@ -196,7 +195,7 @@ class RunExecutor(JobExecutor):
         try:
             if not job_run or not job_run.claimed or not cls._may_chain(env):
                 super()._commit_done(env, job)
-            elif job.graph_uuid:
+            elif job._may_be_linked():
                 job.frees_nobody = job._record()._commit_and_look_behind()
             else:
                 job_run.claimed._commit_and_begin_work()
@@ -204,9 +203,10 @@ class RunExecutor(JobExecutor):
             cls._warn_lost(job_run.claimed)
             job_run.note(job_run.claimed.uuid, run.REFUSED)
             job_run.claimed = None
-        except psycopg2.Error:
+        except Exception:
             if job_run:
                 job_run.unclaim()
+            _rollback(env.cr)
             raise
 
     @classmethod

@@ -4,10 +4,11 @@
 The links to other jobs are here too, for they are stored with the job.
 """
 
+import json
 from weakref import WeakSet
 
 from .exception import NoSuchJobError
-from .states import DONE, WAIT_DEPENDENCIES
+from .states import DONE, ENDED, WAIT_DEPENDENCIES
 from .utils import storable_text
 
 # Attribute of a Job = column of queue.job, written at each store and loaded.
@@ -81,10 +82,24 @@ _LOADED_NUMBERS = ("priority", "retry", "max_retries", "worker_pid", "run_number
 # What is read of a row to load its job.
 LOADED_COLUMNS = (
     *("id", "uuid", "name", "model_name", "method_name", "user_id", "company_id"),
-    *("records", "args", "kwargs"),
+    *("records", "args", "kwargs", "dependencies"),
     *_LOADED,
     *_LOADED_NUMBERS,
 )
+
+
+# What is stored of a job that lists no other.
+_NO_LINKS = '{"depends_on": [], "reverse_depends_on": []}'
+
+
+def _lists_others(dependencies):
+    """Return whether the text of the column ``dependencies`` names other jobs."""
+    if not dependencies or dependencies == _NO_LINKS:
+        return False
+    try:
+        return any(json.loads(dependencies).values())
+    except (ValueError, AttributeError):
+        return False
 
 
 def link_through(joint):
@@ -111,8 +126,12 @@ class StoredJob:
         self._joints_before = []
         self._joints_after = []
         self._linked = False
+        # Whether the row of a job without graph lists other jobs.
+        self._listed = False
         # The mutable columns as they were stored last.
         self._known = {}
+        # The row was made by this object: a rollback may have undone that.
+        self._is_maker = False
         self._has_lock_row = False
         # The liveness lock is still to be taken, together with the savepoint of the work.
         self.lock_with_work = False
@@ -175,6 +194,7 @@ class StoredJob:
             loaded["_" + name] = loaded.pop(name)
         vars(job).update(loaded, **{name: row[name] or 0 for name in _LOADED_NUMBERS})
         job.company_id = row["company_id"] or False
+        job._listed = not job.graph_uuid and _lists_others(row["dependencies"])
         job._load_call(reader, row)
         job.job_config = job._read_config()
         job._known = {column: getattr(job, name) for name, column in MUTABLE.items()}
@@ -222,7 +242,6 @@ class StoredJob:
 
     def _tell_started(self):
         """Let overrides of ``write`` see the claim, which is in the row already."""
-        self._has_lock_row = True
         self._record()._tell_started(self)
 
     def _begin_work(self):
@@ -243,7 +262,7 @@ class StoredJob:
 
     def _creation_values(self):
         """Return the values of the new row; what is not set yet costs nothing."""
-        values = {}
+        values = {"dependencies": self._dependencies_value()}
         for name, column in CREATED.items():
             value = self._value(name, column)
             if value is not None and value is not False:
@@ -251,13 +270,32 @@ class StoredJob:
         return self._with_extra(values)
 
     def _changed_values(self):
-        """Return what is to be written: the state, and what is not stored yet."""
+        """Return what is to be written: the state, and what is not stored yet.
+
+        What this transaction wrote past the job counts as not stored.
+        """
         values = {"state": self.state}
+        if self._linked:
+            values["dependencies"] = self._dependencies_value()
+        known = {**self._known, **self._cached_values()}
         for name, column in MUTABLE.items():
             value = self._value(name, column)
-            if column not in self._known or self._known[column] != value:
+            if column not in known or known[column] != value:
                 values[column] = value
         return self._with_extra(values)
+
+    def _cached_values(self):
+        """Return the mutable columns that the ORM holds otherwise than this job knows them."""
+        record = self._record()
+        cached = record.env.transaction.field_data
+        found = {}
+        for column in MUTABLE.values():
+            values = cached.get(record._fields[column])
+            if values and record.id in values:
+                value = values[record.id]
+                if (value or None) != (self._known.get(column) or None):
+                    found[column] = value
+        return found
 
     def _value(self, name, column):
         value = getattr(self, name)
@@ -267,8 +305,6 @@ class StoredJob:
         self._known.update(
             (column, values[column]) for column in MUTABLE.values() if column in values
         )
-        if self._linked:
-            values["dependencies"] = self._dependencies_value()
         return {**self._extra_values(), **values}
 
     def _extra_values(self):
@@ -294,13 +330,31 @@ class StoredJob:
         }
 
     def _is_new(self):
-        """Return whether the row is still to be made."""
+        """Return whether the row is still to be made, or again after a rollback."""
+        if self._is_maker and not self._record().exists():
+            self._forget_row()
         if self._db_id is None and self._uuid_was_given:
-            self._stored_as(self.db_record().id or None)
+            self._db_id = self.db_record().id or None
         return self._db_id is None
 
-    def _stored_as(self, record_id):
+    def _made_as(self, record_id):
         self._db_id = record_id
+        self._is_maker = True
+
+    def _forget_row(self):
+        self._db_id = None
+        self._is_maker = False
+        self._known = {}
+        for joint in (*self._joints_before, *self._joints_after):
+            joint.stored = False
+
+    def _is_own_run(self, state):
+        """Lock the row and tell whether it is still as this job knows it.
+
+        :param state: in which the job was stored when its run began
+        """
+        run_number = self._known.get("run_number")
+        return self._is_new() or self._record()._is_own_run(state, run_number)
 
     def db_record(self):
         """Return the row of this job as superuser, empty when it is not stored."""
@@ -362,7 +416,20 @@ class StoredJob:
             return False
         if self._reverse_depends_on or self._joints_after:
             return True
-        return bool(self.graph_uuid) and self._record()._has_dependents()
+        return self._may_be_linked() and self._record()._has_dependents()
+
+    def _may_be_linked(self):
+        """Return whether it is worth a look for links: most jobs are alone."""
+        return bool(self._linked or self._listed or self.graph_uuid)
+
+    def _is_held_back(self):
+        """Return whether a parent may still release this job.
+
+        One that was cancelled will not, see ``models/queue_job_release.py``.
+        """
+        return self._may_be_linked() and any(
+            parent.state not in ENDED for parent in self.depends_on
+        )
 
     def enqueue_waiting(self):
         """Make pending what waited for this job and for nothing else now.

@@ -105,18 +105,22 @@ $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 FREE_BEHIND = "SELECT queue_job_free_behind(%(jobs)s)"
 FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
 
-# Those of %(jobs)s that a parent holds back.
+# Those of %(jobs)s that a parent holds back, which may be another one of them: all
+# become pending together.
 HELD_BACK = f"""
 WITH before AS MATERIALIZED (
     SELECT DISTINCT d.joint FROM queue_job_dependency d
     WHERE d.child_id = ANY(%(jobs)s) AND d.joint IS NOT NULL
 ), open AS MATERIALIZED (
-    SELECT joint FROM before WHERE queue_job_joint_is_open(joint)
+    SELECT joint FROM before WHERE queue_job_joint_is_open(joint) OR EXISTS (
+        SELECT FROM queue_job_dependency d
+        WHERE d.joint = before.joint AND d.parent_id = ANY(%(jobs)s)
+    )
 )
 SELECT job.id FROM unnest(%(jobs)s) AS job(id)
 WHERE EXISTS (
     SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.child_id = job.id AND d.joint IS NULL AND {_BLOCKS}
+    WHERE d.child_id = job.id AND d.joint IS NULL AND ({_BLOCKS} OR p.id = ANY(%(jobs)s))
 ) OR EXISTS (
     SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
     WHERE d.child_id = job.id

@@ -6,11 +6,14 @@ from . import test_delay_api
 from . import test_delayable_graph
 from . import test_delayables
 from . import test_dependencies
+from . import test_executor
 from . import test_failure_messages
 from . import test_graph_properties
 from . import test_graph_scale
 from . import test_import_paths
 from . import test_job
+from . import test_job_row
+from . import test_job_values
 from . import test_keys
 from . import test_model
 from . import test_no_delay
