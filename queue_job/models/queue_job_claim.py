@@ -186,9 +186,10 @@ class QueueJob(models.Model):
         if not self._are_moves_heard():
             job._known.update((name, getattr(job, name)) for name in CLAIMED)
             return
+        values = job._changed_values()
         for name in CLAIMED:
             self._fields[name]._update_cache(self, getattr(job, name))
-        self._update_job(job)
+        self._write_job(job, values)
 
     def _are_moves_heard(self):
         """Return whether others want to know what a worker writes of a job that goes well.

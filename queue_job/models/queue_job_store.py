@@ -64,8 +64,11 @@ class QueueJob(models.Model):
 
     def _update_job(self, job):
         values = job._changed_values()
-        if not self._are_moves_heard() and job._record()._write_done_past_orm(values):
-            return
+        if self._are_moves_heard() or not job._record()._write_done_past_orm(values):
+            self._write_job(job, values)
+
+    def _write_job(self, job, values):
+        """Write in the context of the job, as the code that may change everything."""
         context = {
             **job.env.context,
             "_job_edit_sentinel": self.EDIT_SENTINEL,
