@@ -25,7 +25,7 @@ class TestPace(BaseCase):
         self.assertEqual(self.fill(Pace(), [None] * 9), 1)
 
     def test_short_functions_get_runs(self):
-        self.assertEqual(self.fill(self.seen(f=0.001), ["f"] * 99), MAX_LENGTH)
+        self.assertEqual(self.fill(self.seen(f=0.001), ["f"] * 999), MAX_LENGTH)
         self.assertEqual(self.fill(self.seen(f=0.001), ["f"] * 9), 9)
         self.assertEqual(self.fill(self.seen(f=0.001), ["f"] * 99, limit=7), 7)
 
@@ -35,7 +35,7 @@ class TestPace(BaseCase):
 
     def test_runs_grow_with_what_was_seen(self):
         lengths = [
-            self.fill(self.seen(times, f=0.001), ["f"] * 99) for times in (1, 2, 5, 50)
+            self.fill(self.seen(times, f=0.001), ["f"] * 999) for times in (1, 2, 5, 50)
         ]
         self.assertEqual(lengths, [5, 9, 21, MAX_LENGTH])
 

@@ -13,6 +13,10 @@ class TestReadme(ReadmeFacts):
     addon = "queue_job"
     others = ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates")
     foreign = {
+        # of nginx, of the kernel, of PostgreSQL
+        *("proxy_read_timeout", "proxy_socket_keepalive", "sysctl", "net", "ipv4"),
+        *("tcp_keepalive_time", "tcp_keepalive_intvl", "tcp_keepalive_probes"),
+        "postgresql",
         *("partner", "production", "shop"),  # names of examples
         *("max_connections", "REQUESTS_CA_BUNDLE", "Host"),
         *("pip", "uninstall", "shell", "BENCHMARK", "md"),
