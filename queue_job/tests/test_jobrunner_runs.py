@@ -8,7 +8,7 @@ from ..run import DONE, TIME_BUDGET, Report
 
 
 class TestPace(BaseCase):
-    def fill(self, pace, functions, limit=99):
+    def fill(self, pace, functions, limit=999):
         jobs = [SimpleNamespace(function=function) for function in functions]
         rest = iter(jobs[1:])
         return 1 + len(list(pace.fill(jobs[0], limit, lambda: next(rest, None))))
