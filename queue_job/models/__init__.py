@@ -6,6 +6,7 @@ from . import queue_job_function_checks
 from . import queue_job_lock
 from . import base
 from . import queue_job
+from . import queue_job_message
 from . import queue_job_graph
 from . import queue_job_release
 from . import queue_job_store

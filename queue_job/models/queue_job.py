@@ -34,7 +34,8 @@ class QueueJob(models.Model):
     """The rows of the jobs: what people see and do with them.
 
     What moves rows for the executor and the runner is in
-    ``queue_job_store.py``, what ties jobs together in ``queue_job_graph.py``.
+    ``queue_job_store.py``, what ties jobs together in ``queue_job_graph.py``, what
+    people are told of a failure in ``queue_job_message.py``.
     """
 
     _name = "queue.job"
@@ -301,49 +302,6 @@ class QueueJob(models.Model):
             domain=[("id", "in", jobs.ids)],
         )
         return action
-
-    # Failures ---------------------------------------------------------------
-
-    def _message_post_on_failure(self):
-        """Tell those who want to know that these jobs failed."""
-        users = self.env["res.users"].sudo().search(self._subscribe_users_domain())
-        for job in self:
-            followers = users
-            if self._subscribe_job_creator():
-                followers |= job.user_id
-            job.message_subscribe(partner_ids=followers.partner_id.ids)
-            message = job._message_failed_job()
-            if message:
-                job.message_post(body=message, subtype_xmlid="queue_job.mt_job_failed")
-
-    def _subscribe_users_domain(self):
-        """Return the domain of the users who follow failures, as a list."""
-        group = self.env.ref(
-            "queue_job.group_queue_job_manager", raise_if_not_found=False
-        )
-        if not group:
-            return [("id", "in", [])]
-        domain = [("all_group_ids", "in", group.ids)]
-        if self.company_id:
-            domain.append(("company_ids", "in", self.company_id.ids))
-        return domain
-
-    @api.model
-    def _subscribe_job_creator(self):
-        """Return whether the user of a job follows its failure."""
-        return True
-
-    def _message_failed_job(self):
-        """Return the text posted when the job failed; nothing is posted without."""
-        self.ensure_one()
-        return self.env._(
-            "Something bad happened during the execution of the job. "
-            "More details in the 'Exception Information' section."
-        )
-
-    def _needaction_domain_get(self):
-        """Return the domain of the jobs that need somebody."""
-        return [("state", "=", FAILED)]
 
     # Related actions --------------------------------------------------------
 

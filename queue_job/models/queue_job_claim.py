@@ -34,15 +34,6 @@ COMMIT_AND_LOOK_BEHIND = "COMMIT AND CHAIN; SELECT queue_job_frees_nobody(%s)"
 CLAIMED = ("state", "date_started", "worker_pid", "run_number")
 # What is written of a job that is done; the result only where there is one.
 DONE_COLUMNS = {"state", "date_done", "exec_time", "retry", "result"}
-# Where ``write`` does nothing about a job that is started or done; others hear of it.
-PASS_OVER_MOVES = (
-    "odoo.orm.",
-    "odoo.models",
-    "odoo.addons.base.",
-    "odoo.addons.mail.",
-    "odoo.addons.queue_job.",
-    "odoo.addons.queue_job_cron_jobrunner.",
-)
 # Key of the cursor's cache.
 WRITES_HELD = "queue_job.writes_held"
 # What the function that locks a run raises when it cannot.
@@ -197,12 +188,20 @@ class QueueJob(models.Model):
         They extend ``write``, or store what depends on these columns. Without them
         the ORM has nothing to do: half of the time of a short job.
         """
+        modules = self._passing_over_moves()
         for model in type(self).__mro__:
             write = vars(model).get("write")
             # A mock has no module.
-            if write and not (write.__module__ or "").startswith(PASS_OVER_MOVES):
+            if write and not (write.__module__ or "").startswith(modules):
                 return True
         return self._have_stored_dependents()
+
+    def _passing_over_moves(self):
+        """Return where ``write`` does nothing about a job that is started or done."""
+        return (
+            *("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail."),
+            "odoo.addons.queue_job.",
+        )
 
     @tools.ormcache()
     def _have_stored_dependents(self):

@@ -22,6 +22,10 @@ class QueueJob(models.Model):
         jobs._ensure_cron_trigger()
         return jobs
 
+    def _passing_over_moves(self):
+        # Only pending jobs have a trigger.
+        return (*super()._passing_over_moves(), "odoo.addons.queue_job_cron_jobrunner.")
+
     def write(self, vals):
         result = super().write(vals)
         if "state" in vals or "eta" in vals:
