@@ -33,3 +33,4 @@ from . import test_queue_job_overview
 from . import test_queue_job_channel_screen
 from . import test_screen_plans
 from . import test_tours_jobs
+from . import test_translations

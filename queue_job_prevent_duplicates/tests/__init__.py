@@ -3,3 +3,4 @@ from . import test_duplicates
 from . import test_job_function
 from . import test_races
 from . import test_stored_jobs
+from . import test_translations
