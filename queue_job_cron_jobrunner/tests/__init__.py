@@ -6,5 +6,6 @@ from . import test_limits
 from . import test_outcomes
 from . import test_readme
 from . import test_screens
+from . import test_translations
 from . import test_tree
 from . import test_turn

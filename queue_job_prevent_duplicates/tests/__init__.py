@@ -4,3 +4,4 @@ from . import test_job_function
 from . import test_races
 from . import test_readme
 from . import test_stored_jobs
+from . import test_translations

@@ -1,10 +1,11 @@
-"""``setup/i18n [--fill FOLDER]``: the terms of the addons, and what is translated of them.
+"""``setup/i18n``: the terms of the addons, and what is translated of them.
 
 Writes ``i18n/ADDON.pot`` anew from a database where the addons are installed, and brings
 each ``.po`` in step: terms that went are dropped, new ones are added. What Odoo itself
 translates (labels of the fields of mail, for example) is taken from there. Prints what is left.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -22,6 +23,10 @@ SOURCES = ("mail", "base", "web")
 
 
 def main():
+    argparse.ArgumentParser(
+        prog="setup/i18n",
+        description="Write the .pot of each addon anew, and bring the .po files in step.",
+    ).parse_args()
     odoo = os.environ["ODOO"].split()
     addons = [name for name in ADDONS if (REPO / name / "__manifest__.py").exists()]
     _install(odoo, addons)
