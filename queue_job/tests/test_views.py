@@ -251,6 +251,11 @@ class TestJobViews(ViewCase):
             self.found(graph, "//field[@type='measure']/@name"), ["exec_time"]
         )
 
+    def test_list_shows_how_long_which_try_and_why(self):
+        arch = self.arch("view_queue_job_tree")
+        shown = self.found(arch, "//field[not(@optional = 'hide')]/@name")
+        self.assertLessEqual({"reason", "waited", "ran", "tries"}, set(shown))
+
     def test_search(self):
         arch = self.arch("view_queue_job_search")
         self.assertLessEqual(

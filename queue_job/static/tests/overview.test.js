@@ -142,6 +142,16 @@ test("asks a slow server less often", async () => {
     expect(reads).toEqual(["hour", "hour"]);
 });
 
+test("asks even the slowest server now and then", async () => {
+    answer = figures({seconds: 5});
+    await open();
+    for (let round = 0; round < 5; round++) {
+        expect(reads).toEqual(["hour"]);
+        await advanceTime(2100);
+    }
+    expect(reads).toEqual(["hour", "hour"]);
+});
+
 test("another period is read at once", async () => {
     await open();
     await click(".o_queue_job_day");

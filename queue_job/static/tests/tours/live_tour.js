@@ -2,6 +2,8 @@ import {registry} from "@web/core/registry";
 
 const ROW = "tr[data-channel='root.tour_live']";
 const DONE = ".o_queue_job_tile_done .o_queue_job_figure";
+// Milliseconds: the page asks a server that is slow, as under tests, every ten seconds.
+const PATIENCE = 30000;
 const LIST_ROW = ".o_data_row:contains(tour_live)";
 
 /** Delay a job, as a module would; the server does so for tests only. */
@@ -24,10 +26,12 @@ registry.category("web_tour.tours").add("queue_job_live", {
         {
             content: "The overview tells that the job runs",
             trigger: `${ROW} .o_queue_job_slots_text:contains(/^1/)`,
+            timeout: PATIENCE,
         },
         {
             content: "The overview tells that it is done",
             trigger: `${DONE}:contains(/^1$/)`,
+            timeout: PATIENCE,
         },
         {trigger: `${ROW} .o_queue_job_pause`, run: "click"},
         {
@@ -41,6 +45,7 @@ registry.category("web_tour.tours").add("queue_job_live", {
         {
             content: "The other one is done",
             trigger: `${DONE}:contains(/^2$/)`,
+            timeout: PATIENCE,
         },
         {
             content: "The job of the paused channel waits",
@@ -68,6 +73,7 @@ registry.category("web_tour.tours").add("queue_job_live", {
         {
             content: "It goes as soon as the channel is resumed",
             trigger: `${LIST_ROW} [name=waiting_text]:not(:contains(1))`,
+            timeout: PATIENCE,
         },
         {trigger: `${LIST_ROW} button[name=action_open_jobs]`, run: "click"},
         {trigger: ".o_facet_remove", run: "click"},

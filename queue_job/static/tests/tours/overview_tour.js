@@ -35,6 +35,7 @@ registry.category("web_tour.tours").add("queue_job_overview", {
         },
         {
             content: "The page tells by itself that it waits no more",
+            timeout: 30000,
             trigger:
                 "tr[data-channel='root.tour_channel'] .o_queue_job_waiting:not(:contains(1))",
         },

@@ -13,8 +13,10 @@ import {ThroughputChart} from "./throughput_chart";
 
 // Milliseconds between two looks.
 const REFRESH = 2000;
-// The server gets this many times as long a rest as its last answer took.
+// The server gets this many times as long a rest as its last answer took, but no longer
+// than so many milliseconds: one slow answer tells little.
 const REST = 40;
+const LONGEST_REST = 10000;
 
 /** The page that opens first: what the queue does, and whether it does. */
 export class QueueJobOverview extends Component {
@@ -51,7 +53,8 @@ export class QueueJobOverview extends Component {
         // A server that takes long to answer is asked less often.
         this.skipped = (this.skipped || 0) + 1;
         const seconds = this.state.data?.seconds || 0;
-        if (this.skipped * REFRESH < seconds * REST * 1000) {
+        const rest = Math.min(seconds * REST * 1000, LONGEST_REST);
+        if (this.skipped * REFRESH < rest) {
             return;
         }
         this.skipped = 0;
