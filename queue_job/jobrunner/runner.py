@@ -110,7 +110,8 @@ class QueueJobRunner:
         self._carried = {}
         # When to look at a database that is not served.
         self._look_at = {}
-        self._look_for_databases_at = 0
+        # Not before they were looked for a first time.
+        self._look_for_databases_at = float("inf")
         self._chosen_at = 0
         self._told_errors = {}
         self._stop = False
@@ -373,6 +374,10 @@ class QueueJobRunner:
                     self.round()
             except (KeyboardInterrupt, InterruptedError):
                 self.stop()
+            except MasterElectionLost as error:
+                _logger.debug("%s, trying again in %ss", error, ERROR_RECOVERY_DELAY)
+                self.close_databases()
+                self.sleep(ERROR_RECOVERY_DELAY)
             except Exception:
                 _logger.exception("error, restarting in %ss", ERROR_RECOVERY_DELAY)
                 self.close_databases()

@@ -19,6 +19,7 @@ from . import test_jobrunner_runs
 from . import test_jobrunner_session
 from . import test_jobrunner_config
 from . import test_jobrunner_dispatch
+from . import test_jobrunner_life
 from . import test_jobrunner_runner
 from . import test_jobrunner_server
 from . import test_explain

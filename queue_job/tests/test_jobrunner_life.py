@@ -1,0 +1,229 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The life of a runner: how it is made, what ends it, what it says.
+
+Its databases are stand-ins; what it does with real ones is in test_jobrunner_runner.py.
+"""
+
+import logging
+import threading
+from unittest.mock import MagicMock, patch
+
+from odoo.tests import BaseCase
+
+from ..jobrunner import runner as runner_module
+from ..jobrunner import server
+from ..jobrunner.database import MasterElectionLost
+from ..jobrunner.runner import QueueJobRunner
+
+RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
+PATIENCE = 20  # seconds
+
+
+class LifeCase(BaseCase):
+    def runner(self, **options):
+        runner = QueueJobRunner(**{"channel_config_string": "root:4", **options})
+        runner.get_db_names = list
+        return runner
+
+    def lines(self, logs):
+        """Return ``LEVEL text`` of each line."""
+        return [f"{record.levelname} {record.getMessage()}" for record in logs.records]
+
+
+class TestMaking(LifeCase):
+    def test_defaults(self):
+        runner = QueueJobRunner()
+        self.assertEqual(
+            (runner.scheme, runner.host, runner.port, runner.user, runner.password),
+            ("http", "localhost", 8069, None, None),
+        )
+        self.assertEqual((runner.db_by_name, runner._stop), ({}, False))
+        self.assertEqual(len(runner._stop_pipe), 2)
+
+    def test_arguments_by_position(self):
+        runner = QueueJobRunner("https", "h", "443", "u", "p", "root:3,a:2")
+        self.assertEqual(
+            (runner.scheme, runner.host, runner.port, runner.user, runner.password),
+            ("https", "h", "443", "u", "p"),
+        )
+        channel = runner.channel_manager.get_channel_by_name("a")
+        self.assertEqual(str(channel), "root.a(C:2,Q:0,R:0,F:0)")
+
+    def test_environment(self):
+        environ = {
+            "ODOO_QUEUE_JOB_CHANNELS": "root:7",
+            "ODOO_QUEUE_JOB_SCHEME": "https",
+            "ODOO_QUEUE_JOB_HOST": "odoo.example.com",
+            "ODOO_QUEUE_JOB_PORT": "443",
+            "ODOO_QUEUE_JOB_HTTP_AUTH_USER": "me",
+            "ODOO_QUEUE_JOB_HTTP_AUTH_PASSWORD": "secret",
+        }
+        with patch.dict("os.environ", environ):
+            runner = QueueJobRunner.from_environ_or_config()
+        self.assertEqual(
+            (runner.scheme, runner.host, str(runner.port), runner.user),
+            ("https", "odoo.example.com", "443", "me"),
+        )
+        self.assertEqual(runner.password, "secret")
+        root = runner.channel_manager.get_channel_by_name("root")
+        self.assertEqual(root.capacity, 7)
+
+    def test_channels_that_cannot_be_read_are_an_error(self):
+        with self.assertRaisesRegex(ValueError, "^Invalid channel config root:x: "):
+            self.runner(channel_config_string="root:x")
+
+
+class TestRun(LifeCase):
+    def test_lines_of_a_good_start(self):
+        runner = self.runner()
+        runner.on_round = lambda each: each.stop()
+        with self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs:
+            runner.run()
+        self.assertEqual(
+            self.lines(logs),
+            [
+                "INFO starting",
+                "DEBUG initializing database connections",
+                "INFO database connections ready",
+                "INFO graceful stop requested",
+                "INFO stopped",
+            ],
+        )
+
+    def test_interruptions_stop(self):
+        for interruption in (KeyboardInterrupt, InterruptedError):
+            runner = self.runner()
+            runner.initialize_databases = MagicMock(side_effect=interruption)
+            with (
+                self.subTest(interruption),
+                patch.object(runner, "close_databases") as close,
+                self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs,
+            ):
+                runner.run()
+                close.assert_called_once_with()
+                self.assertEqual(self.lines(logs)[-1], "INFO stopped")
+
+    def run_after(self, error):
+        """Run with ``error`` at first; return what was logged and slept."""
+        runner = self.runner()
+        slept = []
+        outcomes = [error, None]
+
+        def initialize():
+            outcome = outcomes.pop(0)
+            if outcome:
+                raise outcome
+            runner.stop()
+
+        runner.initialize_databases = initialize
+        runner.sleep = slept.append
+        with (
+            patch.object(runner, "close_databases") as close,
+            self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs,
+        ):
+            runner.run()
+        self.assertEqual(close.call_count, 2)
+        self.assertEqual(outcomes, [])
+        return self.lines(logs), slept
+
+    def test_error_is_told_and_tried_again(self):
+        lines, slept = self.run_after(ValueError("no databases today"))
+        self.assertEqual(slept, [runner_module.ERROR_RECOVERY_DELAY])
+        self.assertEqual(len([line for line in lines if line.startswith("ERROR")]), 1)
+
+    def test_lost_election_is_told_to_who_looks_and_tried_again(self):
+        error = MasterElectionLost("could not acquire master runner lock on x")
+        lines, slept = self.run_after(error)
+        self.assertEqual(slept, [runner_module.ERROR_RECOVERY_DELAY])
+        (told,) = [line for line in lines if "master runner lock on x" in line]
+        self.assertTrue(told.startswith("DEBUG"), told)
+        self.assertFalse([line for line in lines if line.startswith("ERROR")])
+
+    def test_nothing_is_opened_that_was_not_looked_for(self):
+        """Suites put a stand-in for the initialization, and mean: no database."""
+        runner = self.runner()
+        runner.get_db_names = lambda: ["real"]
+        runner.initialize_databases = lambda: None
+        runner.on_round = lambda each: each.stop()
+        with (
+            patch.object(runner_module, "Database") as database,
+            self.assertLogs(RUNNER_LOGGER, logging.INFO),
+        ):
+            runner.run()
+        database.assert_not_called()
+
+    def test_databases_are_opened_in_sorted_order(self):
+        runner = self.runner()
+        runner.get_db_names = lambda: ["c", "a", "b"]
+        opened = []
+
+        def database(name):
+            opened.append(name)
+            return MagicMock(has_queue_job=False)
+
+        with patch.object(runner_module, "Database", side_effect=database):
+            runner.initialize_databases()
+        self.assertEqual(opened, ["a", "b", "c"])
+
+
+class TestWaiting(LifeCase):
+    def test_a_minute_at_most(self):
+        runner = self.runner()
+        with (
+            patch.object(runner, "_select") as select,
+            self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs,
+        ):
+            runner.wait_notification()
+        self.assertEqual(self.lines(logs), ["DEBUG select() timeout: 60.00 sec"])
+        select.assert_called_once_with([], 60)
+
+    def test_what_is_due_is_not_waited_for(self):
+        runner = self.runner()
+        runner._look_for_databases_at = 0
+        with patch.object(runner, "_select") as select:
+            runner.wait_notification()
+        select.assert_called_once_with([], 0)
+
+    def test_stop_that_came_before(self):
+        runner = self.runner()
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO):
+            runner.stop()
+        with patch.object(runner, "_select") as select:
+            runner.wait_notification()
+        select.assert_not_called()
+
+
+class TestThread(LifeCase):
+    def stop_soon(self, thread, began):
+        thread.start()
+        self.assertTrue(began.wait(PATIENCE))
+        thread.stop()
+        thread.join(PATIENCE)
+        self.assertFalse(thread.is_alive())
+
+    def test_stop_ends_the_delay_at_the_start(self):
+        began = threading.Event()
+        with (
+            patch.object(server, "START_DELAY", 3600),
+            self.assertLogs(RUNNER_LOGGER, logging.INFO),
+        ):
+            thread = server.QueueJobRunnerThread()
+            self.assertTrue(thread.daemon)
+            sleep = thread.runner.sleep
+            thread.runner.sleep = lambda seconds: began.set() or sleep(seconds)
+            self.stop_soon(thread, began)
+
+    def test_stop_ends_the_delay_after_an_error(self):
+        began = threading.Event()
+        with (
+            patch.object(server, "START_DELAY", 0),
+            patch.object(runner_module, "ERROR_RECOVERY_DELAY", 3600),
+            self.assertLogs(RUNNER_LOGGER, logging.INFO),
+        ):
+            thread = server.QueueJobRunnerThread()
+            sleep = thread.runner.sleep
+            thread.runner.initialize_databases = MagicMock(side_effect=ValueError)
+            thread.runner.sleep = lambda seconds: (
+                seconds and began.set() or sleep(seconds)
+            )
+            self.stop_soon(thread, began)
