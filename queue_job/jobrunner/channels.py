@@ -133,7 +133,9 @@ class ChannelManager:
     def notify(
         self, db_name, channel_name, uuid, seq, date_created, priority, eta, state
     ):
-        """Learn what the row of a job says."""
+        """Learn what the row of a job says; its date of creation stays what it was."""
+        known = self.job(uuid, db_name)
+        assert known is None or known.date_created == date_created
         self.place(db_name, channel_name, uuid, seq, date_created, priority, eta, state)
 
     def place(

@@ -21,6 +21,7 @@ from . import test_jobrunner_config
 from . import test_jobrunner_dispatch
 from . import test_jobrunner_life
 from . import test_jobrunner_runner
+from . import test_jobrunner_sequences
 from . import test_jobrunner_server
 from . import test_explain
 from . import test_attempt
