@@ -12,6 +12,7 @@ from . import test_jobrunner_channel_config
 from . import test_jobrunner_channels
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_tree
+from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_patience
 from . import test_jobrunner_backlog

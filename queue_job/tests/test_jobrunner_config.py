@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from configparser import ConfigParser
 from unittest.mock import patch
 
 from odoo.tests import BaseCase
@@ -62,6 +63,53 @@ class TestConfig(BaseCase):
         self.configured("http_auth_password = 50%off\n")
         self.assertEqual(jobrunner.queue_job_config, {"http_auth_password": "50%off"})
         self.assertIs(jobrunner.queue_job_config, jobrunner.queue_job_config)
+
+    def test_each_setting_has_a_variable_and_a_key(self):
+        settings = {
+            "scheme": "https",
+            "host": "odoo.example.com",
+            "port": "443",
+            "http_auth_user": "me",
+            "http_auth_password": "secret",
+            "channels": "root:7",
+        }
+        names = {
+            "http_auth_user": "user",
+            "http_auth_password": "password",
+            "channels": "channel_config_string",
+        }
+        expected = {names.get(key, key): value for key, value in settings.items()}
+        lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        self.configured(lines)
+        self.assertEqual(config.runner_settings(), expected)
+        self.configured(**{key.upper(): value for key, value in settings.items()})
+        self.assertEqual(config.runner_settings(), expected)
+
+    def test_each_setting_of_the_connection(self):
+        for key in ("host", "port", "user", "password"):
+            name = f"jobrunner_db_{key}"
+            self.configured(f"{name} = in-file\n")
+            self.assertEqual(config.connection_info_for("x")[key], "in-file")
+            with patch.dict("os.environ", {f"ODOO_QUEUE_JOB_{name.upper()}": "direct"}):
+                self.assertEqual(config.connection_info_for("x")[key], "direct")
+
+    def test_file_without_the_section(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            with patch.dict(odoo_config.options, {"config": file.name}):
+                self.assertEqual(jobrunner.queue_job_config, {})
+
+    def test_section_of_the_addon_server_environment(self):
+        self.configured("host = in-file\n")
+        parser = ConfigParser()
+        parser.read_string("[queue_job]\nhost = in-environment\n")
+        self.addCleanup(config._section_of_server_environment.cache_clear)
+        for source, expected in (
+            (parser, {"host": "in-environment"}),
+            (ConfigParser(), {}),
+        ):
+            config._section_of_server_environment.cache_clear()
+            with patch.object(config, "serv_config", source):
+                self.assertEqual(jobrunner.queue_job_config, expected)
 
     def test_enabled(self):
         for channels, enabled in (

@@ -126,6 +126,27 @@ class TestRequest(DispatchCase):
         self.assertTrue(self.odoo.came.acquire(timeout=10))
         self.assertEqual(self.odoo.asked[0][0], "/queue_job/runjob?job_uuid=u")
 
+    def test_async_http_get_tells_of_a_failure(self):
+        self.odoo.status = 500
+        before = set(threading.enumerate())
+        with self.assertLogs(runner._logger, "ERROR") as logs:
+            runner._async_http_get(
+                "http", "127.0.0.1", self.odoo.port, "me", "pw", "db", "u"
+            )
+            for thread in set(threading.enumerate()) - before:
+                if thread.name.endswith("(ask)"):
+                    self.assertTrue(thread.daemon)
+                    thread.join(10)
+        self.assertIn(
+            f"exception in GET http://127.0.0.1:{self.odoo.port}/queue_job/runjob"
+            "?job_uuid=u",
+            logs.output[0],
+        )
+        self.assertTrue(logs.records[0].exc_info)
+        _path, headers = self.odoo.asked[0]
+        self.assertEqual(headers["X-Odoo-Database"], "db")
+        self.assertTrue(headers["Authorization"].startswith("Basic "))
+
 
 class TestAnswers(DispatchCase):
     def test_what_answers_mean(self):

@@ -136,6 +136,27 @@ class TestDatabases(RunnerCase):
         runner.close_databases()
         self.assertEqual(runner.db_by_name, {})
 
+    def test_jobs_of_closed_databases_give_their_slots_back(self):
+        uuid = self.job("started", date_enqueued=self.old(1))
+        self.lock_row(uuid)
+        for remove_jobs, held in ((True, 0), (False, 1)):
+            runner = self.runner()
+            runner.initialize_databases()
+            runner.close_databases(remove_jobs=remove_jobs)
+            root = runner.channel_manager.get_channel_by_name("root")
+            mine = [each for each in root._running if each.uuid == uuid]
+            self.assertEqual((len(mine), runner.db_by_name), (held, {}))
+
+    def test_quiet_connection_is_kept_alive(self):
+        runner = self.runner()
+        runner.initialize_databases()
+        session = runner._sessions[self.db_name]
+        for due, calls in ((0, 1), (time.time() + 60, 0)):
+            session._schedule.set("beat", due)
+            with patch.object(session.db, "keep_alive") as keep_alive:
+                runner.requeue_dead_jobs()
+            self.assertEqual(keep_alive.call_count, calls)
+
     def test_election_that_is_lost_leaves_the_others(self):
         runner = self.runner(self.db_name, "other")
         winner = self.database()

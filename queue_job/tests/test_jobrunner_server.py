@@ -182,6 +182,17 @@ class TestWorker(BaseCase):
 
 
 class TestStandalone(BaseCase):
+    def test_runs_whatever_the_capacity_of_root_is(self):
+        with (
+            patch.dict("os.environ", DISABLED),
+            patch.object(sys, "argv", ["jobrunner"]),
+            patch.object(config, "parse_config"),
+            patch("signal.signal"),
+            patch.object(standalone.QueueJobRunner, "run", autospec=True) as run,
+        ):
+            standalone.main()
+        run.assert_called_once()
+
     def test_command_line_counts(self):
         with (
             patch.object(sys, "argv", ["jobrunner", "-c", "file.conf"]),
