@@ -91,6 +91,8 @@ class JobExecutor(OutcomeRecorder):
     superuser environment on the cursor of the job.
     """
 
+    _tries_at_once = CONFLICT_TRIES_AT_ONCE
+
     # Claim ------------------------------------------------------------------
 
     @classmethod
@@ -189,7 +191,7 @@ class JobExecutor(OutcomeRecorder):
 
         :raise RetryableJobError: to be postponed
         """
-        for attempt in range(1, CONFLICT_TRIES_AT_ONCE + 1):
+        for attempt in range(1, cls._tries_at_once + 1):
             retry = job.retry
             try:
                 cls._try_perform_job(env, job)
@@ -200,7 +202,7 @@ class JobExecutor(OutcomeRecorder):
                     raise cls._counted(job, error) from error
                 if not _is_conflict(error):
                     raise
-                if attempt == CONFLICT_TRIES_AT_ONCE or job.job_config.allow_commit:
+                if attempt == cls._tries_at_once or job.job_config.allow_commit:
                     raise cls._counted(job, error) from error
                 cls._begin_again(env, job, attempt)
                 job.retry = retry
@@ -214,10 +216,13 @@ class JobExecutor(OutcomeRecorder):
 
     @classmethod
     def _begin_again(cls, env, job, attempt):
-        """Take a new snapshot, and the liveness lock with it."""
+        """Take a new snapshot, and the liveness lock with it.
+
+        A job that was never claimed has no lock: whoever calls with one owns it.
+        """
         env.cr.rollback()
         time.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))
-        job.lock_with_work = True
+        job.lock_with_work = bool(job.run_number)
 
     @classmethod
     def _try_perform_job(cls, env, job):

@@ -7,6 +7,7 @@ row is still in the state and the run that this worker knows.
 
 import logging
 import traceback
+from contextlib import nullcontext
 from io import StringIO
 
 from .job import Job
@@ -19,6 +20,9 @@ _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
 
 class OutcomeRecorder:
     """The part of the executor that writes outcomes after a rollback."""
+
+    # Told of the traceback of each job that failed.
+    _failure_logger = _logger
 
     @classmethod
     def _record_postponed(cls, job, state, error):
@@ -41,7 +45,7 @@ class OutcomeRecorder:
         usual way, plain SQL does it, so that the job does not run again.
         """
         traceback_text = cls._traceback_text()
-        _logger.error(traceback_text)
+        cls._failure_logger.error(traceback_text)
         values = cls._get_failure_values(job, traceback_text, error)
         try:
             with job.in_temporary_env():
@@ -71,10 +75,10 @@ class OutcomeRecorder:
 
     @classmethod
     def _call_on_fail(cls, job, values):
-        if not job.on_fail_method_name:
-            return
+        # Called without a hook too, for those who override it; that needs no cursor.
+        needs_cursor = bool(job.on_fail_method_name)
         try:
-            with job.in_temporary_env():
+            with job.in_temporary_env() if needs_cursor else nullcontext():
                 job.on_fail(dict(values))
         except Exception:
             _logger.exception("the on-fail method of job %s failed too", job.uuid)

@@ -324,7 +324,12 @@ class QueueJob(models.Model):
         return self.env.cr.fetchone()[0]
 
     def _is_own_run(self, state, run_number):
-        """Lock the row and tell whether nobody moved it since ``state`` was written."""
+        """Lock the row and tell whether nobody moved it since ``state`` was written.
+
+        Nobody can have moved a job that has no row yet.
+        """
+        if not self:
+            return True
         self.flush_recordset(["state", "run_number"])
         self.env.cr.execute(
             SQL(

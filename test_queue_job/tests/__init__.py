@@ -17,6 +17,8 @@ from . import test_no_delay
 from . import test_pitfalls
 from . import test_related_actions
 from . import test_runjob
+from . import test_runjob_in_transaction
+from . import test_runjob_requests
 from . import test_runs
 from . import test_runs_chained
 from . import test_states
