@@ -14,7 +14,6 @@ from itertools import islice
 
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.exception import RetryableJobError
-from odoo.addons.queue_job.executor import PG_RETRY
 from odoo.addons.queue_job.executor_run import OUTCOMES, Run, RunExecutor
 
 _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
@@ -45,16 +44,22 @@ class CronRun(Run):
 class CronExecutor(RunExecutor):
     """Performs a chosen job and what follows it in its channel; commits each."""
 
+    _failure_logger = _logger
+
     @classmethod
     def start(cls, env, job):
         """Move a job whose row this transaction has locked to started."""
         job._has_lock_row = True
         job.set_started()
-        # What the rule of dead jobs looks at: nobody enqueues here.
-        job.date_enqueued = job.date_started
+        job.date_enqueued = cls._date_enqueued(job)
         job.store()
         env.flush_all()
         return job
+
+    @classmethod
+    def _date_enqueued(cls, job):
+        """Return what the rule of dead jobs looks at: nobody enqueues here."""
+        return job.date_started
 
     @classmethod
     def perform(cls, env, job_run):
@@ -104,6 +109,14 @@ class UncommittedExecutor(CronExecutor):
     jobs so.
     """
 
+    # The snapshot of the caller stays what it is: a conflict waits for another time.
+    _tries_at_once = 1
+
+    @classmethod
+    def _date_enqueued(cls, job):
+        """Return None: nobody else sees the claim, and a rollback undoes it."""
+        return None
+
     @classmethod
     def perform(cls, env, job_run):
         job, job_run.claimed = job_run.claimed, None
@@ -125,11 +138,6 @@ class UncommittedExecutor(CronExecutor):
             cls._record_failure(job, state, error)
         else:
             cls._enqueue_dependent_jobs(env, job)
-
-    @classmethod
-    def _begin_again(cls, env, job, attempt):
-        """Try again another time: the snapshot of the caller stays what it is."""
-        raise RetryableJobError("concurrent update", seconds=PG_RETRY)
 
     @classmethod
     def _commit_done(cls, env, job):

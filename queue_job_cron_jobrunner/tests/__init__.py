@@ -3,5 +3,6 @@ from . import test_alarm
 from . import test_cron_pass
 from . import test_job_runner
 from . import test_limits
+from . import test_outcomes
 from . import test_tree
 from . import test_turn

@@ -4,6 +4,7 @@
 from datetime import timedelta
 
 from freezegun import freeze_time
+from lxml import etree
 
 from odoo import fields
 from odoo.tests import TransactionCase, tagged
@@ -12,7 +13,7 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job.delay import chain
 from odoo.addons.queue_job.exception import RetryableJobError
 
-LOGGER = "odoo.addons.queue_job.controllers.main"
+LOGGER = "odoo.addons.queue_job_cron_jobrunner.models.queue_job"
 
 
 class CronRunnerCase(TransactionCase):
@@ -69,6 +70,10 @@ class TestRecords(CronRunnerCase):
         self.assertLess(
             arch.index('name="priority"'), arch.index('name="queue_job_runner"')
         )
+        own = self.env.ref("queue_job_cron_jobrunner.ir_cron_view_form")
+        self.assertEqual(own.inherit_id, self.env.ref("base.ir_cron_view_form"))
+        (field,) = etree.fromstring(own.arch).xpath("//field[@name='queue_job_runner']")
+        self.assertEqual(field.get("invisible"), "model_name != 'queue.job'")
 
 
 class TestTriggers(CronRunnerCase):
