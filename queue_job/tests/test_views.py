@@ -99,6 +99,8 @@ class TestXmlIds(ViewCase):
             self.assertTrue(icon.read(8).startswith(b"\x89PNG"))
         queue = self.env.ref("queue_job.menu_queue")
         self.assertEqual(queue.parent_id, root)
+        self.assertEqual((root.name, queue.name), ("Job Queue", "Queue"))
+        self.assertEqual(root.web_icon, "queue_job,static/description/icon.png")
         sequences = {menu.action.xml_id: menu.sequence for menu in queue.child_id}
         self.assertLessEqual(
             {
@@ -153,6 +155,56 @@ class TestJobViews(ViewCase):
             arch.xpath("//div[@name='button_box']/button[@name='open_graph_jobs']")
         )
 
+    def test_form_status_bar(self):
+        (state,) = self.arch("view_queue_job_form").xpath("//header/field")
+        self.assertEqual(
+            (state.get("name"), state.get("widget"), state.get("statusbar_visible")),
+            ("state", "statusbar", "wait_dependencies,pending,enqueued,started,done"),
+        )
+
+    def test_form_stat_button(self):
+        (button,) = self.arch("view_queue_job_form").xpath(
+            "//div[@name='button_box']/button[@name='open_graph_jobs']"
+        )
+        self.assertEqual(button.get("invisible"), "not graph_uuid")
+        (count,) = button.xpath("field")
+        self.assertEqual(count.get("name"), "graph_jobs_count")
+        self.assertEqual(count.get("string"), "Graph Jobs")
+
+    def test_form_fields_in_order(self):
+        arch = self.arch("view_queue_job_form")
+        names = self.found(arch, "//sheet//field/@name")
+        for ordered in (
+            ("uuid", "graph_uuid", "func_string", "job_function_id", "channel"),
+            ("channel", "priority", "eta", "company_id", "user_id", "worker_pid"),
+            (
+                *("worker_pid", "date_created", "date_enqueued", "date_started"),
+                *("date_done", "exec_time", "retry", "max_retries"),
+            ),
+        ):
+            places = [names.index(name) for name in ordered]
+            self.assertEqual(places, sorted(places), ordered)
+        for name, groups in (
+            ("func_string", "base.group_no_one"),
+            ("worker_pid", "base.group_no_one"),
+            ("date_enqueued", "base.group_no_one"),
+            ("company_id", "base.group_multi_company"),
+        ):
+            with self.subTest(name):
+                path = f"//sheet//field[@name='{name}']/@groups"
+                self.assertEqual(self.found(arch, path), [groups])
+
+    def test_form_pages_hide_what_is_empty(self):
+        arch = self.arch("view_queue_job_form")
+        for name, hidden in (
+            ("results", "not result and not exc_info"),
+            ("dependencies", "not graph_uuid"),
+        ):
+            path = f"//page[@name='{name}']/@invisible"
+            self.assertEqual(self.found(arch, path), [hidden])
+        names = self.found(arch, "//group[@name='exc_info']/field/@name")
+        self.assertEqual(names, ["exc_name", "exc_info"])
+
     def test_form_opens(self):
         job = self.env["res.partner"].with_delay().create_company().db_record()
         with Form(job.with_env(self.env)) as form:
@@ -164,8 +216,39 @@ class TestJobViews(ViewCase):
         self.assertEqual(arch.tag, "list")
         self.assertEqual((arch.get("create"), arch.get("delete")), ("false", "false"))
         self.assertLessEqual(
-            {"name", "model_name", "state", "date_created", "eta", "uuid", "channel"},
+            {
+                *("name", "model_name", "state", "date_created", "eta", "date_done"),
+                *("exec_time", "priority", "exc_name", "exc_message", "uuid"),
+                *("channel", "company_id"),
+            },
             set(self.found(arch, "//field/@name")),
+        )
+        self.assertEqual(
+            (arch.get("decoration-danger"), arch.get("decoration-muted")),
+            ("state == 'failed'", "state in ('done', 'cancelled')"),
+        )
+        (eta,) = arch.xpath("//field[@name='eta']")
+        self.assertEqual(eta.get("widget"), "remaining_days")
+        for name in ("eta", "priority", "exc_name", "exc_message"):
+            path = f"//field[@name='{name}']/@optional"
+            self.assertEqual(self.found(arch, path), ["hide"], name)
+
+    def test_pivot_and_graph(self):
+        pivot = self.arch("view_queue_job_pivot")
+        for kind, expected in (
+            ("measure", "exec_time"),
+            ("row", "job_function_id"),
+            ("col", "date_done"),
+        ):
+            path = f"/pivot/field[@type='{kind}']/@name"
+            self.assertEqual(self.found(pivot, path), [expected])
+        self.assertEqual(self.found(pivot, "//field/@interval"), ["week"])
+        graph = self.arch("view_queue_job_graph")
+        self.assertEqual(
+            self.found(graph, "/graph/field/@name"), ["job_function_id", "exec_time"]
+        )
+        self.assertEqual(
+            self.found(graph, "//field[@type='measure']/@name"), ["exec_time"]
         )
 
     def test_search(self):
@@ -202,7 +285,11 @@ class TestJobViews(ViewCase):
 
     def test_action(self):
         action = self.env.ref("queue_job.action_queue_job")
+        self.assertEqual((action.name, action.res_model), ("Jobs", "queue.job"))
         self.assertEqual(action.view_mode, "list,form,pivot,graph")
+        self.assertEqual(
+            action.search_view_id, self.env.ref("queue_job.view_queue_job_search")
+        )
         switched_on = {
             key.removeprefix("search_default_") for key in eval(action.context)
         }
@@ -219,7 +306,44 @@ class TestOtherViews(ViewCase):
         names = self.found(arch, "//field/@name")
         for name in ("name", "parent_id", "complete_name", "removal_interval"):
             self.assertIn(name, names)
-        self.assertTrue(arch.xpath("//field[@name='job_function_ids']"))
+        (functions,) = arch.xpath("//field[@name='job_function_ids']")
+        self.assertEqual(functions.get("widget"), "many2many_tags")
+        root = {"is_root": True}
+        other = {"is_root": False}
+        for name, required in (("name", "1"), ("parent_id", "not is_root")):
+            (field,) = arch.xpath(f"//field[@name='{name}']")
+            self.assertEqual(field.get("required"), required)
+            self.assertTrue(eval(field.get("readonly"), root))
+            self.assertFalse(eval(field.get("readonly"), other))
+
+    def test_channel_list_and_search(self):
+        arch = self.arch("view_queue_job_channel_tree")
+        self.assertTrue(arch.xpath("//field[@name='complete_name']"))
+        arch = self.arch("view_queue_job_channel_search")
+        names = self.found(arch, "/search/field/@name")
+        self.assertLessEqual({"name", "complete_name", "parent_id"}, set(names))
+
+    def test_function_list_and_search(self):
+        arch = self.arch("view_queue_job_function_tree")
+        self.assertLessEqual(
+            {"name", "channel_id", "allow_commit"},
+            set(self.found(arch, "//field/@name")),
+        )
+        arch = self.arch("view_queue_job_function_search")
+        names = self.found(arch, "/search/field/@name")
+        self.assertLessEqual({"name", "channel_id"}, set(names))
+        self.assertIn("group_by_channel", self.found(arch, "//filter/@name"))
+
+    def test_actions(self):
+        for xmlid, name, model in (
+            ("action_queue_job_channel", "Channels", "queue.job.channel"),
+            ("action_queue_job_function", "Job Functions", "queue.job.function"),
+        ):
+            action = self.env.ref(f"queue_job.{xmlid}")
+            self.assertEqual(
+                (action.name, action.res_model, action.view_mode),
+                (name, model, "list,form"),
+            )
 
     def test_function_form_configures_everything(self):
         arch = self.arch("view_queue_job_function_form")
@@ -232,15 +356,30 @@ class TestOtherViews(ViewCase):
             },
             set(self.found(group, "field/@name")),
         )
+        for name, setting, value in (
+            ("name", "readonly", "1"),
+            ("model_id", "required", "1"),
+            ("method", "required", "1"),
+            ("edit_retry_pattern", "widget", "ace"),
+            ("edit_related_action", "widget", "ace"),
+        ):
+            path = f"field[@name='{name}']/@{setting}"
+            self.assertEqual(self.found(group, path), [value], name)
 
     def test_wizards(self):
-        for name, button in (
-            ("requeue_job", "requeue"),
-            ("set_jobs_done", "set_done"),
-            ("set_jobs_cancelled", "set_cancelled"),
+        for name, label, model, button in (
+            ("requeue_job", "Requeue Jobs", "queue.requeue.job", "requeue"),
+            ("set_jobs_done", "Set jobs to done", "queue.jobs.to.done", "set_done"),
+            (
+                *("set_jobs_cancelled", "Cancel jobs"),
+                *("queue.jobs.to.cancelled", "set_cancelled"),
+            ),
         ):
             arch = self.arch(f"view_{name}")
+            self.assertTrue(arch.xpath("//field[@name='job_ids']"))
             self.assertTrue(arch.xpath(f"//footer/button[@name='{button}']"))
+            self.assertTrue(arch.xpath("//footer/button[@special='cancel']"))
             action = self.env.ref(f"queue_job.action_{name}")
+            self.assertEqual((action.name, action.res_model), (label, model))
             self.assertEqual(action.target, "new")
             self.assertEqual(action.binding_model_id.model, "queue.job")
