@@ -61,6 +61,16 @@ class TestDuplicates(DuplicatesCase):
         ]
         self.assertEqual({job.uuid for job in calls}, {first.uuid})
 
+    @mute_logger(LOGGER)
+    def test_recordset_arguments_count_by_model_and_ids(self):
+        def ask(records):
+            return self.jobs.with_delay()._test_job(records).uuid
+
+        first = ask(self.partner)
+        self.assertEqual(ask(self.partner.with_context(lang="fr_FR").sudo()), first)
+        self.assertNotEqual(ask(self.env["res.users"].browse(self.partner.id)), first)
+        self.assertNotEqual(ask(self.partner.copy()), first)
+
     def test_caller_needs_no_right_on_jobs(self):
         """Nor one on the company of the job that exists."""
         first = self.ask()

@@ -598,6 +598,32 @@ class TestCreateTestJobRoute(HttpCase):
             self.created(), [{"priority": 10, "max_retries": 5, "name": "Test job"}]
         )
 
+    def test_options_of_the_test_job(self):
+        self.open_as_admin(
+            failure_rate="0.5",
+            job_duration="1.5",
+            commit_within_job="0",
+            failure_retry_seconds="30",
+        )
+        # Any text is true, as it is for the method.
+        self.assertEqual(
+            self.created().kwargs,
+            {
+                "failure_rate": 0.5,
+                "job_duration": 1.5,
+                "commit_within_job": "0",
+                "failure_retry_seconds": 30,
+            },
+        )
+
+    def test_graph_is_one_tree_of_small_batches(self):
+        self.open_as_admin(size="30")
+        jobs = self.created()
+        free = jobs.filtered(lambda job: job.state == "pending")
+        self.assertLessEqual(len(free), RunJobController.TEST_GRAPH_MAX_PER_GROUP)
+        self.assertEqual(set((jobs - free).mapped("state")), {"wait_dependencies"})
+        self.assertTrue(all(job.dependency_ids for job in jobs - free))
+
     def test_graph(self):
         response = self.open_as_admin(size="12", description="Part")
         jobs = self.created()
@@ -609,8 +635,9 @@ class TestCreateTestJobRoute(HttpCase):
             self.assertRegex(name, r"^Part #\d+$")
 
     def test_no_size_creates_nothing(self):
-        response = self.open_as_admin(size="0")
-        self.assertEqual((response.status_code, response.text), (200, ""))
+        for size in ("0", "-3"):
+            response = self.open_as_admin(size=size)
+            self.assertEqual((response.status_code, response.text), (200, ""))
         self.assertFalse(self.created())
 
     @mute_logger("odoo.http")
