@@ -177,7 +177,8 @@ class Channel:
 
         The channels above are not asked. Nothing is changed.
         """
-        if not self.has_capacity() or self._is_throttling(now):
+        # The wait first: one that is over is forgotten in a full channel too.
+        if self._is_throttling(now) or not self.has_capacity():
             return None
         best = self._queue.first(now)
         for child in self.children.values():

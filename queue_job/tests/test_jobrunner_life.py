@@ -90,21 +90,8 @@ class TestRun(LifeCase):
             ],
         )
 
-    def test_interruptions_stop(self):
-        for interruption in (KeyboardInterrupt, InterruptedError):
-            runner = self.runner()
-            runner.initialize_databases = MagicMock(side_effect=interruption)
-            with (
-                self.subTest(interruption),
-                patch.object(runner, "close_databases") as close,
-                self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs,
-            ):
-                runner.run()
-                close.assert_called_once_with()
-                self.assertEqual(self.lines(logs)[-1], "INFO stopped")
-
     def run_after(self, error):
-        """Run with ``error`` at first; return what was logged and slept."""
+        """Run with ``error`` at first, then to the end; return what was logged and slept."""
         runner = self.runner()
         slept = []
         outcomes = [error, None]
@@ -122,9 +109,18 @@ class TestRun(LifeCase):
             self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs,
         ):
             runner.run()
-        self.assertEqual(close.call_count, 2)
-        self.assertEqual(outcomes, [])
+        # After each error, and at the end.
+        self.assertEqual(close.call_count, len(slept) + 1)
         return self.lines(logs), slept
+
+    def test_interruptions_stop(self):
+        for interruption in (KeyboardInterrupt, InterruptedError):
+            with self.subTest(interruption):
+                lines, slept = self.run_after(interruption)
+                self.assertEqual(slept, [])
+                self.assertEqual(
+                    lines[-2:], ["INFO graceful stop requested", "INFO stopped"]
+                )
 
     def test_error_is_told_and_tried_again(self):
         lines, slept = self.run_after(ValueError("no databases today"))

@@ -257,6 +257,17 @@ class TestWakeup(SequenceCase):
         self.tell("t", "t2", "done")
         self.assertEqual(self.manager.get_wakeup_time(), 24)
 
+    def test_throttle_that_is_over_before_there_is_room(self):
+        self.manage("root:4,t:1:throttle=3")
+        self.tell("t", "t1")
+        self.tell("t", "t2")
+        self.assertEqual(self.run_at(10), ["t1"])
+        self.assertEqual(self.run_at(14), [])
+        self.tell("t", "t1", "done")
+        # No time is waited for: the job may run now.
+        self.assertEqual(self.manager.get_wakeup_time(), 0)
+        self.assertEqual(self.run_at(14), ["t2"])
+
     def test_eta_behind_a_running_job(self):
         self.manage("root:4,e:1")
         self.tell("e", "e1")
@@ -292,14 +303,21 @@ class TestWakeup(SequenceCase):
         self.assertEqual(self.run_at(22), ["s2"])
 
     def test_smallest_of_several_channels(self):
-        self.manage("root:9,t:4:throttle=5,e:4")
-        self.tell("e", "e1", eta=30)
-        self.tell("t", "t1")
-        self.tell("t", "t2")
-        self.assertEqual(self.run_at(20), ["t1"])
-        self.assertEqual(self.manager.get_wakeup_time(), 25)
-        self.assertEqual(self.run_at(25), ["t2"])
-        self.assertEqual(self.manager.get_wakeup_time(), 30)
+        for config in ("root:9,t:4:throttle=5,e:4", "root:9,e:4,t:4:throttle=5"):
+            self.manage(config)
+            self.tell("e", "e1", eta=23)
+            self.tell("e", "e2", eta=30)
+            self.tell("t", "t1")
+            self.tell("t", "t2")
+            for now, chosen, wakeup in (
+                (20, ["t1"], 23),
+                (23, ["e1"], 25),
+                (25, ["t2"], 30),
+                (30, ["e2"], 0),
+            ):
+                with self.subTest(config=config, now=now):
+                    self.assertEqual(self.run_at(now), chosen)
+                    self.assertEqual(self.manager.get_wakeup_time(), wakeup)
 
     def test_full_root_is_woken_by_the_end_of_a_job(self):
         self.manage("root:1")
