@@ -27,6 +27,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 import psycopg2
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from .. import notify
@@ -357,6 +358,16 @@ class Database:
         for uuid in uuids:
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
         return uuids
+
+    def release_behind(self, uuids):
+        """Make pending what waited for some jobs and waits for nothing now; return uuids.
+
+        What somebody holds is left to :meth:`release_forgotten`.
+        """
+        try:
+            return [uuid for (uuid,) in self._fetch(sql.RELEASE_BEHIND, (list(uuids),))]
+        except LockNotAvailable:
+            return []
 
     def release_forgotten(self, after_id):
         """Make pending what waits for dependencies that are all over.

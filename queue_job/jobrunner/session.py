@@ -31,6 +31,7 @@ LONG_RUN = 30
 ORPHANS_EVERY = 1
 MODULES_EVERY = 1
 SWEEP_EVERY = 5
+FORGOTTEN_EVERY = 1
 VANISHED_EVERY = 20
 RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
 # Share of the time that may go into reading everything: what passed through the
@@ -255,6 +256,7 @@ class Session:
             if self.db.recover(uuids):
                 self.report_dead(now)
             self.ledger.look_at(uuids)
+            self._release_behind(uuids)
             if not self.ledger.orphans.isdisjoint(uuids):
                 # A worker performs it: it was the proxy that lost patience.
                 self.backoff.succeeded()
@@ -269,7 +271,6 @@ class Session:
         due = self._schedule.due
         if due("reload", now):
             self.db.check_trigger()
-            self._release_forgotten(now)
             self.ledger.look_at(self.db.requeue_dead_jobs(self.carried.keys()))
             self.load(now)
             self.report_dead(now)
@@ -284,7 +285,11 @@ class Session:
             self._give_up_vanished(now)
         if self.ledger.orphans and due("orphans", now):
             self._schedule.set("orphans", now + ORPHANS_EVERY)
-            self.ledger.look_at(set(self.ledger.orphans))
+            orphans = set(self.ledger.orphans)
+            self.ledger.look_at(orphans)
+            self._release_behind(orphans - self.ledger.orphans)
+        if due("forgotten", now):
+            self._release_forgotten(now)
         self.ledger.look_again(now)
         if self.carried and due("slow", now):
             self._schedule.set("slow", now + SLOW_RUN / 2)
@@ -309,8 +314,19 @@ class Session:
                 path = protocol.REPORT_DEAD_PATH
                 self._send(Request(self.name, (uuid,), self._secret, path))
 
+    def _release_behind(self, uuids):
+        """Release what waits for jobs whose worker has not told how they ended.
+
+        It may have died between the commit of a job and the release.
+        """
+        if uuids:
+            self.ledger.look_at(self.db.release_behind(uuids))
+
     def _release_forgotten(self, now):
+        """Do the same for all jobs, some at a time."""
         uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
+        delay = FORGOTTEN_EVERY if self._forgotten_after else RELOAD_EVERY
+        self._schedule.set("forgotten", now + delay)
         self.ledger.look_at(uuids)
 
     def _give_up_vanished(self, now):
@@ -369,6 +385,8 @@ class Session:
         :param now: the time for which the last jobs were chosen
         """
         times = [self._schedule.next("reload", "beat")]
+        if self._forgotten_after:
+            times.append(self._schedule.next("forgotten"))
         again = self.ledger.look_again_time()
         if again is not None:
             times.append(again)

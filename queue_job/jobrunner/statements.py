@@ -328,3 +328,12 @@ UPDATE queue_job SET state = 'pending' FROM free
 WHERE queue_job.id = free.id AND queue_job.state = 'wait_dependencies'
 RETURNING queue_job.uuid
 """
+# What a worker does after the commit of a job, if it lives: see queue_job_release.py.
+RELEASE_BEHIND = """
+WITH free AS MATERIALIZED (
+    SELECT queue_job_free_behind(ARRAY(SELECT id FROM queue_job WHERE uuid = ANY(%s))) AS id
+)
+UPDATE queue_job SET state = 'pending' FROM free
+WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'wait_dependencies'
+RETURNING queue_job.uuid
+"""

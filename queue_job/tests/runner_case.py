@@ -82,6 +82,14 @@ class RunnerCase(BaseCase):
             conn=conn,
         )
 
+    def edge(self, parent=None, child=None, joint=None):
+        ids = [each and self.value(each, "id") for each in (parent, child)]
+        self.sql(
+            "INSERT INTO queue_job_dependency (parent_id, child_id, joint) VALUES (%s, %s, %s)",
+            *ids,
+            joint,
+        )
+
     def value(self, uuid, column="state"):
         return self.sql(f"SELECT {column} FROM queue_job WHERE uuid = %s", uuid)[0][0]
 

@@ -455,14 +455,6 @@ class TestForgotten(RunnerCase):
             "wait_dependencies", **{"date_created": self.old(3600), **columns}
         )
 
-    def edge(self, parent=None, child=None, joint=None):
-        ids = [each and self.value(each, "id") for each in (parent, child)]
-        self.sql(
-            "INSERT INTO queue_job_dependency (parent_id, child_id, joint) VALUES (%s, %s, %s)",
-            *ids,
-            joint,
-        )
-
     def test_what_waits_for_nothing_is_released(self):
         done, failed, cancelled = (
             self.job("done"),
@@ -494,3 +486,21 @@ class TestForgotten(RunnerCase):
         self.assertEqual(released, {free, behind_done, joined, old_free})
         for uuid in (blocked, held, old_blocked):
             self.assertEqual(self.value(uuid), "wait_dependencies")
+
+    def test_what_waits_behind_some_jobs_is_released(self):
+        done, started, elsewhere = self.job("done"), self.job("started"), self.job("done")
+        free, blocked, other = self.waiting(), self.waiting(), self.waiting()
+        self.edge(done, free)
+        self.edge(done, blocked)
+        self.edge(started, blocked)
+        self.edge(elsewhere, other)
+        self.assertEqual(self.database().release_behind([done, started]), [free])
+        self.assertEqual(self.value(free), "pending")
+        for uuid in (blocked, other):
+            self.assertEqual(self.value(uuid), "wait_dependencies")
+
+    def test_what_a_worker_is_releasing_is_not_waited_for_long(self):
+        done, child = self.job("done"), self.waiting()
+        self.edge(done, child)
+        self.lock_row(child, "queue_job")
+        self.assertEqual(self.database().release_behind([done]), [])

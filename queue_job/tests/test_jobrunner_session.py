@@ -316,6 +316,37 @@ class TestTrouble(SessionCase):
         session.tick(1003)
         self.assertNotIn(alive, session.ledger.orphans)
 
+    def test_dependents_are_released_when_nobody_told_how_a_job_ended(self):
+        """The worker died between the commit of the job and the release."""
+        session, (done, running) = self.sent_run("done", "started")
+        children = []
+        for parent in (done, running):
+            children.append(self.job("wait_dependencies"))
+            self.edge(parent, children[-1])
+        lock = self.lock_row(running)
+        with self.assertLogs(RUNNER_LOGGER, "WARNING"):
+            self.answer(
+                session, self.sent[0], kind=BROKEN, error=ConnectionError("reset")
+            )
+        self.assertEqual(
+            [self.value(child) for child in children], ["pending", "wait_dependencies"]
+        )
+        lock.close()
+        self.update(running, state="done")
+        session.tick(1003)
+        self.assertEqual(self.value(children[1]), "pending")
+        self.assertEqual(
+            sorted(sum(self.dispatch(session, 1003), [])), sorted(children)
+        )
+
+    def test_new_session_looks_for_jobs_that_wait_for_nothing(self):
+        done = self.job("done")
+        child = self.job("wait_dependencies", date_created=self.old(3600))
+        self.edge(done, child)
+        session = self.session()
+        session.tick(1000)
+        self.assertEqual(self.value(child), "pending")
+
     def test_unreachable_is_told_once_and_waits(self):
         session, (uuid,) = self.sent_run("enqueued")
         session.tick(1000)
