@@ -2,6 +2,7 @@
 const browser = ["window", "document", "console", "setTimeout", "clearTimeout"];
 browser.push("setInterval", "clearInterval", "fetch", "URL", "URLSearchParams");
 browser.push("Event", "CustomEvent", "MouseEvent", "Node", "Element", "DOMParser");
+browser.push("SVGElement");
 browser.push(
     "performance",
     "requestAnimationFrame",

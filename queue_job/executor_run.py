@@ -194,8 +194,8 @@ class RunExecutor(JobExecutor):
         job_run = job.run
         try:
             if not job_run or not job_run.claimed or not cls._may_chain(env):
-                super()._commit_done(env, job)
-            elif job._may_be_linked():
+                return super()._commit_done(env, job)
+            if job._may_be_linked():
                 job.frees_nobody = job._record()._commit_and_look_behind()
             else:
                 job_run.claimed._commit_and_begin_work()
@@ -208,6 +208,7 @@ class RunExecutor(JobExecutor):
                 job_run.unclaim()
             _rollback(env.cr)
             raise
+        return None
 
     @classmethod
     def _may_chain(cls, env):

@@ -170,7 +170,9 @@ class StoredJob:
     @classmethod
     def _load_from_db_records(cls, records):
         """Return the set of the jobs of some rows."""
-        return {cls._of_row(records, row) for row in records._read_rows("id", records.ids)}
+        return {
+            cls._of_row(records, row) for row in records._read_rows("id", records.ids)
+        }
 
     @classmethod
     def _of_row(cls, reader, row):

@@ -131,10 +131,11 @@ class WorkSavepoint(_FlushingSavepoint):
         self.closed = False
 
     def _close(self, rollback):
-        # What is done was flushed.
         if rollback:
-            super()._close(rollback)
+            return super()._close(rollback)
+        # What is done was flushed.
         self.closed = True
+        return None
 
 
 class QueueJob(models.Model):
@@ -267,7 +268,9 @@ class QueueJob(models.Model):
             self.env.cr.execute(statement, (self.id, run_number), log_exceptions=False)
         except psycopg2.Error as error:
             if error.pgcode == LOST_RUN:
-                raise LostRunError(f"Job {self.id} is not in run {run_number}") from error
+                raise LostRunError(
+                    f"Job {self.id} is not in run {run_number}"
+                ) from error
             raise
 
     # Writes that are held ---------------------------------------------------
@@ -322,7 +325,13 @@ class QueueJob(models.Model):
             return False
         statement = SQL(
             "SELECT queue_job_write_done(%s, %s, %s, %s, %s)",
-            *(self.id, vals["date_done"], vals["exec_time"], vals["retry"], vals.get("result")),
+            *(
+                self.id,
+                vals["date_done"],
+                vals["exec_time"],
+                vals["retry"],
+                vals.get("result"),
+            ),
         )
         held = self.env.cr.cache.get(WRITES_HELD)
         if held is None:

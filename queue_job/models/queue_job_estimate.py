@@ -65,7 +65,9 @@ class Estimates:
     def channels_in(self, state):
         """Return ``{channel: number}`` of a state."""
         return {
-            channel: number for (of, channel), number in self._by_pair.items() if of == state
+            channel: number
+            for (of, channel), number in self._by_pair.items()
+            if of == state
         }
 
     @cached_property
@@ -89,7 +91,9 @@ class Estimates:
             for pair, share in zip(values or (), shares or (), strict=True)
         }
         # Each job that changed since may have been one of them, or be one now.
-        return {pair: number for pair, number in estimates.items() if number > 2 * changed}
+        return {
+            pair: number for pair, number in estimates.items() if number > 2 * changed
+        }
 
     @cached_property
     def share_without_eta(self):

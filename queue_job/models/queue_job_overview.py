@@ -135,17 +135,17 @@ class QueueJobOverview(models.AbstractModel):
         instead = self._runs_instead()
         return {
             "is_alive": False,
-            "instead": instead,
+            "instead": instead or None,
             "is_changing": self._is_changing(),
             "checks": [] if instead else self._checks(),
         }
 
     def _runs_instead(self):
-        """Return what runs the jobs when no runner is alive, None when nothing does.
+        """Return what runs the jobs when no runner is alive, nothing when nothing does.
 
         A dict: ``text``, a sentence, and ``level``, ``info`` or ``warning``.
         """
-        return None
+        return {}
 
     def _is_changing(self):
         self.env.cr.execute(

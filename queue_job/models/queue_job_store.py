@@ -75,7 +75,9 @@ class QueueJob(models.Model):
             "tracking_disable": job.state != FAILED,
             "_edges_follow": True,
         }
-        jobs = self.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)["queue.job"]
+        jobs = self.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)[
+            "queue.job"
+        ]
         jobs.browse(job._record_id()).write(values)
 
     @api.model
@@ -88,7 +90,9 @@ class QueueJob(models.Model):
         """
         self.flush_model(LOADED_COLUMNS[1:])
         self.env.cr.execute(
-            SQL("%s WHERE %s = ANY(%s)", read_rows(), SQL.identifier(name), list(values))
+            SQL(
+                "%s WHERE %s = ANY(%s)", read_rows(), SQL.identifier(name), list(values)
+            )
         )
         return self.env.cr.dictfetchall()
 

@@ -75,7 +75,9 @@ class TestConnection(RunnerCase):
     def test_one_after_the_other(self):
         """Nobody closes them: the role ends with the object, in time for the next."""
         for _number in range(5):
-            self.assertIn("queue_job", Database(self.db_name)._query_requeue_dead_jobs())
+            self.assertIn(
+                "queue_job", Database(self.db_name)._query_requeue_dead_jobs()
+            )
         db = Database(self.db_name)
         self.addCleanup(db.close)
         self.assertTrue(db.has_queue_job)

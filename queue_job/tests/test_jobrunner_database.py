@@ -488,7 +488,11 @@ class TestForgotten(RunnerCase):
             self.assertEqual(self.value(uuid), "wait_dependencies")
 
     def test_what_waits_behind_some_jobs_is_released(self):
-        done, started, elsewhere = self.job("done"), self.job("started"), self.job("done")
+        done, started, elsewhere = (
+            self.job("done"),
+            self.job("started"),
+            self.job("done"),
+        )
         free, blocked, other = self.waiting(), self.waiting(), self.waiting()
         self.edge(done, free)
         self.edge(done, blocked)

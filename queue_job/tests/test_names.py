@@ -69,7 +69,14 @@ class TestTables(TransactionCase):
     def test_columns_of_the_lock_table(self):
         self.assertEqual(
             self.columns_of("queue_job_lock"),
-            {"id", "queue_job_id", "create_uid", "create_date", "write_uid", "write_date"},
+            {
+                "id",
+                "queue_job_id",
+                "create_uid",
+                "create_date",
+                "write_uid",
+                "write_date",
+            },
         )
         field = self.env["queue.job.lock"]._fields["queue_job_id"]
         self.assertEqual((field.ondelete, field.required), ("cascade", True))
@@ -246,7 +253,9 @@ class TestDescriptions(TransactionCase):
         self.assertEqual(fields["parent_id"].string, "Parent Channel")
         self.assertEqual(fields["job_function_ids"].string, "Job Functions")
         self.assertTrue(fields["removal_interval"].required)
-        self.assertTrue(fields["complete_name"].store and fields["complete_name"].readonly)
+        self.assertTrue(
+            fields["complete_name"].store and fields["complete_name"].readonly
+        )
         with patch.object(type(self.env["queue.job"]), "_removal_interval", 7):
             root = self.env.ref("queue_job.channel_root")
             channel = channels.create({"name": "names", "parent_id": root.id})

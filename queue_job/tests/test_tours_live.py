@@ -49,9 +49,7 @@ class TestToursLive(LiveBrowserCase):
     def test_pause_and_resume_a_channel_and_see_a_job_wait_and_go(self):
         """While the channel is paused a job of another channel goes past the one that waits."""
         self.hold_until_seen()
-        self.start_tour(
-            "/odoo/job-queue", "queue_job_live", login="admin", timeout=120
-        )
+        self.start_tour("/odoo/job-queue", "queue_job_live", login="admin", timeout=120)
         with self.new_env() as env:
             jobs = env["queue.job"].search([("name", "like", "live ")])
             self.assertEqual(set(jobs.mapped("state")), {"done"})

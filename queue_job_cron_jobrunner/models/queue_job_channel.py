@@ -50,9 +50,10 @@ class QueueJobChannel(models.Model):
     @api.model
     def _cron_workers_perform(self):
         """Return whether cron workers perform the jobs of this database."""
-        return bool(
-            self.env["ir.cron"].sudo()._runner_crons()
-        ) and not self.env["queue.job"].sudo()._is_regular_runner_alive()
+        return (
+            bool(self.env["ir.cron"].sudo()._runner_crons())
+            and not self.env["queue.job"].sudo()._is_regular_runner_alive()
+        )
 
     def _wake_cron_workers(self):
         jobs = self.env["queue.job"].sudo()

@@ -76,9 +76,7 @@ class TestStoreAgain(JobCase):
     def test_two_jobs_of_one_key_may_be_stored(self):
         """The look-up is part of `delay()`; nothing in the table forbids a second row."""
         jobs = [self.make_job(identity_key="key") for _time in range(2)]
-        self.assertEqual(
-            self.job_model.search_count([("identity_key", "=", "key")]), 2
-        )
+        self.assertEqual(self.job_model.search_count([("identity_key", "=", "key")]), 2)
         self.assertIn(
             jobs[0].job_record_with_same_identity_key().uuid,
             [job.uuid for job in jobs],
@@ -116,7 +114,9 @@ class TestStoreAfterRollback(JobCase):
         self.assertFalse(self.row(delayable._generated_job))
         delayable.delay()
         row = self.row(delayable._generated_job)
-        self.assertEqual((row.state, row.func_string[-16:]), ("pending", "testing_method()"))
+        self.assertEqual(
+            (row.state, row.func_string[-16:]), ("pending", "testing_method()")
+        )
 
     def test_graph(self):
         parents, children = (
@@ -297,7 +297,9 @@ class TestBareRows(JobCase):
         )
         self.env.invalidate_all()
         job = Job.load(self.env, "bare")
-        self.assertEqual((job.recordset, job.args, job.kwargs), (self.env["base"], (), {}))
+        self.assertEqual(
+            (job.recordset, job.args, job.kwargs), (self.env["base"], (), {})
+        )
         self.assertEqual(
             (job.priority, job.retry, job.max_retries, job.worker_pid), (0, 0, 0, 0)
         )

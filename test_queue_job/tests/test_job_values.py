@@ -88,7 +88,9 @@ class TestAttributes(JobCase):
             with self.subTest(doc):
                 method = type(self.model).testing_method
                 with mock.patch.object(method, "__doc__", doc):
-                    self.assertEqual(Job(self.record.testing_method).description, expected)
+                    self.assertEqual(
+                        Job(self.record.testing_method).description, expected
+                    )
 
     def test_retry_seconds_of_an_error_may_be_a_pair(self):
         job = Job(self.record.testing_method)
@@ -100,7 +102,10 @@ class TestAttributes(JobCase):
 
     def test_buttons_follow_frozen_time(self):
         """Tests of other addons freeze time, and look at what a button wrote."""
-        for button, column in (("button_done", "date_done"), ("button_cancelled", "date_cancelled")):
+        for button, column in (
+            ("button_done", "date_done"),
+            ("button_cancelled", "date_cancelled"),
+        ):
             row = self.row(self.make_job())
             with freeze_time(NOW):
                 getattr(row, button)()

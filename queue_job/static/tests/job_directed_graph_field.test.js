@@ -211,7 +211,10 @@ test("a thousand jobs and two thousand edges can be looked at", async () => {
         state: "done",
         dependency_graph: {nodes: ids.map(node), edges},
         dependency_graph_facts: Object.fromEntries(
-            ids.map((id) => [id, [`Job ${id}`, id % 3 ? "done" : "failed", "call()", 1]])
+            ids.map((id) => [
+                id,
+                [`Job ${id}`, id % 3 ? "done" : "failed", "call()", 1],
+            ])
         ),
     });
     await open(4);

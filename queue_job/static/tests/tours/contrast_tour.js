@@ -1,4 +1,3 @@
-/* global Chart */
 import {registry} from "@web/core/registry";
 
 // Below this ratio of the WCAG large text is not legible.

@@ -27,7 +27,14 @@ class QueueJobChannel extends models.Model {
 
     _records = [
         {id: 1, name: "root", complete_name: "root", default_capacity: 2, capacity: 0},
-        {id: 2, name: "a", complete_name: "root.a", depth: 1, capacity: 0, paused: true},
+        {
+            id: 2,
+            name: "a",
+            complete_name: "root.a",
+            depth: 1,
+            capacity: 0,
+            paused: true,
+        },
         {id: 3, name: "b", complete_name: "root.a.b", depth: 2, capacity: 5},
         {id: 4, name: "c", complete_name: "root.c", depth: 1, capacity: 0},
     ];
