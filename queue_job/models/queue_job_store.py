@@ -148,17 +148,19 @@ $$ LANGUAGE plpgsql;
 FREE_BEHIND = "SELECT queue_job_free_behind(%(jobs)s)"
 FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
 
-# Those of %(jobs)s that a parent holds back.
+# Those of %(jobs)s that a parent holds back, which may be another one of them: all
+# become pending together.
 HELD_BACK = f"""
 SELECT job.id FROM unnest(%(jobs)s) AS job(id)
 WHERE EXISTS (
     SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.child_id = job.id AND d.joint IS NULL AND {_BLOCKS}
+    WHERE d.child_id = job.id AND d.joint IS NULL AND ({_BLOCKS} OR p.id = ANY(%(jobs)s))
 ) OR EXISTS (
     SELECT FROM queue_job_dependency own
     JOIN queue_job_dependency d ON d.joint = own.joint
     JOIN queue_job p ON p.id = d.parent_id
-    WHERE own.child_id = job.id AND own.joint IS NOT NULL AND {_BLOCKS}
+    WHERE own.child_id = job.id AND own.joint IS NOT NULL
+      AND ({_BLOCKS} OR p.id = ANY(%(jobs)s))
 )
 """
 

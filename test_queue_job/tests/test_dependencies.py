@@ -209,6 +209,40 @@ class TestCancelDependents(GraphCase):
 
 
 @tagged("post_install", "-at_install")
+class TestRequeueTogether(GraphCase):
+    """A whole graph is selected: its jobs keep their order."""
+
+    def requeue_all(self, delayables, button):
+        rows = self.job_model.concat(*self.rows(*delayables))
+        getattr(rows, button)()
+        rows.requeue()
+        return self.states(*delayables)
+
+    def test_chain(self):
+        for button in ("button_cancelled", "button_done"):
+            with self.subTest(button):
+                a, b, c = delayables = self.delayables("abc")
+                chain(a, b, c).delay()
+                self.assertEqual(
+                    self.requeue_all(delayables, button),
+                    ["pending", "wait_dependencies", "wait_dependencies"],
+                )
+                self.finish(a)
+                self.assertEqual(self.states(b, c), ["pending", "wait_dependencies"])
+
+    def test_group_behind_a_group(self):
+        """Their links are one joint."""
+        parents, children = (
+            self.delayables("abcdefghijkl"),
+            self.delayables("abcdefghijkl"),
+        )
+        group(*parents).on_done(group(*children)).delay()
+        states = self.requeue_all(parents + children, "button_cancelled")
+        self.assertEqual(set(states[:12]), {"pending"})
+        self.assertEqual(set(states[12:]), {"wait_dependencies"})
+
+
+@tagged("post_install", "-at_install")
 class TestReleaseRaces(CommittedJobCase):
     def delay_graph(self):
         """Two parents of one child, both about to be done."""
