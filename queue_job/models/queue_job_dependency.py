@@ -58,6 +58,18 @@ class QueueJobDependency(models.Model):
             )
         )
 
+    @api.model
+    def _drop_edges(self, parents_of, children_of):
+        """Delete the edges to parents or to children of some jobs, joints excepted."""
+        self.env.cr.execute(
+            SQL(
+                "DELETE FROM queue_job_dependency WHERE joint IS NULL "
+                "AND (child_id = ANY(%s) OR parent_id = ANY(%s))",
+                parents_of,
+                children_of,
+            )
+        )
+
     def _next_joints(self, count):
         if not count:
             return []

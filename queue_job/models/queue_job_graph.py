@@ -1,5 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
+from odoo.fields import Domain
 from odoo.tools import SQL, html_escape
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
@@ -53,8 +54,13 @@ class QueueJob(models.Model):
 
     def write(self, vals):
         result = super().write(vals)
-        if vals.get("dependencies"):
-            self._follow_uuid_lists((job.uuid, vals["dependencies"]) for job in self)
+        if "dependencies" in vals and not self.env.context.get("_edges_follow"):
+            lists = vals["dependencies"] or {"depends_on": [], "reverse_depends_on": []}
+            self.env["queue.job.dependency"].sudo()._drop_edges(
+                parents_of=self.ids if "depends_on" in lists else [],
+                children_of=self.ids if "reverse_depends_on" in lists else [],
+            )
+            self._follow_uuid_lists((job.uuid, lists) for job in self)
         return result
 
     @api.model
@@ -136,22 +142,25 @@ class QueueJob(models.Model):
         elif operator == "in":
             if not all(isinstance(item, int) for item in value):
                 return NotImplemented
-            ids = self.browse(value)._as_query()
+            ids = self.browse(item for item in value if item)._as_query()
         else:
             return NotImplemented
-        return [
-            (
-                "id",
-                "in",
-                SQL(
-                    "(SELECT %s FROM (%s) AS pair WHERE %s IN %s)",
-                    SQL.identifier(here),
-                    _PAIRS,
-                    SQL.identifier(there),
-                    ids.subselect(),
-                ),
-            )
-        ]
+        linked = Domain("id", "in", self._linked_to(ids, there, here))
+        if operator == "in" and False in value:
+            anybody = self._linked_to(self._search([]), there, here)
+            return linked | Domain("id", "not in", anybody)
+        return linked
+
+    def _linked_to(self, ids, there, here):
+        """Return the subquery of the jobs with an edge to one of a query."""
+        return SQL(
+            "(SELECT %s FROM (%s) AS pair WHERE %s IN %s AND %s IS NOT NULL)",
+            SQL.identifier(here),
+            _PAIRS,
+            SQL.identifier(there),
+            ids.subselect(),
+            SQL.identifier(here),
+        )
 
     @api.depends("graph_uuid")
     @api.depends_context("uid", "allowed_company_ids")

@@ -36,6 +36,29 @@ class TestDependencyFields(GraphCase):
             self.a | self.d | self.alone,
         )
 
+    def test_search_for_none(self):
+        self.assertEqual(
+            self.search("dependency_ids", "=", False), self.a | self.alone
+        )
+        self.assertEqual(
+            self.search("dependency_ids", "!=", False), self.b | self.c | self.d
+        )
+        self.assertEqual(self.search("dependent_ids", "=", False), self.d | self.alone)
+        self.assertEqual(
+            self.search("dependency_ids", "in", [False, self.b.id]),
+            self.a | self.d | self.alone,
+        )
+
+    def test_search_by_field_of_the_other_end(self):
+        self.a.state = "done"
+        self.assertEqual(
+            self.search("dependency_ids.state", "=", "done"), self.b | self.c
+        )
+        self.assertEqual(
+            self.search("dependent_ids.state", "!=", "wait_dependencies"),
+            self.job_model,
+        )
+
     def test_search_by_domain(self):
         self.assertEqual(
             self.search("dependency_ids", "any", [("name", "=", "a")]), self.b | self.c
@@ -69,6 +92,16 @@ class TestDependencyFields(GraphCase):
         found = self.job_model.search([("dependency_ids", "in", parent.ids)])
         self.assertEqual(found, child)
 
+    def test_uuid_lists_written_anew_replace_the_links(self):
+        row = self.d.with_context(_job_edit_sentinel=self.d.EDIT_SENTINEL)
+        row.dependencies = {"depends_on": [self.c.uuid], "reverse_depends_on": []}
+        self.env.invalidate_all()
+        self.assertEqual(self.d.dependency_ids, self.c)
+        self.assertEqual(self.search("dependency_ids", "in", self.b.ids), self.job_model)
+        row.dependencies = False
+        self.env.invalidate_all()
+        self.assertFalse(self.d.dependency_ids)
+
     def test_missing_jobs_are_skipped(self):
         self.b.unlink()
         self.env.invalidate_all()
@@ -94,7 +127,36 @@ class TestDependencyFields(GraphCase):
                 ]
             ),
         )
-        self.assertFalse(self.alone.dependency_graph)
+        self.assertEqual(self.alone.dependency_graph, {})
+
+    def test_dependency_graph_as_a_whole(self):
+        self.b.state = "done"
+        self.c.unlink()
+        self.env.invalidate_all()
+
+        def node(job, fill, border):
+            return {
+                "id": job.id,
+                "title": f"<strong>{job.name}</strong><br/>{job.func_string}",
+                "color": fill,
+                "border": border,
+                "shadow": True,
+            }
+
+        graph = self.d.dependency_graph
+        self.assertEqual(set(graph), {"nodes", "edges"})
+        self.assertEqual(
+            sorted(graph["nodes"], key=lambda node: node["id"]),
+            [
+                node(self.a, "#D2E5FF", "#2B7CE9"),
+                node(self.b, "#C2FABC", "#4AD63A"),
+                node(self.d, "#D2E5FF", "#2B7CE9"),
+            ],
+        )
+        self.assertEqual(
+            sorted(graph["edges"]),
+            [[self.a.id, self.b.id], [self.b.id, self.d.id]],
+        )
 
     def test_dependency_graph_node(self):
         self.a.with_context(_job_edit_sentinel=self.a.EDIT_SENTINEL).name = "<a>"
