@@ -397,8 +397,9 @@ class Delayable:
             channel=self.channel,
             identity_key=self.identity_key,
         )
-        # A method may be known under another name than its own.
-        if self._job_method_name not in (None, self._job_method.__name__):
+        # A method may be known under another name than its own; a mock has none.
+        name = getattr(self._job_method, "__name__", self._job_method_name)
+        if self._job_method_name not in (None, name):
             self._generated_job.method_name = self._job_method_name
         return self._generated_job
 

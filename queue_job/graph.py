@@ -53,13 +53,13 @@ class Graph:
         Vertices of equal rank come in the order they were added. What lies on
         a cycle or after it is never yielded, see :meth:`find_cycle`.
         """
-        rank = {vertex: index for index, vertex in enumerate(self._graph)}
         parents = self._count_parents()
-        ready = deque(vertex for vertex in self._graph if not parents[vertex])
+        rank = {vertex: index for index, vertex in enumerate(parents)}
+        ready = deque(vertex for vertex in parents if not parents[vertex])
         while ready:
             vertex = ready.popleft()
             yield vertex
-            for child in sorted(self._graph[vertex], key=rank.__getitem__):
+            for child in sorted(self._graph.get(vertex, ()), key=rank.__getitem__):
                 parents[child] -= 1
                 if not parents[child]:
                     ready.append(child)
@@ -89,10 +89,11 @@ class Graph:
         }
 
     def _count_parents(self):
+        """Count by vertex; a leaf need not be a key of the dict."""
         counts = dict.fromkeys(self._graph, 0)
         for children in self._graph.values():
             for child in children:
-                counts[child] += 1
+                counts[child] = counts.get(child, 0) + 1
         return counts
 
     def __repr__(self):

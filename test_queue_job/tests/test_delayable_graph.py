@@ -50,6 +50,30 @@ class TestGraph(BaseCase):
         paths = {tuple(path) for path in graph.paths(2)}
         self.assertEqual(paths, {(2, 5), (2, 3, 1, 4, 0, 5)})
 
+    def test_dict_that_names_no_leaf_as_a_key(self):
+        graph = Graph({"a": {"b"}, "b": {"c"}})
+        self.assertEqual(list(graph.topological_sort()), ["a", "b", "c"])
+        self.assertEqual(graph.root_vertices(), {"a"})
+        self.assertEqual(list(graph.paths("a")), [["a", "b", "c"]])
+        self.assertEqual(repr(graph), "'a' → 'b' → 'c'")
+
+    def test_all_paths_of_a_graph_with_a_cycle(self):
+        graph = Graph(
+            {
+                "a": {"b", "c"},
+                "b": {"c", "d"},
+                "c": {"d"},
+                "d": {"c"},
+                "e": {"f"},
+                "f": {"c"},
+            }
+        )
+        self.assertEqual(
+            sorted(graph.paths("a")),
+            [["a", "b", "c", "d"], ["a", "b", "d", "c"], ["a", "c", "d"]],
+        )
+        self.assertEqual(list(graph.paths("e")), [["e", "f", "c", "d"]])
+
     def test_path_of_a_leaf(self):
         self.assertEqual(list(graph_of(EDGES).paths(5)), [[5]])
 
@@ -102,6 +126,30 @@ class TestConnectGraphs(FlatCase):
     def test_on_done_links_one(self):
         self.assertIs(self.a.on_done(self.b), self.a)
         self.assert_edges(self.a, "ab")
+
+    def test_own_graph_of_a_delayable(self):
+        self.assertEqual(self.a._graph._graph, {self.a: set()})
+        self.a.on_done(self.b)
+        self.assertEqual(self.a._graph._graph, {self.a: {self.b}, self.b: set()})
+        self.assertEqual(
+            self.a._graph._connect_graphs()._graph, {self.a: {self.b}, self.b: set()}
+        )
+
+    def test_vertices_of_chain_and_group_are_their_elements(self):
+        elements = (self.a, self.b, self.c)
+        for node in (chain(*elements), group(*elements)):
+            self.assertIsInstance(node._graph, DelayableGraph)
+            self.assertEqual(node._graph.vertices(), set(elements))
+
+    def test_merge_of_graphs(self):
+        self.a.on_done(self.b)
+        self.b.on_done(self.c)
+        graph = DelayableGraph()
+        for other in (self.a, self.b):
+            graph._merge_graph(other._graph)
+        self.assertEqual(
+            graph._graph, {self.a: {self.b}, self.b: {self.c}, self.c: set()}
+        )
 
     def test_on_done_with_several_lets_each_wait(self):
         self.a.on_done(self.b, self.c)
@@ -212,6 +260,34 @@ class TestSameGraphUuid(BaseCase):
     def test_different_graphs_are_refused(self):
         with self.assertRaises(ValueError):
             DelayableGraph._ensure_same_graph_uuid(self.jobs("one", "other"))
+
+
+@tagged("post_install", "-at_install")
+class TestExecuteDirectly(JobCase):
+    def test_environment_of_any_vertex_decides(self):
+        graph = DelayableGraph()
+        one = self.record.delayable().testing_method()
+        other = (
+            self.record.with_context(queue_job__no_delay=True)
+            .delayable()
+            .testing_method()
+        )
+        for delayable in (one, other):
+            delayable._build_job()
+        self.assertFalse(graph._has_to_execute_directly([one]))
+        self.assertTrue(graph._has_to_execute_directly([one, other]))
+
+    def test_vertices_are_executed_parents_first(self):
+        ran = []
+        self.patch(
+            type(self.model), "return_value", lambda records, value: ran.append(value)
+        )
+        a, b, c = (self.record.delayable().return_value(name) for name in "abc")
+        graph = chain(a, b, c)._graph._connect_graphs()
+        for delayable in (c, b, a):
+            delayable._build_job()
+        graph._execute_graph_direct(graph)
+        self.assertEqual(ran, ["a", "b", "c"])
 
 
 @tagged("post_install", "-at_install")
