@@ -66,6 +66,8 @@ def bound_to(value, cr):
         return value if value.env.cr is cr else value.with_env(value.env(cr=cr))
     if isinstance(value, list | tuple):
         items = [bound_to(item, cr) for item in value]
+        if hasattr(value, "_make"):
+            return value._make(items)
         return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, dict):
         return {key: bound_to(item, cr) for key, item in value.items()}
