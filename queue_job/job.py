@@ -68,8 +68,8 @@ def store_jobs(jobs):
     identity key has a twin, nothing is stored and the result maps each job to
     the job that stands for it; otherwise it is empty. The caller commits.
     """
-    # Test kits replace `store` to keep jobs out of the database.
-    if any("store" in vars(job) for job in jobs):
+    # Test kits and third parties replace `store`, of a job or of the class.
+    if Job.store is not StoredJob.store or any("store" in vars(job) for job in jobs):
         return _store_one_by_one(jobs)
     store = jobs[0].env["queue.job"].sudo()
     twins = store._reserve_keys(jobs)
@@ -353,12 +353,7 @@ class Job(StoredJob):
     # Moves ------------------------------------------------------------------
 
     def set_pending(self, result=None, reset_retry=True):
-        waits = (
-            any(job.state != DONE for job in self.depends_on)
-            if self.graph_uuid
-            else False
-        )
-        self.state = WAIT_DEPENDENCIES if waits else PENDING
+        self.state = WAIT_DEPENDENCIES if self._is_held_back() else PENDING
         self._clear_moves()
         if reset_retry:
             self.retry = 0
@@ -409,7 +404,8 @@ class Job(StoredJob):
         """Make sure that the liveness row of this job exists."""
         if not self._has_lock_row:
             self._record()._add_lock_row()
-            self._has_lock_row = True
+        # The claim has just made it; nobody knows whether that will be committed.
+        self._has_lock_row = False
 
     def lock(self):
         """Lock the liveness row until the end of the transaction.

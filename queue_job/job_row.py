@@ -7,7 +7,7 @@ The links to other jobs are here too, for they are stored with the job.
 from weakref import WeakSet
 
 from .exception import NoSuchJobError
-from .states import DONE, WAIT_DEPENDENCIES
+from .states import DONE, ENDED, WAIT_DEPENDENCIES
 from .utils import storable_text
 
 # Attribute of a Job = column of queue.job, written at each store and loaded.
@@ -79,6 +79,12 @@ _LOADED = [
 _LOADED_NUMBERS = ["priority", "retry", "max_retries", "worker_pid", "run_number"]
 
 
+def _is_cached_otherwise(record, column, value):
+    """Return whether the ORM holds another value than ``value``, if it holds one."""
+    cache = record._fields[column]._get_cache(record.env)
+    return (cache.get(record.id, value) or None) != (value or None)
+
+
 def link_through(joint):
     """Let all children of a joint of jobs wait for all its parents."""
     for parent in joint.parents:
@@ -103,8 +109,12 @@ class StoredJob:
         self._joints_before = []
         self._joints_after = []
         self._linked = False
+        # Whether the row of a job without graph lists other jobs.
+        self._listed = False
         # The mutable columns as they were stored last.
         self._known = {}
+        # The row was made by this object: a rollback may have undone that.
+        self._is_maker = False
         self._has_lock_row = False
         # The run of a worker that this job is part of.
         self.run = None
@@ -150,6 +160,8 @@ class StoredJob:
         job._model_name = record.model_name
         job._description = record.name
         job._eta = record.eta or None
+        if not job.graph_uuid:
+            job._listed = any((record.dependencies or {}).values())
         job.company_id = record.company_id.id
         job._load_call(record)
         job.job_config = job._read_config()
@@ -196,7 +208,7 @@ class StoredJob:
 
     def _creation_values(self):
         """Return the values of the new row; what is not set yet costs nothing."""
-        values = {}
+        values = {"dependencies": self._dependencies_value()}
         for name, column in CREATED.items():
             value = self._value(name, column)
             if value is not None and value is not False:
@@ -204,11 +216,21 @@ class StoredJob:
         return self._with_extra(values)
 
     def _changed_values(self):
-        """Return what is to be written: the state, and what is not stored yet."""
+        """Return what is to be written: the state, and what is not stored yet.
+
+        What this transaction wrote past the job counts as not stored.
+        """
         values = {"state": self.state}
+        if self._linked:
+            values["dependencies"] = self._dependencies_value()
+        record = self._record()
         for name, column in MUTABLE.items():
             value = self._value(name, column)
-            if column not in self._known or self._known[column] != value:
+            if (
+                column not in self._known
+                or self._known[column] != value
+                or _is_cached_otherwise(record, column, value)
+            ):
                 values[column] = value
         return self._with_extra(values)
 
@@ -220,8 +242,6 @@ class StoredJob:
         self._known.update(
             (column, values[column]) for column in MUTABLE.values() if column in values
         )
-        if self._linked:
-            values["dependencies"] = self._dependencies_value()
         return {**self._extra_values(), **values}
 
     def _extra_values(self):
@@ -247,13 +267,31 @@ class StoredJob:
         }
 
     def _is_new(self):
-        """Return whether the row is still to be made."""
+        """Return whether the row is still to be made, or again after a rollback."""
+        if self._is_maker and not self._record().exists():
+            self._forget_row()
         if self._db_id is None and self._uuid_was_given:
-            self._stored_as(self.db_record().id or None)
+            self._db_id = self.db_record().id or None
         return self._db_id is None
 
-    def _stored_as(self, record_id):
+    def _made_as(self, record_id):
         self._db_id = record_id
+        self._is_maker = True
+
+    def _forget_row(self):
+        self._db_id = None
+        self._is_maker = False
+        self._known = {}
+        for joint in (*self._joints_before, *self._joints_after):
+            joint.stored = False
+
+    def _is_own_run(self, state):
+        """Lock the row and tell whether it is still as this job knows it.
+
+        :param state: in which the job was stored when its run began
+        """
+        run_number = self._known.get("run_number")
+        return self._is_new() or self._record()._is_own_run(state, run_number)
 
     def db_record(self):
         """Return the row of this job as superuser, empty when it is not stored."""
@@ -310,7 +348,20 @@ class StoredJob:
         """Return whether any job waits for this one."""
         if self._reverse_depends_on or self._joints_after:
             return True
-        return bool(self.graph_uuid) and self._record()._has_dependents()
+        return self._may_be_linked() and self._record()._has_dependents()
+
+    def _may_be_linked(self):
+        """Return whether it is worth a look for links: most jobs are alone."""
+        return bool(self._linked or self._listed or self.graph_uuid)
+
+    def _is_held_back(self):
+        """Return whether a parent may still release this job.
+
+        One that was cancelled will not, see ``models/queue_job_store.py``.
+        """
+        return self._may_be_linked() and any(
+            parent.state not in ENDED for parent in self.depends_on
+        )
 
     def enqueue_waiting(self):
         """Make pending what waited for this job and for nothing else now.

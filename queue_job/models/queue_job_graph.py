@@ -253,7 +253,7 @@ class QueueJob(models.Model):
         self.env.cr.execute(
             SQL(
                 "SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %s)",
-                self.id,
+                self.id or None,
             )
         )
         return self.env.cr.fetchone()[0]

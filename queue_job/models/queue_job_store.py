@@ -217,7 +217,7 @@ class QueueJob(models.Model):
             values = [job._creation_values() for job in env_jobs]
             records = model.create(values)
             for job, record_id in zip(env_jobs, records._ids, strict=True):
-                job._stored_as(record_id)
+                job._made_as(record_id)
         self._store_edges(jobs)
 
     def _update_job(self, job):

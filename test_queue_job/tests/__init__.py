@@ -12,6 +12,7 @@ from . import test_graph_properties
 from . import test_graph_scale
 from . import test_import_paths
 from . import test_job
+from . import test_job_row
 from . import test_job_values
 from . import test_keys
 from . import test_model
