@@ -223,7 +223,7 @@ class JobExecutor:
         Postponed jobs return normally; the exception of a job that failed is
         raised again when the failure is recorded.
         """
-        state = job.state
+        state = job._known.get("state", job.state)
         try:
             cls._try_perform_job_at_once(env, job)
         except LostRunError:
@@ -288,29 +288,35 @@ class JobExecutor:
         """
         assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
         _logger.debug("%s started", job)
-        with _prevent_commit(env.cr):
-            with env.cr.savepoint() as savepoint:
-                with _rollback_to(env.cr, savepoint):
-                    job.perform()
-                    # What is still to be computed belongs to the time of the job.
+        known = dict(job._known)
+        try:
+            with _prevent_commit(env.cr):
+                with env.cr.savepoint() as savepoint:
+                    with _rollback_to(env.cr, savepoint):
+                        job.perform()
+                        # What is still to be computed belongs to the time of the job.
+                        env.flush_all()
+                    job.set_done()
+                    job.store()
                     env.flush_all()
-                job.set_done()
-                job.store()
-                env.flush_all()
-        cls._commit_done(env, job)
+            cls._commit_done(env, job)
+        except Exception:
+            job._known = known
+            raise
         _logger.debug("%s done", job)
 
     @classmethod
     def _commit_done(cls, env, job):
         """Commit the work and its outcome, and the claim of the next job of the run."""
-        if job.run:
-            cls._claim_next(env, job.run)
-        # Tests own their transaction.
-        if config["test_enable"]:
-            return
         try:
-            cls._commit(env)
-        except psycopg2.Error:
+            if job.run:
+                cls._claim_next(env, job.run)
+            # Tests own their transaction.
+            if not config["test_enable"]:
+                cls._commit(env)
+        except Exception:
+            # Until then the row is locked, and the failure cannot be recorded.
+            _rollback(env.cr)
             if job.run:
                 job.run.unclaim()
             raise
@@ -333,7 +339,7 @@ class JobExecutor:
     def _record_postponed(cls, job, state, error):
         """Record, in a transaction of its own, that a job is to be tried again."""
         with job.in_temporary_env():
-            if job._record()._is_own_run(state, job.run_number):
+            if job._is_own_run(state):
                 if not error.ignore_retry:
                     values = cls._get_failure_values(job, cls._traceback_text(), error)
                     job._record()._keep_attempt("postponed", job.retry, values)
@@ -354,7 +360,7 @@ class JobExecutor:
         values = cls._get_failure_values(job, traceback_text, error)
         try:
             with job.in_temporary_env():
-                if not job._record()._is_own_run(state, job.run_number):
+                if not job._is_own_run(state):
                     return
                 job._record()._keep_attempt("failed", job.retry, values)
                 job.date_done = None

@@ -118,7 +118,7 @@ class UncommittedExecutor(CronExecutor):
 
     @classmethod
     def _runjob(cls, env, job):
-        state = job.state
+        state = job._known.get("state", job.state)
         try:
             cls._try_perform_job_at_once(env, job)
         except RetryableJobError as error:
