@@ -342,9 +342,16 @@ class Job(StoredJob):
         return wait_before(self.retry, randint, self.job_config.retry_pattern, seconds)
 
     def on_fail(self, fail_vals):
-        """Call the on-fail method of the job function, if it has one."""
-        if self.on_fail_method_name:
-            getattr(self.recordset, self.on_fail_method_name)(**fail_vals)
+        """Call the on-fail method of the job function, if it has one.
+
+        :raise ValidationError: for a name that is not meant for it: older rows
+            of job functions were not checked
+        """
+        name = self.on_fail_method_name
+        if name:
+            functions = self.env["queue.job.function"]
+            functions._refuse_callable_name(self.model_name, name)
+            getattr(self.recordset, name)(**fail_vals)
 
     def related_action(self):
         """Return the action that shows what the job is about, or None."""

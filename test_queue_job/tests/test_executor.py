@@ -197,6 +197,42 @@ class TestRunInPlace(JobCase):
             self.row(job), [{"state": "pending", "result": "busy", "retry": 1}]
         )
 
+    def name_hook_by_sql(self, function, name):
+        """Name a hook as a row has it that was saved before names were checked."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE queue_job_function SET on_fail_method = %s WHERE id = %s",
+            (name, function.id),
+        )
+        self.env.invalidate_all()
+        self.registry.clear_cache()
+
+    def test_s04_stored_hook_of_the_framework_is_not_called(self):
+        function = self.env.ref("test_queue_job.job_function_with_fail_hook")
+        for name in ("unlink", "_compute_display_name", "sudo"):
+            with self.subTest(name):
+                self.name_hook_by_sql(function, name)
+                job = self.make_job(self.record.with_fail_hook, "name")
+                # Not assertRaises: it undoes what is done inside.
+                with self.patched(), suppress(ValueError):
+                    RunJobController._runjob(self.env, job)
+                self.assertTrue(self.record.exists())
+                row = self.row(job)
+                self.assertEqual(row.state, "failed")
+                self.assertIn("the hook should know", row.exc_info)
+                self.assertIn(f"'{name}' cannot be used", row.exc_info)
+
+    def test_s04_stored_hook_that_moves_jobs_is_not_called(self):
+        function = self.env.ref("queue_job.job_function_queue_job__test_job")
+        self.name_hook_by_sql(function, "button_done")
+        other = self.row(self.make_job())
+        job = self.make_job(other._test_job)
+        with self.patched(_test_job={"side_effect": JobError("the reason")}):
+            with suppress(JobError):
+                RunJobController._runjob(self.env, job)
+        self.assertEqual(other.state, "pending")
+        self.assertIn("'button_done' cannot be used", self.row(job).exc_info)
+
 
 @tagged("post_install", "-at_install")
 class TestOutcomeAfterConflict(CommittedJobCase):
