@@ -4,6 +4,7 @@ from . import test_imports
 from . import test_job_channel
 from . import test_job_function
 from . import test_migrations
+from . import test_names
 from . import test_security
 from . import test_security_rpc
 from . import test_views

@@ -1,7 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The doors that a browser, or anybody, can knock at: RPC and the routes."""
 
+from unittest.mock import patch
+
 from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
+from odoo.tools import config
 
 
 @tagged("post_install", "-at_install")
@@ -77,3 +80,17 @@ class TestRpc(HttpCase):
             with self.subTest(query=query):
                 answer = self.url_open(f"/queue_job/create_test_job?{query}")
                 self.assertEqual(answer.status_code, 400)
+
+    def test_s06_off_unless_allowed(self):
+        self.authenticate("admin", "admin")
+        count = self.env["queue.job"].search_count([])
+        production = {"test_enable": False, "dev_mode": []}
+        with patch.dict(config._runtime_options, production):
+            answer = self.url_open("/queue_job/create_test_job")
+            self.assertEqual(answer.status_code, 404)
+            self.assertEqual(self.env["queue.job"].search_count([]), count)
+            parameters = self.env["ir.config_parameter"].sudo()
+            parameters.set_param("queue_job.test_jobs", "True")
+            answer = self.url_open("/queue_job/create_test_job")
+            self.assertEqual(answer.status_code, 200)
+        self.assertEqual(self.env["queue.job"].search_count([]), count + 1)
