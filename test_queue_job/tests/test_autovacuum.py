@@ -67,6 +67,18 @@ class TestAutovacuum(JobCase):
         self.done_job(0)
         self.assertEqual(self.vacuum(), (1, False))
 
+    def test_oldest_go_first(self):
+        jobs = [self.done_job(days) for days in (35, 50, 40)]
+        self.env.flush_all()
+        self.assertEqual(self.job_model._gc_old_jobs(limit=2), (2, True))
+        self.assertEqual([bool(job.exists()) for job in jobs], [True, False, False])
+
+    def test_state_is_not_looked_at(self):
+        pending = self.row(self.make_job())
+        pending.date_done = datetime.now() - timedelta(days=31)
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertFalse(pending.exists())
+
     def test_thousand_at_a_time(self):
         values = {"state": "done", "date_done": datetime.now() - timedelta(days=40)}
         self.job_model.create([{**values, "uuid": f"old {i}"} for i in range(1001)])

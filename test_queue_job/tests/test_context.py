@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.job import Job
+
 from .common import JobCase
 
 KEPT = ("tz", "lang", "allowed_company_ids", "force_company", "active_test")
@@ -29,6 +31,28 @@ class TestContext(JobCase):
         self.assertEqual(context["kept_key"], "kept")
         self.assertEqual(context["job_uuid"], job.uuid)
         self.assertNotIn("lost_key", context)
+
+    def test_override_may_return_any_sequence(self):
+        self.patch(
+            type(self.model),
+            "_job_prepare_context_before_enqueue_keys",
+            lambda records: ["lang", "mine"],
+        )
+        record = self.record.with_context(lang="en_US", tz="UTC", mine=1)
+        context = record._job_prepare_context_before_enqueue()
+        self.assertEqual(context, {"lang": "en_US", "mine": 1})
+
+    def test_context_of_a_loaded_job_as_a_whole(self):
+        record = self.record.with_context(lost_key="lost", tz="UTC", kept_key="kept")
+        job = record.with_delay().return_context()
+        self.env.invalidate_all()
+        loaded = Job.load(self.env(context={}), job.uuid)
+        self.assertEqual(
+            loaded.recordset.env.context, {"tz": "UTC", "kept_key": "kept"}
+        )
+        self.assertEqual(
+            loaded.perform(), {"tz": "UTC", "kept_key": "kept", "job_uuid": job.uuid}
+        )
 
     def test_context_of_arguments_is_kept(self):
         argument = self.record.with_context(kept_key="argument", lost_key="lost")

@@ -38,6 +38,24 @@ class TestFailureMessages(JobCase):
         row.write({"state": "failed"})
         self.assertEqual(len(self.messages(row)), 2)
 
+    def test_one_message_is_all_there_is(self):
+        row = self.row(self.make_job())
+        self.assertFalse(row.message_ids)
+        row.write({"state": "failed"})
+        self.assertEqual(row.state, "failed")
+        self.assertEqual(len(row.message_ids), 1)
+
+    def test_message_comes_before_the_state(self):
+        states = []
+        self.patch(
+            type(self.job_model),
+            "_message_post_on_failure",
+            lambda records: states.append(records.state),
+        )
+        row = self.row(self.make_job())
+        row.write({"state": "failed"})
+        self.assertEqual((states, row.state), (["pending"], "failed"))
+
     def test_other_moves_post_nothing(self):
         row = self.row(self.make_job())
         row.write({"state": "done"})
@@ -77,6 +95,29 @@ class TestFailureMessages(JobCase):
             company_ids=[(6, 0, company.ids)],
         )
         self.assertNotIn(manager.partner_id, self.failed().message_partner_ids)
+
+    def test_followers_are_exactly_these(self):
+        company = self.env["res.company"].create({"name": "of the job"})
+        group = self.env.ref("queue_job.group_queue_job_manager")
+        managers = group.user_ids | self.make_manager(
+            "failure_here", company_id=self.company.id
+        )
+        there = self.make_manager(
+            "failure_there", company_id=company.id, company_ids=[(6, 0, company.ids)]
+        )
+        creator = self.make_user("failure_exactly")
+        for context, expected in (
+            ({"company_id": company.id}, there | creator),
+            ({"company_id": None}, managers | there | creator),
+        ):
+            with self.subTest(context):
+                record = self.record.with_user(creator).with_context(**context)
+                row = self.row(record.with_delay().testing_method())
+                self.assertEqual(row.company_id.id or None, context["company_id"])
+                row._message_post_on_failure()
+                active = expected.filtered("active")
+                self.assertEqual(len(row.message_follower_ids), len(active))
+                self.assertEqual(row.message_partner_ids, active.partner_id)
 
     def test_implied_membership_counts(self):
         group = self.env["res.groups"].create(

@@ -1,4 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import SUPERUSER_ID
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
@@ -169,6 +170,30 @@ class TestWrite(JobCase):
         self.assertEqual(row.records, self.record)
         self.assertEqual((row.records.env.uid, row.records.env.su), (user.id, False))
         self.assertEqual(self.load(row).user_id, user.id)
+
+    def test_superuser_as_the_user_runs_as_such(self):
+        user = self.make_user("demoted")
+        row = self.row(self.make_job(self.record.with_user(user).testing_method))
+        self.assertFalse(row.records.env.su)
+        row.user_id = SUPERUSER_ID
+        self.assertEqual(
+            (row.records.env.uid, row.records.env.su), (SUPERUSER_ID, True)
+        )
+
+    def test_arguments_keep_their_user(self):
+        user, other = self.make_user("of_the_args"), self.make_user("of_the_job")
+        job = Job(
+            self.record.testing_method,
+            args=(self.record.with_user(user),),
+            kwargs={"k": self.record.with_user(user)},
+        )
+        job.store()
+        self.row(job).user_id = other
+        self.env.invalidate_all()
+        loaded = self.load(job)
+        self.assertEqual(loaded.user_id, other.id)
+        self.assertEqual(loaded.args[0].env.uid, user.id)
+        self.assertEqual(loaded.kwargs["k"].env.uid, user.id)
 
     def test_user_written_by_himself_is_synchronised(self):
         manager = self.make_user("self_owner", "queue_job.group_queue_job_manager")

@@ -129,6 +129,24 @@ class TestTrap(JobCase):
         self.assertEqual(self.record.name, "now")
         trap.assert_jobs_count(1)
 
+    def test_internals_that_other_kits_call(self):
+        with trap_jobs() as trap:
+            job = self.record.with_delay().testing_method(1)
+            self.assertEqual(
+                trap._filtered_enqueued_jobs(self.record.testing_method), [job]
+            )
+            self.assertEqual(
+                trap._format_job_call(trap.calls[0]),
+                f"<test.queue.job({self.record.id},)>.testing_method(1) with properties "
+                "(priority=None, max_retries=None, eta=None, description=None, "
+                "channel=None, identity_key=None)",
+            )
+            job = Job(self.record.with_context(lost=1).testing_method)
+            trap._prepare_context(job)
+            self.assertNotIn("lost", job.recordset.env.context)
+            added = trap._add_job(self.record.testing_method, args=(2,), kwargs={})
+            self.assertEqual(trap.enqueued_jobs[-1], added)
+
     def test_old_name(self):
         self.assertIs(JobsTester, JobsTrap)
 
@@ -391,6 +409,14 @@ class TestMockWithDelay(JobCase):
             )
             delayable.testing_method.assert_called_once_with(1, k=2)
         self.assertEqual(self.job_model.search_count([]), before)
+
+
+    def test_delayable_is_not_mocked(self):
+        with mock_with_delay() as (delayable_cls, _delayable):
+            delayable = self.record.delayable().testing_method()
+            delayable.delay()
+        delayable_cls.assert_not_called()
+        self.assertTrue(self.row(delayable._generated_job))
 
 
 @tagged("post_install", "-at_install")
