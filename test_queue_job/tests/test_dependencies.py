@@ -9,34 +9,9 @@ from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.test_migrations import load_script
 
-from .common import CommittedJobCase, JobCase
+from .common import CommittedJobCase, GraphCase, JobCase
 
 CANCELLED_WITH_PARENT = "Cancelled because a job it depends on was cancelled"
-
-
-class GraphCase(JobCase):
-    def delayables(self, names):
-        return [
-            self.record.delayable(description=name).testing_method() for name in names
-        ]
-
-    def job_of(self, delayable):
-        return delayable._generated_job
-
-    def rows(self, *delayables):
-        return [self.row(self.job_of(delayable)) for delayable in delayables]
-
-    def states(self, *delayables):
-        return [row.state for row in self.rows(*delayables)]
-
-    def finish(self, delayable):
-        """Set a job done as a worker does, dependents included."""
-        job = self.load(self.job_of(delayable))
-        job.set_done()
-        job.store()
-        self.env.flush_all()
-        job.enqueue_waiting()
-        self.env.flush_all()
 
 
 @tagged("post_install", "-at_install")
@@ -279,20 +254,29 @@ class TestDependencyFields(GraphCase):
         [self.alone] = self.rows(self.alone)
         self.all = self.a | self.b | self.c | self.d | self.alone
 
-    def search(self, *leaf):
-        return self.job_model.search([("id", "in", self.all.ids), leaf])
+    def requeue_all(self, delayables, button):
+        rows = self.job_model.concat(*self.rows(*delayables))
+        getattr(rows, button)()
+        rows.requeue()
+        return self.states(*delayables)
 
-    def test_values(self):
-        self.assertFalse(self.a.dependency_ids)
-        self.assertEqual(self.a.dependent_ids, self.b | self.c)
-        self.assertEqual(self.d.dependency_ids, self.b | self.c)
-        self.assertFalse(self.d.dependent_ids)
+    def test_chain(self):
+        for button in ("button_cancelled", "button_done"):
+            with self.subTest(button):
+                a, b, c = delayables = self.delayables("abc")
+                chain(a, b, c).delay()
+                self.assertEqual(
+                    self.requeue_all(delayables, button),
+                    ["pending", "wait_dependencies", "wait_dependencies"],
+                )
+                self.finish(a)
+                self.assertEqual(self.states(b, c), ["pending", "wait_dependencies"])
 
-    def test_search_by_ids(self):
-        self.assertEqual(self.search("dependency_ids", "in", self.b.ids), self.d)
-        self.assertEqual(self.search("dependency_ids", "=", self.a.id), self.b | self.c)
-        self.assertEqual(
-            self.search("dependent_ids", "in", self.d.ids), self.b | self.c
+    def test_group_behind_a_group(self):
+        """Their links are one joint."""
+        parents, children = (
+            self.delayables("abcdefghijkl"),
+            self.delayables("abcdefghijkl"),
         )
         self.assertEqual(
             self.search("dependency_ids", "not in", self.a.ids),

@@ -418,6 +418,14 @@ class TestMockWithDelay(JobCase):
         self.assertTrue(self.row(delayable._generated_job))
 
 
+    def test_delayable_is_not_mocked(self):
+        with mock_with_delay() as (delayable_cls, _delayable):
+            delayable = self.record.delayable().testing_method()
+            delayable.delay()
+        delayable_cls.assert_not_called()
+        self.assertTrue(self.row(delayable._generated_job))
+
+
 @tagged("post_install", "-at_install")
 class TestCounter(JobCase, JobMixin):
     def test_counter(self):
