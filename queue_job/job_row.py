@@ -102,12 +102,6 @@ def _lists_others(dependencies):
         return False
 
 
-def _is_cached_otherwise(record, column, value):
-    """Return whether the ORM holds another value than ``value``, if it holds one."""
-    cache = record._fields[column]._get_cache(record.env)
-    return (cache.get(record.id, value) or None) != (value or None)
-
-
 def link_through(joint):
     """Let all children of a joint of jobs wait for all its parents."""
     for parent in joint.parents:

@@ -2,6 +2,9 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+# Fields of queue.job that show edges of the whole graph.
+GRAPH_FIELDS = ("dependency_graph", "dependency_graph_facts")
+
 
 class QueueJobDependency(models.Model):
     """Who waits for whom, one row an edge.
@@ -57,6 +60,7 @@ class QueueJobDependency(models.Model):
                 joints,
             )
         )
+        self._forget_links()
 
     @api.model
     def _drop_edges(self, parents_of, children_of):
@@ -69,6 +73,12 @@ class QueueJobDependency(models.Model):
                 children_of,
             )
         )
+        self._forget_links()
+
+    def _forget_links(self):
+        """Let the fields of jobs that show edges be read anew."""
+        names = ["dependency_ids", "dependent_ids", *GRAPH_FIELDS]
+        self.env["queue.job"].invalidate_model(names, flush=False)
 
     def _next_joints(self, count):
         if not count:
@@ -102,3 +112,4 @@ class QueueJobDependency(models.Model):
                 children,
             )
         )
+        self._forget_links()

@@ -176,6 +176,7 @@ class QueueJob(models.Model):
         for job in self:
             job.graph_jobs_count = counts.get(job.graph_uuid, 0)
 
+    @api.depends("graph_uuid")
     @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_graph(self):
         graphs = {}
@@ -187,6 +188,7 @@ class QueueJob(models.Model):
                 graphs[job.graph_uuid] = self._graph_of(job.graph_uuid)
             job.dependency_graph = graphs[job.graph_uuid]
 
+    @api.depends("graph_uuid")
     @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_graph_facts(self):
         """Compute what the picture of the graph says of each job, by id.

@@ -212,6 +212,17 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql;
 
+-- No row trigger sees an emptied table: keys that are left would refuse for ever.
+CREATE OR REPLACE FUNCTION queue_job_forget_keys() RETURNS trigger AS $$
+BEGIN
+    DELETE FROM queue_job_key;
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql;
+
+DROP TRIGGER IF EXISTS queue_job_keys_truncate ON queue_job;
+CREATE TRIGGER queue_job_keys_truncate AFTER TRUNCATE ON queue_job
+    FOR EACH STATEMENT EXECUTE FUNCTION queue_job_forget_keys();
 DROP TRIGGER IF EXISTS queue_job_keys_insert ON queue_job;
 CREATE TRIGGER queue_job_keys_insert AFTER INSERT ON queue_job FOR EACH ROW
     WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)

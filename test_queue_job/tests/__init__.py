@@ -6,6 +6,7 @@ from . import test_delay_api
 from . import test_delayable_graph
 from . import test_delayables
 from . import test_dependencies
+from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
 from . import test_graph_properties

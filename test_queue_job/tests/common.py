@@ -44,6 +44,31 @@ class JobCase(DelayCase):
         return new_test_user(self.env, login=login, groups=groups, **values)
 
 
+class GraphCase(JobCase):
+    def delayables(self, names):
+        return [
+            self.record.delayable(description=name).testing_method() for name in names
+        ]
+
+    def job_of(self, delayable):
+        return delayable._generated_job
+
+    def rows(self, *delayables):
+        return [self.row(self.job_of(delayable)) for delayable in delayables]
+
+    def states(self, *delayables):
+        return [row.state for row in self.rows(*delayables)]
+
+    def finish(self, delayable):
+        """Set a job done as a worker does, dependents included."""
+        job = self.load(self.job_of(delayable))
+        job.set_done()
+        job.store()
+        self.env.flush_all()
+        job.enqueue_waiting()
+        self.env.flush_all()
+
+
 class CommittedJobCase(CommittedCase):
     """Committed jobs, whose methods are those of a committed record."""
 

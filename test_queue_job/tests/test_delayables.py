@@ -76,20 +76,6 @@ class TestDelayable(BaseCase):
             with self.subTest(args=args), self.assertRaisesRegex(ValueError, "urgency"):
                 delayable.set(*args, **kwargs)
 
-    def test_set_takes_one_dict_at_most(self):
-        delayable = used_up(Delayable(mock.MagicMock()))
-        with self.assertRaises(TypeError):
-            delayable.set({"priority": 1}, {"eta": 60})
-        self.assertIsNone(delayable.priority)
-
-    def test_job_of_a_mock_is_built(self):
-        delayable = Delayable(mock.MagicMock(name="recordset"), priority=3).export(1)
-        with mock.patch("odoo.addons.queue_job.delay.Job") as job_class:
-            job = delayable._build_job()
-        self.assertIs(job, job_class.return_value)
-        self.assertEqual(job_class.call_args.args, (delayable.recordset.export,))
-        self.assertEqual(job_class.call_args.kwargs["priority"], 3)
-
 
     def test_set_takes_one_dict_at_most(self):
         delayable = used_up(Delayable(mock.MagicMock()))

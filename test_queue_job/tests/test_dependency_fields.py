@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.job import Job
+
 from .common import GraphCase
 
 
@@ -101,6 +103,22 @@ class TestDependencyFields(GraphCase):
         row.dependencies = False
         self.env.invalidate_all()
         self.assertFalse(self.d.dependency_ids)
+
+    def test_fields_follow_what_the_transaction_stores(self):
+        parent, child = self.make_job(), Job(self.record.testing_method)
+        row = parent.db_record()
+        self.assertFalse(row.dependent_ids)
+        self.assertEqual((row.dependency_graph, row.graph_jobs_count), ({}, 0))
+        child.add_depends({parent})
+        parent.graph_uuid = child.graph_uuid = "graph"
+        child.store()
+        parent.store()
+        self.assertEqual(row.dependent_ids, child.db_record())
+        self.assertEqual(child.db_record().dependency_ids, row)
+        self.assertEqual(
+            row.dependency_graph["edges"], [[row.id, child.db_record().id]]
+        )
+        self.assertEqual(row.graph_jobs_count, 2)
 
     def test_missing_jobs_are_skipped(self):
         self.b.unlink()

@@ -86,6 +86,23 @@ class TestKeyRaces(TwinRaces, CommittedJobCase):
         with self.new_env() as env:
             self.assertNotEqual(self.ask(env), first)
 
+    def test_emptied_table_frees_all_keys(self):
+        """Row triggers do not see TRUNCATE, by which administrators empty it."""
+        with self.new_env() as env:
+            first = self.ask(env)
+            env.flush_all()
+            # Not of this transaction, as far as the key tells.
+            env.cr.execute("UPDATE queue_job_key SET transaction = NULL")
+            env.cr.execute("SELECT count(*) FROM queue_job_key")
+            self.assertGreater(env.cr.fetchone()[0], 0)
+            env.cr.execute("SET LOCAL lock_timeout = '10s'")
+            env.cr.execute("TRUNCATE queue_job CASCADE")
+            env.invalidate_all()
+            second = self.ask(env)
+            self.assertNotEqual(second, first)
+            self.assertTrue(Job.load(env, second))
+            env.cr.rollback()
+
     def test_key_may_be_long(self):
         keys = [f"{'long' * 5000}{end}" for end in "ab"]
         with self.new_env() as env:
