@@ -43,7 +43,9 @@ class TestDelayable(BaseCase):
         self.assertEqual(delayable._job_kwargs, {})
         self.assertIsInstance(delayable._graph, DelayableGraph)
         self.assertEqual(delayable._graph.vertices(), {delayable})
-        self.assertIsNone(Delayable(mock.MagicMock())._generated_job)
+        delayable = Delayable(mock.MagicMock())
+        self.assertIsNone(delayable._generated_job)
+        used_up(delayable)
 
     def test_properties_in_order(self):
         self.assertEqual(
