@@ -53,6 +53,7 @@ class TestNodes(unittest.TestCase):
         ]
         for node in cls.nodes:
             cls.addClassCleanup(node.stop)
+        cls.client = cls.enter(Client(cls.lab.odoo, cls.database))
 
     @classmethod
     def enter(cls, context):
@@ -114,10 +115,9 @@ class TestNodes(unittest.TestCase):
         blocks = []
         for first, second, third in zip(numbers, numbers, numbers, strict=True):
             blocks += [["quick", [first, second], 0], ["slow", [third], SLOW]]
-        with Client(self.lab.odoo, self.database) as client:
-            client.numbered(blocks, {"max_retries": 0})
-            client.commit()
-            self.wait(lambda: self.left() < JOBS * 2 / 3, 60)
+        self.client.numbered(blocks, {"max_retries": 0})
+        self.client.commit()
+        self.wait(lambda: self.left() < JOBS * 2 / 3, 60)
 
     def assert_each_counted_once(self):
         self.wait(lambda: not self.left(), SETTLE)
@@ -139,6 +139,8 @@ class TestNodes(unittest.TestCase):
             lambda: self.elected() is heir and self.sent(heir) > sent, TAKE_OVER
         )
         print("another node was elected and sent jobs after %.1f s" % seconds)
+        # It comes back while the rest is done.
+        dead.start()
         self.assert_each_counted_once()
 
     def test_other_node_is_killed_under_load(self):
