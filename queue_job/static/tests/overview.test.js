@@ -118,7 +118,8 @@ test("tells the state of the queue", async () => {
     expect(".o_queue_job_tile_waiting").toHaveText(
         /≈ 998,000\s*Waiting, the oldest for 1 min/
     );
-    expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("120+ 60 failed");
+    expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("120");
+    expect(".o_queue_job_tile_done").toHaveText(/in the last hour\s*\+ 60 failed/);
     expect("tr[data-channel='root.sub'] .o_queue_job_waiting").toHaveText("2,000+");
     expect(".o_queue_job_empty").toHaveCount(0);
 });
