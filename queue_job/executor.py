@@ -103,11 +103,20 @@ class JobExecutor(OutcomeRecorder):
         the transaction that follows. Return the job, or None when it cannot
         be had, with nothing written.
         """
-        job, verdict = cls._claim(env, job_uuid)
+        job, verdict = cls._claim_or_undo(env, job_uuid)
         if job or verdict == run.HELD:
             # Makes `started`, or the return of a held job to pending, visible.
             env.cr.commit()
         return job if job and cls._lock_or_warn(job) else None
+
+    @classmethod
+    def _claim_or_undo(cls, env, job_uuid, read=None):
+        """Claim in a transaction of its own: undo it when somebody objects to the move."""
+        try:
+            return cls._claim(env, job_uuid, read)
+        except Exception:
+            _rollback(env.cr)
+            raise
 
     @classmethod
     def _claim(cls, env, job_uuid, read=None):

@@ -131,7 +131,7 @@ class RunExecutor(JobExecutor):
             job.lock_with_work = not job._work
             return job
         for _try in range(CLAIM_TRIES):
-            job, verdict = cls._claim(env, job_run.waiting[0], job_run.read)
+            job, verdict = cls._claim_or_undo(env, job_run.waiting[0], job_run.read)
             if verdict != "changed":
                 break
             env.cr.rollback()
