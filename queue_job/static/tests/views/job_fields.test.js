@@ -1,5 +1,5 @@
 import {expect, test} from "@odoo/hoot";
-import {click, queryAllRects, queryOne} from "@odoo/hoot-dom";
+import {click, queryAllRects, queryAllTexts, queryOne} from "@odoo/hoot-dom";
 import {animationFrame, mockDate} from "@odoo/hoot-mock";
 import {
     contains,
@@ -147,6 +147,16 @@ test("timeline shows steps, dates and durations", async () => {
     // The dots stand in line, with and without a duration beside them.
     const tops = queryAllRects(".o_job_timeline_dot").map(({top}) => Math.round(top));
     expect(new Set(tops).size).toBe(1);
+});
+
+test("timeline tells the day where it changes", async () => {
+    mockDate("2026-01-02 12:00:00", 0);
+    await mountForm(2, `<field name="timeline" widget="job_timeline"/>`);
+    expect(queryAllTexts(".o_job_timeline time")).toEqual([
+        "01/01/2026 10:00:00",
+        "10:00:01",
+        "10:00:03",
+    ]);
 });
 
 test("explanation and timeline are as wide as the form", async () => {

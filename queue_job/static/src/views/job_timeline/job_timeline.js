@@ -33,13 +33,17 @@ export class JobTimelineField extends Component {
 
     get steps() {
         const steps = this.props.record.data[this.props.name] || [];
+        // The day is told where it changes.
+        let day = luxon.DateTime.local();
         return steps.map((step, index) => {
             const date = deserializeDateTime(step.date);
+            const isSameDay = date.hasSame(day, "day");
+            day = date;
             return {
                 ...step,
                 key: index,
                 color: COLORS[step.kind] || "secondary",
-                time: date.hasSame(luxon.DateTime.local(), "day")
+                time: isSameDay
                     ? date.toFormat("HH:mm:ss")
                     : formatDateTime(date, {showSeconds: true}),
                 duration: formatDuration(step.seconds),
