@@ -177,5 +177,8 @@ class TestTriggers(OutcomeCase):
 
     def test_person_without_rights_on_crons_triggers_them(self):
         user = new_test_user(self.env, "delays_only", "base.group_user")
+        self.jobs.with_user(user)._cron_trigger()
+        self.assertTrue(self.triggers())
+        self.triggers().unlink()
         self.partners.with_user(user).with_delay().search_count([])
         self.assertTrue(self.triggers())
