@@ -78,7 +78,6 @@ class TestDelayable(BaseCase):
             with self.subTest(args=args), self.assertRaisesRegex(ValueError, "urgency"):
                 delayable.set(*args, **kwargs)
 
-
     def test_set_takes_one_dict_at_most(self):
         delayable = used_up(Delayable(mock.MagicMock()))
         with self.assertRaises(TypeError):

@@ -39,9 +39,7 @@ class TestDependencyFields(GraphCase):
         )
 
     def test_search_for_none(self):
-        self.assertEqual(
-            self.search("dependency_ids", "=", False), self.a | self.alone
-        )
+        self.assertEqual(self.search("dependency_ids", "=", False), self.a | self.alone)
         self.assertEqual(
             self.search("dependency_ids", "!=", False), self.b | self.c | self.d
         )
@@ -99,7 +97,9 @@ class TestDependencyFields(GraphCase):
         row.dependencies = {"depends_on": [self.c.uuid], "reverse_depends_on": []}
         self.env.invalidate_all()
         self.assertEqual(self.d.dependency_ids, self.c)
-        self.assertEqual(self.search("dependency_ids", "in", self.b.ids), self.job_model)
+        self.assertEqual(
+            self.search("dependency_ids", "in", self.b.ids), self.job_model
+        )
         row.dependencies = False
         self.env.invalidate_all()
         self.assertFalse(self.d.dependency_ids)

@@ -410,7 +410,6 @@ class TestMockWithDelay(JobCase):
             delayable.testing_method.assert_called_once_with(1, k=2)
         self.assertEqual(self.job_model.search_count([]), before)
 
-
     def test_delayable_is_not_mocked(self):
         with mock_with_delay() as (delayable_cls, _delayable):
             delayable = self.record.delayable().testing_method()
