@@ -12,7 +12,22 @@ from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.runner import Database
 from odoo.addons.queue_job.tests.committed_case import CommittedCase, DelayCase
 
+from ..models.queue_job import QueueJob as ThirdPartyQueueJob
+
 CONTROLLER_LOGGER = "odoo.addons.queue_job.controllers.main"
+
+
+class Unheard:
+    """Before a case: nobody extends ``write`` of queue.job; the models of this addon do.
+
+    So it is where no other addon looks at the moves of jobs: then SQL writes them.
+    """
+
+    def setUp(self):
+        super().setUp()
+        write = ThirdPartyQueueJob.write
+        del ThirdPartyQueueJob.write
+        self.addCleanup(setattr, ThirdPartyQueueJob, "write", write)
 
 
 class JobCase(DelayCase):
