@@ -64,8 +64,12 @@ NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
 
 # Process number of a connection to each database that was lost, not closed.
 _lost_backends = {}
-# Databases whose lock this process had, and has not tried to get since.
-_held_before = set()
+# Process number of the connection that had the lock of each database last, until this
+# process tries to get that again.
+_held_before = {}
+# Seconds to wait for the end of such a connection: PostgreSQL hears of it a little later,
+# on a busy machine much later.
+GHOST_PATIENCE = 1
 
 
 class MasterElectionLost(Exception):
@@ -185,21 +189,23 @@ class Database:
                 f"could not acquire master runner lock on {self.db_name}"
             )
         _lost_backends.pop(self.db_name, None)
-        _held_before.add(self.db_name)
+        _held_before[self.db_name] = self._backend_pid
 
     def _try_master_lock(self):
-        """Try to get the lock, for a moment if this process has just let go of it.
-
-        The end of a connection reaches PostgreSQL a little later.
-        """
-        tries = 4 if self.db_name in _held_before else 1
-        _held_before.discard(self.db_name)
-        for number in range(tries):
-            if number:
-                time.sleep(0.05)
+        """Try to get the lock, for a moment if this process has just let go of it."""
+        ghost = _held_before.pop(self.db_name, None)
+        deadline = time.monotonic() + GHOST_PATIENCE
+        while True:
+            waits = (
+                ghost is not None
+                and time.monotonic() < deadline
+                and self._value(sql.BACKEND_LIVES, (ghost, application_name()))
+            )
             if self._value(sql.TRY_LOCK, (PG_ADVISORY_LOCK_ID,)):
                 return True
-        return False
+            if not waits:
+                return False
+            time.sleep(0.05)
 
     def _listen(self):
         self._execute(f"LISTEN {notify.JOB_CHANNEL}")

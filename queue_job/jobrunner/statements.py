@@ -88,6 +88,12 @@ END_BACKEND = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = %s AND application_name = %s AND datname = current_database()
 """
+BACKEND_LIVES = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE pid = %s AND application_name = %s AND datname = current_database()
+)
+"""
 
 READ = f"SELECT {_COLUMNS} FROM queue_job WHERE uuid = ANY(%s)"
 

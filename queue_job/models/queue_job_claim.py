@@ -175,8 +175,9 @@ class QueueJob(models.Model):
 
         It is put in the cache before, so that there is nothing left to flush.
         """
-        if not self._are_moves_heard():
+        if not self._are_moves_heard() and not job._extra_values():
             job._known.update((name, getattr(job, name)) for name in CLAIMED)
+            self._forget_cached()
             return
         values = job._changed_values()
         for name in CLAIMED:
@@ -308,10 +309,13 @@ class QueueJob(models.Model):
                 return False
         if not self._write_done([values]):
             return False
-        # Only who looked at the row has it in the cache.
+        self._forget_cached()
+        return True
+
+    def _forget_cached(self):
+        """Let the row be read anew; only who looked at it has it in the cache."""
         if self.id in self._fields["state"]._get_cache(self.env):
             self.invalidate_recordset()
-        return True
 
     def _write_done(self, vals_list):
         """Write a row that is done by a function, if there is no more to write.

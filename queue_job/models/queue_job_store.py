@@ -207,8 +207,10 @@ class QueueJob(models.Model):
             *self._names_with_default(),
             *self.env["ir.default"]._get_model_defaults(self._name),
         ]
-        return not values.keys() >= set(names) or any(
-            key.startswith("default_") for key in self.env.context
+        return (
+            not values.keys() >= set(names)
+            or any(key.startswith("default_") for key in self.env.context)
+            or type(self).default_get is not models.BaseModel.default_get
         )
 
     @tools.ormcache()

@@ -43,6 +43,20 @@ class TestElection(RunnerCase):
         self.assertIsNone(db.conn)
         self.database()
 
+    def test_role_that_ends_late_is_waited_for(self):
+        """On a busy machine PostgreSQL hears late that a connection was closed."""
+        db = self.database()
+        self._db = None
+        ending, db.conn = db.conn, None
+        looks = iter(range(8))
+
+        def end_at_last(_seconds):
+            if next(looks, None) is None:
+                ending.close()
+
+        with patch("odoo.addons.queue_job.jobrunner.database.time.sleep", end_at_last):
+            self.database()
+
     def test_role_ends_with_the_object(self):
         Database(self.db_name)
         self.database()

@@ -29,4 +29,5 @@ from . import test_runs_chained
 from . import test_states
 from . import test_third_party
 from . import test_trap_jobs
+from . import test_unheard
 from . import test_readme

@@ -12,7 +12,28 @@ from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.runner import Database
 from odoo.addons.queue_job.tests.committed_case import CommittedCase, DelayCase
 
+from ..models.queue_job import QueueJob as ThirdPartyQueueJob
+from ..models.test_queue_job import TestQueueJob
+
 CONTROLLER_LOGGER = "odoo.addons.queue_job.controllers.main"
+
+
+class Unheard:
+    """Before a case: nobody extends what the models of this addon do.
+
+    So it is where no other addon looks at the moves of jobs, or adds to what is
+    stored of them: then SQL writes the moves.
+    """
+
+    def setUp(self):
+        super().setUp()
+        for model, name in (
+            (ThirdPartyQueueJob, "write"),
+            (TestQueueJob, "_job_store_values"),
+        ):
+            method = getattr(model, name)
+            delattr(model, name)
+            self.addCleanup(setattr, model, name, method)
 
 
 class JobCase(DelayCase):

@@ -94,6 +94,41 @@ class TestStoreAgain(JobCase):
         self.assertEqual(self.job_model.search_count([]), before)
 
 
+@tagged("post_install", "-at_install")
+class TestDefaults(JobCase):
+    """Fields that other addons add may have defaults; those of this one have none."""
+
+    def info(self, **context):
+        record = self.env["res.partner"].with_context(**context)
+        return self.row(record.with_delay().create_company()).additional_info
+
+    def test_none(self):
+        self.assertFalse(self.info())
+
+    def test_of_a_field(self):
+        field = self.job_model._fields["additional_info"]
+        with mock.patch.object(field, "default", lambda model: "of the field"):
+            self.registry.clear_cache()
+            self.assertEqual(self.info(), "of the field")
+        self.registry.clear_cache()
+
+    def test_of_the_context(self):
+        self.assertEqual(self.info(default_additional_info="context"), "context")
+
+    def test_of_an_administrator(self):
+        self.env["ir.default"].set("queue.job", "additional_info", "administrator")
+        self.assertEqual(self.info(), "administrator")
+
+    def test_of_a_method(self):
+        default_get = type(self.job_model).default_get
+
+        def extended(records, names):
+            return {**default_get(records, names), "additional_info": "method"}
+
+        self.patch(type(self.job_model), "default_get", extended)
+        self.assertEqual(self.info(), "method")
+
+
 class RolledBack(Exception):
     pass
 

@@ -11,24 +11,13 @@ from odoo.addons.queue_job import run
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 
-from ..models.queue_job import QueueJob as ThirdPartyQueueJob
-from .common import CONTROLLER_LOGGER
+from .common import CONTROLLER_LOGGER, Unheard
 from .test_runs import RunCase, TestNothingLeaks, TestRuns
 
 JOBS = 10
 
 
-class UnheardCase(RunCase):
-    """Nobody extends ``write`` of queue.job; the models of this addon do."""
-
-    def setUp(self):
-        super().setUp()
-        write = ThirdPartyQueueJob.write
-        del ThirdPartyQueueJob.write
-        self.addCleanup(setattr, ThirdPartyQueueJob, "write", write)
-
-
-class ChainedCase(UnheardCase):
+class ChainedCase(Unheard, RunCase):
     def messages(self, uuids, controller=RunJobController):
         """Perform a run; return the statements that its cursors sent."""
         sent = []
@@ -179,14 +168,14 @@ class TestChained(ChainedCase):
 
 
 @tagged("post_install", "-at_install")
-class TestRunsUnheard(UnheardCase, TestRuns):
+class TestRunsUnheard(Unheard, TestRuns):
     """What holds of runs where each move is written by the ORM holds where SQL does it."""
 
     allow_inherited_tests_method = True
 
 
 @tagged("post_install", "-at_install")
-class TestNothingLeaksUnheard(UnheardCase, TestNothingLeaks):
+class TestNothingLeaksUnheard(Unheard, TestNothingLeaks):
     allow_inherited_tests_method = True
 
 
