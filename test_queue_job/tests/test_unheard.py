@@ -79,9 +79,7 @@ class TestWhoLooksAtTheRow(Unheard, JobCase):
         self.assertEqual(self.row(job).additional_info, "is done")
 
     def test_specific_store_values_hook_is_asked_at_each_move(self):
-        self.patch(
-            type(self.model), "_job_store_values", lambda records, job: {}
-        )
+        self.patch(type(self.model), "_job_store_values", lambda records, job: {})
         hook = "_job_store_values_for_return_value"
 
         def values(records, job):
