@@ -77,13 +77,6 @@ class QueueJob(models.Model):
             for job in jobs
         ]
         more = max((count or len(named)) - len(named), 0)
-        if more and not named:
-            hidden = (
-                self.env._("a job that you may not see.")
-                if more == 1
-                else self.env._("%s jobs that you may not see.", more)
-            )
-            text = f"{text} {hidden}"
         sentence = text
         if named:
             names = ", ".join(job["name"] for job in named)
