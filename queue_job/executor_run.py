@@ -195,10 +195,7 @@ class RunExecutor(JobExecutor):
         try:
             if not job_run or not job_run.claimed or not cls._may_chain(env):
                 return super()._commit_done(env, job)
-            if job._may_be_linked():
-                job.frees_nobody = job._record()._commit_and_look_behind()
-            else:
-                job_run.claimed._commit_and_begin_work()
+            job_run.claimed._commit_and_begin_work(before=job)
         except LostRunError:
             cls._warn_lost(job_run.claimed)
             job_run.note(job_run.claimed.uuid, run.REFUSED)

@@ -253,9 +253,18 @@ class StoredJob:
         self.lock_with_work = False
         return work or self._record()._begin_work(run_number)
 
-    def _commit_and_begin_work(self):
-        """Commit the job before this one, and make the savepoint of this job's work."""
-        self._work = self._record()._commit_and_begin_work(self.run_number)
+    def _commit_and_begin_work(self, before=None):
+        """Commit, and make the savepoint of this job's work.
+
+        :param before: the job that the commit ends; when it releases others, the
+            work is not begun
+        """
+        linked = before and before._may_be_linked()
+        self._work = self._record()._commit_and_begin_work(
+            self.run_number, before._record_id() if linked else None
+        )
+        if linked:
+            before.frees_nobody = bool(self._work)
 
     def _become(self, other):
         """Be another job from now on: a policy refused to store this one."""

@@ -29,7 +29,10 @@ WORK = "queue_job_work"
 SAVEPOINT = f'SAVEPOINT "{WORK}"'
 BEGIN_WORK = f"SELECT queue_job_lock_own_run(%s, %s); {SAVEPOINT}"
 COMMIT_AND_BEGIN_WORK = f"COMMIT AND CHAIN; {BEGIN_WORK}"
-COMMIT_AND_LOOK_BEHIND = "COMMIT AND CHAIN; SELECT queue_job_frees_nobody(%s)"
+# The look comes last: its answer is the one that a message returns.
+COMMIT_LOOK_AND_BEGIN_WORK = (
+    f"{COMMIT_AND_BEGIN_WORK}; SELECT queue_job_frees_nobody(%s)"
+)
 # What a claim writes, as attribute of a job and as column.
 CLAIMED = ("state", "date_started", "worker_pid", "run_number")
 # What is written of a job that is done; the result only where there is one.
@@ -227,34 +230,32 @@ class QueueJob(models.Model):
             self._lock_and_begin(BEGIN_WORK, run_number)
         return WorkSavepoint(cr)
 
-    def _commit_and_begin_work(self, run_number):
+    def _commit_and_begin_work(self, run_number, before=None):
         """Commit, then begin the work of this job; see :meth:`_begin_work`.
 
         All in one message; a job needs only two. The hooks that run after a
         commit are not called: there must be none.
+
+        :param before: the id of the job that the commit ends, if others may wait
+            for it. When somebody is to be released behind it, return None: the
+            transaction that has begun is that of the release.
         """
         cr = self.env.cr
         cr.flush()
         try:
-            self._lock_and_begin(COMMIT_AND_BEGIN_WORK, run_number)
+            if before:
+                self._lock_and_begin(COMMIT_LOOK_AND_BEGIN_WORK, run_number, before)
+                frees_nobody = cr.fetchone()[0]
+            else:
+                self._lock_and_begin(COMMIT_AND_BEGIN_WORK, run_number)
+                frees_nobody = True
         except LostRunError:
             # The commit came before.
             self._forget_transaction()
             cr.rollback()
             raise
         self._forget_transaction()
-        return WorkSavepoint(cr)
-
-    def _commit_and_look_behind(self):
-        """Commit, and return whether nobody is to be released behind this job.
-
-        In one message; the transaction that has begun must end if somebody is.
-        """
-        self.env.cr.flush()
-        self.env.cr.execute(COMMIT_AND_LOOK_BEHIND, (self.id,), log_exceptions=False)
-        frees_nobody = self.env.cr.fetchone()[0]
-        self._forget_transaction()
-        return frees_nobody
+        return WorkSavepoint(cr) if frees_nobody else None
 
     def _forget_transaction(self):
         """Do what a cursor does after a commit."""
@@ -264,9 +265,11 @@ class QueueJob(models.Model):
         cr.prerollback.clear()
         cr.postrollback.clear()
 
-    def _lock_and_begin(self, statement, run_number):
+    def _lock_and_begin(self, statement, run_number, *more):
         try:
-            self.env.cr.execute(statement, (self.id, run_number), log_exceptions=False)
+            self.env.cr.execute(
+                statement, (self.id, run_number, *more), log_exceptions=False
+            )
         except psycopg2.Error as error:
             if error.pgcode == LOST_RUN:
                 raise LostRunError(

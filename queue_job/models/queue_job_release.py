@@ -95,10 +95,18 @@ $$ LANGUAGE plpgsql;
 -- moves those jobs just now, is no.
 CREATE OR REPLACE FUNCTION queue_job_frees_nobody(job_id integer) RETURNS boolean AS $$
 BEGIN
-    PERFORM queue_job_free_behind(ARRAY[job_id]);
-    RETURN NOT FOUND;
-EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available THEN
-    RETURN false;
+    -- Most often it has no dependent, or is not the last parent of its joint.
+    PERFORM FROM queue_job_dependency d
+    WHERE d.parent_id = job_id AND (d.joint IS NULL OR NOT queue_job_joint_is_open(d.joint));
+    IF NOT FOUND THEN
+        RETURN true;
+    END IF;
+    BEGIN
+        PERFORM queue_job_free_behind(ARRAY[job_id]);
+        RETURN NOT FOUND;
+    EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available THEN
+        RETURN false;
+    END;
 END;
 $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 """
