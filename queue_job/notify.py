@@ -8,11 +8,35 @@ in the answer to its request, stay silent. The payload is the uuid and
 nothing else: the row is the truth, the notification a hint.
 """
 
+import hashlib
+
 JOB_CHANNEL = "queue_job"
 CONFIG_CHANNEL = "queue_job_channel"
 
-# Idempotent, and safe while other sessions use the table: the trigger is
-# replaced only when it is not what it should be.
+
+def trigger_ddl(name, table, definition):
+    """Return the statement that makes a trigger, where it is not there as it should be.
+
+    To replace one is to wait for all who have written to the table, running jobs
+    included, while everybody else waits behind. So it is not done without need: a
+    comment on the trigger tells what it was made from.
+    """
+    made_from = hashlib.sha256(definition.encode()).hexdigest()
+    return f"""
+DO $do$ BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = '{table}'::regclass AND tgname = '{name}' AND tgenabled = 'O'
+          AND obj_description(oid, 'pg_trigger') = '{made_from}'
+    ) THEN
+        DROP TRIGGER IF EXISTS {name} ON {table};
+        CREATE TRIGGER {name} {definition};
+        COMMENT ON TRIGGER {name} ON {table} IS '{made_from}';
+    END IF;
+END $do$
+"""
+
+
 JOB_FUNCTION_DDL = """
 CREATE OR REPLACE FUNCTION queue_job_notify() RETURNS trigger AS $$
 DECLARE
@@ -48,12 +72,12 @@ END;
 $$ LANGUAGE plpgsql
 """
 
-JOB_TRIGGER_DDL = """
-DROP TRIGGER IF EXISTS queue_job_notify ON queue_job;
-CREATE TRIGGER queue_job_notify
-AFTER INSERT OR UPDATE OR DELETE ON queue_job
-FOR EACH ROW EXECUTE FUNCTION queue_job_notify()
-"""
+JOB_TRIGGER_DDL = trigger_ddl(
+    "queue_job_notify",
+    "queue_job",
+    "AFTER INSERT OR UPDATE OR DELETE ON queue_job "
+    "FOR EACH ROW EXECUTE FUNCTION queue_job_notify()",
+)
 
 CONFIG_FUNCTION_DDL = """
 CREATE OR REPLACE FUNCTION queue_job_channel_notify() RETURNS trigger AS $$
@@ -64,12 +88,12 @@ END;
 $$ LANGUAGE plpgsql
 """
 
-CONFIG_TRIGGER_DDL = """
-DROP TRIGGER IF EXISTS queue_job_channel_notify ON queue_job_channel;
-CREATE TRIGGER queue_job_channel_notify
-AFTER INSERT OR UPDATE OR DELETE ON queue_job_channel
-FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()
-"""
+CONFIG_TRIGGER_DDL = trigger_ddl(
+    "queue_job_channel_notify",
+    "queue_job_channel",
+    "AFTER INSERT OR UPDATE OR DELETE ON queue_job_channel "
+    "FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()",
+)
 
 # One row for each of INSERT, UPDATE and DELETE.
 JOB_TRIGGER_COUNT = """
@@ -80,7 +104,7 @@ JOB_TRIGGER_ROWS = 3
 
 
 def install(execute):
-    """Create or replace functions and triggers.
+    """Create or replace functions, and triggers that are not as they should be.
 
     :param execute: the ``execute`` of a cursor; the caller commits
     """

@@ -23,7 +23,7 @@ from ..states import (
     PENDING,
     STATES,
 )
-from .queue_job_key import KEY_FUNCTIONS_DDL
+from .queue_job_key import KEY_FUNCTIONS_DDL, KEY_TRIGGERS_DDL
 
 _logger = logging.getLogger(__name__)
 
@@ -176,6 +176,7 @@ class QueueJob(models.Model):
         execute(notify.JOB_FUNCTION_DDL)
         execute(notify.JOB_TRIGGER_DDL)
         execute(KEY_FUNCTIONS_DDL)
+        execute(KEY_TRIGGERS_DDL)
         self._create_claim_functions()
         self._create_release_functions()
         # A queue rewrites its rows some five times and looks at the newest:

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from odoo import api, exceptions, fields, models
 
+from .. import notify
 from .install import create_or_reuse
 
 
@@ -102,6 +103,10 @@ class QueueJobChannel(models.Model):
         "UNIQUE(complete_name)",
         "A channel of this name exists already under the same parent.",
     )
+
+    def init(self):
+        self.env.cr.execute(notify.CONFIG_FUNCTION_DDL)
+        self.env.cr.execute(notify.CONFIG_TRIGGER_DDL)
 
     @api.depends("name", "parent_id.complete_name")
     def _compute_complete_name(self):

@@ -27,6 +27,7 @@ for a job of the caller's own transaction, which nobody can start meanwhile.
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ..notify import trigger_ddl
 from ..run import KEY_LOCK_CLASS, KEY_LOCK_MASK
 from ..states import WAITING
 
@@ -219,23 +220,26 @@ BEGIN
     RETURN NULL;
 END;
 $$ LANGUAGE plpgsql;
-
-DROP TRIGGER IF EXISTS queue_job_keys_truncate ON queue_job;
-CREATE TRIGGER queue_job_keys_truncate AFTER TRUNCATE ON queue_job
-    FOR EACH STATEMENT EXECUTE FUNCTION queue_job_forget_keys();
-DROP TRIGGER IF EXISTS queue_job_keys_insert ON queue_job;
-CREATE TRIGGER queue_job_keys_insert AFTER INSERT ON queue_job FOR EACH ROW
-    WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)
-    EXECUTE FUNCTION queue_job_keep_keys();
-DROP TRIGGER IF EXISTS queue_job_keys_update ON queue_job;
-CREATE TRIGGER queue_job_keys_update AFTER UPDATE OF state ON queue_job FOR EACH ROW
-    WHEN (OLD.state <> NEW.state AND (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL))
-    EXECUTE FUNCTION queue_job_keep_keys();
-DROP TRIGGER IF EXISTS queue_job_keys_delete ON queue_job;
-CREATE TRIGGER queue_job_keys_delete AFTER DELETE ON queue_job FOR EACH ROW
-    WHEN (OLD.identity_key IS NOT NULL OR OLD.twin_key IS NOT NULL)
-    EXECUTE FUNCTION queue_job_keep_keys();
 """
+
+KEY_TRIGGERS = {
+    "queue_job_keys_truncate": """AFTER TRUNCATE ON queue_job FOR EACH STATEMENT
+        EXECUTE FUNCTION queue_job_forget_keys()""",
+    "queue_job_keys_insert": """AFTER INSERT ON queue_job FOR EACH ROW
+        WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)
+        EXECUTE FUNCTION queue_job_keep_keys()""",
+    "queue_job_keys_update": """AFTER UPDATE OF state ON queue_job FOR EACH ROW
+        WHEN (OLD.state <> NEW.state
+              AND (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL))
+        EXECUTE FUNCTION queue_job_keep_keys()""",
+    "queue_job_keys_delete": """AFTER DELETE ON queue_job FOR EACH ROW
+        WHEN (OLD.identity_key IS NOT NULL OR OLD.twin_key IS NOT NULL)
+        EXECUTE FUNCTION queue_job_keep_keys()""",
+}
+KEY_TRIGGERS_DDL = ";".join(
+    trigger_ddl(name, "queue_job", definition)
+    for name, definition in KEY_TRIGGERS.items()
+)
 
 
 class QueueJobKey(models.Model):
@@ -257,7 +261,13 @@ class QueueJobKey(models.Model):
 
     def init(self):
         # A refused key uses up an id too. Few rows exist at a time: begin anew some day.
-        self.env.cr.execute("ALTER SEQUENCE queue_job_key_id_seq CYCLE")
+        # Altered once only, for that waits for whoever has taken an id.
+        self.env.cr.execute(
+            "SELECT FROM pg_sequence "
+            "WHERE seqrelid = 'queue_job_key_id_seq'::regclass AND NOT seqcycle"
+        )
+        if self.env.cr.rowcount:
+            self.env.cr.execute("ALTER SEQUENCE queue_job_key_id_seq CYCLE")
 
     @api.model
     def _reserve(self, kind, requests, blocking):

@@ -38,6 +38,7 @@ from . import test_security_rpc
 from . import test_tours_jobs
 from . import test_tours_live
 from . import test_translations
+from . import test_update
 from . import test_views
 from . import test_views_jobs
 from . import test_wizards
