@@ -22,6 +22,7 @@ from . import queue_job_kanban
 from . import queue_job_record
 from . import queue_job_timeline
 from . import queue_job_tally
+from . import queue_job_vacuum
 from . import queue_job_load
 from . import queue_job_overview
 from . import queue_job_channel_load

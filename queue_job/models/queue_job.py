@@ -2,11 +2,9 @@
 import logging
 import random
 import time
-from datetime import datetime, timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import SQL
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
@@ -35,7 +33,8 @@ class QueueJob(models.Model):
 
     What moves rows for the executor and the runner is in
     ``queue_job_store.py``, what ties jobs together in ``queue_job_graph.py``, what
-    people are told of a failure in ``queue_job_message.py``.
+    people are told of a failure in ``queue_job_message.py``, when old rows go in
+    ``queue_job_vacuum.py``.
     """
 
     _name = "queue.job"
@@ -339,48 +338,6 @@ class QueueJob(models.Model):
                 domain=[("id", "in", records.ids)],
             )
         return action
-
-    # Garbage collection -----------------------------------------------------
-
-    @api.autovacuum
-    def _gc_old_jobs(self, limit=1000):
-        """Delete ended jobs older than the interval of their channel.
-
-        Return how many were deleted and whether some are left.
-        """
-        channels = self.env["queue.job.channel"].sudo()
-        now = datetime.now()
-        ended = channels._removal_deadlines(now)
-        failed = channels._removal_deadlines(now, "removal_interval_failed")
-        self.flush_model()
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT job.id FROM queue_job job
-                LEFT JOIN unnest(%s::varchar[], %s::timestamp[]) AS ended(channel, deadline)
-                  ON ended.channel = job.channel
-                LEFT JOIN unnest(%s::varchar[], %s::timestamp[]) AS failed(channel, deadline)
-                  ON failed.channel = job.channel
-                WHERE LEAST(job.date_done, job.date_cancelled) <= COALESCE(ended.deadline, %s)
-                   OR (job.state = 'failed'
-                       AND COALESCE(job.date_started, job.date_enqueued, job.date_created)
-                           <= failed.deadline)
-                ORDER BY job.date_done, job.date_created
-                LIMIT %s
-                """,
-                *(
-                    list(ended),
-                    list(ended.values()),
-                    list(failed),
-                    list(failed.values()),
-                ),
-                ended.get("root", now - timedelta(days=self._removal_interval)),
-                limit + 1,
-            )
-        )
-        ids = [job_id for (job_id,) in self.env.cr.fetchall()]
-        self.sudo().browse(ids[:limit]).unlink()
-        return len(ids[:limit]), len(ids) > limit
 
     # Test methods -----------------------------------------------------------
 
