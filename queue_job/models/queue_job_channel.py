@@ -6,6 +6,9 @@ from odoo import api, exceptions, fields, models
 from .. import notify
 from .install import create_or_reuse
 
+# Days. Older than any job, and a date that Python and PostgreSQL know.
+_LONG_AGO = 36_500
+
 
 class OptionalInteger(fields.Integer):
     """A whole number that may be left empty; empty is read as False, 0 as 0."""
@@ -265,7 +268,7 @@ class QueueJobChannel(models.Model):
         """
         channels = self.search([(field, ">", 0)] if field != "removal_interval" else [])
         return {
-            channel.complete_name: now - timedelta(days=channel[field])
+            channel.complete_name: now - timedelta(days=min(channel[field], _LONG_AGO))
             for channel in channels
         }
 

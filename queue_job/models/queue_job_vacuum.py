@@ -14,7 +14,8 @@ class QueueJob(models.Model):
     def _gc_old_jobs(self, limit=1000):
         """Delete ended jobs older than the interval of their channel.
 
-        Return how many were deleted and whether some are left.
+        Those whose channel has no record go by the intervals of root. Return how many
+        were deleted and whether some are left.
         """
         channels = self.env["queue.job.channel"].sudo()
         now = datetime.now()
@@ -32,7 +33,7 @@ class QueueJob(models.Model):
                 WHERE LEAST(job.date_done, job.date_cancelled) <= COALESCE(ended.deadline, %s)
                    OR (job.state = 'failed'
                        AND COALESCE(job.date_started, job.date_enqueued, job.date_created)
-                           <= failed.deadline)
+                           <= CASE WHEN ended.channel IS NULL THEN %s ELSE failed.deadline END)
                 ORDER BY job.date_done, job.date_created
                 LIMIT %s
                 """,
@@ -43,6 +44,7 @@ class QueueJob(models.Model):
                     list(failed.values()),
                 ),
                 ended.get("root", now - timedelta(days=self._removal_interval)),
+                failed.get("root"),
                 limit + 1,
             )
         )

@@ -62,6 +62,31 @@ class TestAutovacuum(JobCase):
         self.assertFalse((unknown | empty).exists())
         self.assertTrue(young.exists())
 
+    def test_interval_for_ever(self):
+        """Who types many nines wants to keep the jobs, and the others to go as before."""
+        self.env.ref("test_queue_job.channel_sub").write(
+            {"removal_interval": 999_999_999, "removal_interval_failed": 999_999_999}
+        )
+        kept, removed = self.done_job(9000, channel="root.sub"), self.done_job(31)
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertTrue(kept.exists())
+        self.assertFalse(removed.exists())
+
+    def test_failed_jobs_of_unknown_channels_use_the_root_interval_too(self):
+        self.env.ref("queue_job.channel_root").removal_interval_failed = 10
+        date = datetime.now() - timedelta(days=11)
+        values = {"state": "failed", "date_started": date}
+        unknown, empty, known = self.job_model.create(
+            [
+                {**values, "uuid": "unknown", "channel": "root.unknown"},
+                {**values, "uuid": "empty"},
+                {**values, "uuid": "known", "channel": "root.sub"},
+            ]
+        )
+        self.assertEqual(self.vacuum(), (2, False))
+        self.assertFalse((unknown | empty).exists())
+        self.assertTrue(known.exists())
+
     def test_interval_of_zero_removes_at_once(self):
         self.env.ref("queue_job.channel_root").removal_interval = 0
         self.done_job(0)
