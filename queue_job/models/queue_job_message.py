@@ -11,15 +11,19 @@ class QueueJob(models.Model):
 
     def _message_post_on_failure(self):
         """Tell those who want to know that these jobs failed."""
-        users = self.env["res.users"].sudo().search(self._subscribe_users_domain())
-        for job in self:
-            followers = users
-            if self._subscribe_job_creator():
-                followers |= job.user_id
-            job.message_subscribe(partner_ids=followers.partner_id.ids)
-            message = job._message_failed_job()
-            if message:
-                job.message_post(body=message, subtype_xmlid="queue_job.mt_job_failed")
+        for jobs in self.grouped("company_id").values():
+            users = self.env["res.users"].sudo().search(jobs._subscribe_users_domain())
+            for job in jobs:
+                job._tell_failure(users)
+
+    def _tell_failure(self, users):
+        followers = users
+        if self._subscribe_job_creator():
+            followers |= self.user_id
+        self.message_subscribe(partner_ids=followers.partner_id.ids)
+        message = self._message_failed_job()
+        if message:
+            self.message_post(body=message, subtype_xmlid="queue_job.mt_job_failed")
 
     def _subscribe_users_domain(self):
         """Return the domain of the users who follow failures, as a list."""

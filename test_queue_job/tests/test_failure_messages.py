@@ -119,6 +119,32 @@ class TestFailureMessages(JobCase):
                 self.assertEqual(len(row.message_follower_ids), len(active))
                 self.assertEqual(row.message_partner_ids, active.partner_id)
 
+    def test_jobs_of_several_companies_fail_at_once(self):
+        """Each is told to the managers of its own company."""
+        company = self.env["res.company"].create({"name": "of another job"})
+        here, there = (
+            self.make_manager(
+                f"failure_in_{owner.id}",
+                company_id=owner.id,
+                company_ids=[(6, 0, owner.ids)],
+            ).partner_id
+            for owner in (self.company, company)
+        )
+        mine, theirs = (
+            self.row(self.record.with_company(owner).with_delay().testing_method())
+            for owner in (self.company, company)
+        )
+        nobodys = self.row(self.record.with_delay().testing_method())
+        nobodys.company_id = False
+        (mine | theirs | nobodys).write({"state": "failed"})
+        for row, expected in (
+            (mine, here),
+            (theirs, there),
+            (nobodys, here | there),
+        ):
+            followers = row.message_partner_ids & (here | there)
+            self.assertEqual(followers, expected)
+
     def test_implied_membership_counts(self):
         group = self.env["res.groups"].create(
             {
