@@ -131,9 +131,7 @@ class Load:
 
     @property
     def _visible(self):
-        if self.companies is None:
-            return SQL("TRUE")
-        return SQL("(company_id IS NULL OR company_id = ANY(%s))", list(self.companies))
+        return belongs_to(self.companies)
 
     @property
     def _read(self):
@@ -365,13 +363,21 @@ def companies_seen(env):
     """Return the ids of the companies whose jobs the reader sees, None when that is all."""
     if env.su:
         return None
-    if (
-        not env["res.company"]
-        .sudo()
-        .search_count([("id", "not in", env.companies.ids)], limit=1)
-    ):
-        return None
-    return env.companies.ids
+    # An archived company has jobs too.
+    companies = env["res.company"].sudo().with_context(active_test=False)
+    if companies.search_count([("id", "not in", env.companies.ids)], limit=1):
+        return env.companies.ids
+    return None
+
+
+def belongs_to(companies):
+    """Return the condition on rows with a company: of one of these, or of none.
+
+    :param companies: what :func:`companies_seen` returns
+    """
+    if companies is None:
+        return SQL("TRUE")
+    return SQL("(company_id IS NULL OR company_id = ANY(%s))", list(companies))
 
 
 def seconds_since(date):

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from .queue_job_load import belongs_to
+
 # Jobs whose end is not yet committed may end before others that are.
 LAG = timedelta(seconds=5)
 # How far back the first look goes, and what is kept.
@@ -63,12 +65,6 @@ SELECT date_done FROM (%(channels)s) AS asked CROSS JOIN LATERAL (
 ) AS job
 ORDER BY date_done OFFSET %(budget)s LIMIT 1
 """
-
-
-class QueueJobAttempt(models.Model):
-    _inherit = "queue.job.attempt"
-
-    _date_ended_index = models.Index("(date_ended)")
 
 
 class QueueJobMinute(models.Model):
@@ -183,11 +179,6 @@ class QueueJobMinute(models.Model):
         now = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
         start = now - timedelta(minutes=minutes)
         since = self._added_until(now) if with_newest else now
-        visible = SQL("TRUE")
-        if companies is not None:
-            visible = SQL(
-                "(company_id IS NULL OR company_id = ANY(%s))", list(companies)
-            )
         self.env.cr.execute(
             SQL(
                 """
@@ -203,7 +194,7 @@ class QueueJobMinute(models.Model):
                 """,
                 start=start,
                 seconds=width * 60,
-                visible=visible,
+                visible=belongs_to(companies),
                 ended=self._ended(since, now),
             )
         )
@@ -237,11 +228,6 @@ class QueueJobHour(models.Model):
     @api.model
     def _functions(self, now, companies=None):
         """Return the figures of each function over the last day."""
-        visible = SQL("TRUE")
-        if companies is not None:
-            visible = SQL(
-                "(company_id IS NULL OR company_id = ANY(%s))", list(companies)
-            )
         self.env.cr.execute(
             SQL(
                 """
@@ -250,7 +236,7 @@ class QueueJobHour(models.Model):
                 FROM queue_job_hour WHERE hour >= %s AND %s GROUP BY function
                 """,
                 now - timedelta(days=1),
-                visible,
+                belongs_to(companies),
             )
         )
         return self.env.cr.dictfetchall()

@@ -336,9 +336,12 @@ class TestOverview(OverviewCase):
         )
         self.make(2, company_id=other.id)
         self.make(1)
-        figures = self.overview.with_user(manager).read_overview()
-        (sub,) = (it for it in figures["channels"] if it["name"] == "root.overview")
-        self.assertEqual(sub["waiting"]["count"], 1)
+        for is_active in (True, False):
+            with self.subTest(is_active):
+                other.active = is_active
+                figures = self.overview.with_user(manager).read_overview()["channels"]
+                (sub,) = (it for it in figures if it["name"] == "root.overview")
+                self.assertEqual(sub["waiting"]["count"], 1)
 
     def test_tree_of_channels(self):
         deep = {"name": "deep", "parent_id": self.sub.id}
