@@ -134,6 +134,18 @@ class TestConfirmations(TransactionCase):
         wizard.set_cancelled()
         self.assertEqual(self.jobs.mapped("state").count("cancelled"), 4)
 
+    def test_all_of_a_list_without_filters(self):
+        """Its domain is empty, and stands for all jobs all the same."""
+        self.env["ir.config_parameter"].set_param("web.active_ids_limit", "600")
+        ids = [self.jobs[1].id, *range(10**8, 10**8 + 599)]
+        everything = self.env["queue.job"].search_count([])
+        wizard = self.form(
+            "queue.jobs.to.cancelled", active_ids=ids, active_domain=[]
+        ).save()
+        self.assertEqual(wizard.jobs_count, everything)
+        wizard.set_cancelled()
+        self.assertEqual(self.jobs.mapped("state").count("cancelled"), 4)
+
     def test_domain_of_the_list_alone_selects_nothing_more(self):
         wizard = self.form(
             "queue.jobs.to.done", active_ids=self.jobs[1].ids, active_domain=[]

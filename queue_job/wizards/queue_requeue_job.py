@@ -55,9 +55,11 @@ class QueueRequeueJob(models.TransientModel):
         if not self._is_for_jobs() or len(ids) <= SHOWN:
             return False
         # The browser sends no more ids than this, and the domain they are from.
-        if context.get("active_domain") and len(ids) >= self._active_ids_limit():
-            return context["active_domain"]
-        return [("id", "in", ids)]
+        domain = context.get("active_domain")
+        if domain is None or len(ids) < self._active_ids_limit():
+            return [("id", "in", ids)]
+        # That of a list without filters is empty, as if there were none.
+        return domain or list(Domain.TRUE)
 
     def _active_ids_limit(self):
         parameters = self.env["ir.config_parameter"].sudo()
