@@ -2,5 +2,15 @@
 
 
 def uninstall_hook(env):
-    """Remove the function that claims jobs for cron workers."""
+    """Remove what Odoo does not know to be of this addon.
+
+    That are the copies of the runner cron, which would call a method that is gone, and
+    the function that claims jobs for cron workers.
+    """
+    crons = env["ir.cron"].with_context(active_test=False)
+    runners = crons.search([("queue_job_runner", "=", True)])
+    runners = runners.filtered(lambda cron: "_job_runner(" in (cron.code or ""))
+    actions = runners.ir_actions_server_id
+    runners.unlink()
+    actions.unlink()
     env.cr.execute("DROP FUNCTION IF EXISTS queue_job_cron_claim")
