@@ -114,19 +114,21 @@ class QueueJob(models.Model):
         actions = self.env["ir.actions.server"].sudo()
         model = self.env["ir.model"]._get(model_name)
         domain = [("code", "=", OFFER), ("model_id", "=", model.id)]
-        if not actions.search(domain, limit=1):
-            actions.create(
-                {
-                    "name": "Jobs",
-                    "model_id": model.id,
-                    "binding_model_id": model.id,
-                    "state": "code",
-                    "code": OFFER,
-                    "group_ids": [
-                        (4, self.env.ref("queue_job.group_queue_job_user").id)
-                    ],
-                }
-            )
+        action = actions.search(domain, limit=1) or actions.create(
+            {
+                "name": "Jobs",
+                "model_id": model.id,
+                "binding_model_id": model.id,
+                "state": "code",
+                "code": OFFER,
+                "group_ids": [(4, self.env.ref("queue_job.group_queue_job_user").id)],
+            }
+        )
+        # So the action goes with this addon, and not before.
+        xmlid = f"queue_job.action_open_jobs_of_{model_name.replace('.', '_')}"
+        self.env["ir.model.data"].sudo()._update_xmlids(
+            [{"xml_id": xmlid, "record": action, "noupdate": True}]
+        )
         self._fill_records(model_name)
 
     @api.model

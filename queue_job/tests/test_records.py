@@ -56,14 +56,24 @@ class TestRecords(TransactionCase):
             self.jobs._offer_on_records("res.partner")
         bindings = self.env["ir.actions.actions"].get_bindings("res.partner")["action"]
         self.assertEqual([b["name"] for b in bindings].count("Jobs"), 1)
-        domain = [("model_name", "=", "res.partner"), ("name", "=", "Jobs")]
-        action = self.env["ir.actions.server"].search(domain)
+        action = self.env.ref("queue_job.action_open_jobs_of_res_partner")
+        self.assertIn(action.id, [binding["id"] for binding in bindings])
         result = action.with_context(
             active_model="res.partner",
             active_ids=self.partners[:1].ids,
             active_id=self.partners[0].id,
         ).run()
         self.assertEqual(result["res_model"], "queue.job")
+
+    def test_offer_goes_with_the_addon(self):
+        """Without it the action would fail, and be offered to everybody."""
+        self.jobs._offer_on_records("res.partner")
+        action = self.env.ref("queue_job.action_open_jobs_of_res_partner")
+        (xmlid,) = self.env["ir.model.data"].search(
+            [("model", "=", action._name), ("res_id", "=", action.id)]
+        )
+        # An update of the addon alone keeps it.
+        self.assertEqual((xmlid.module, xmlid.noupdate), ("queue_job", True))
 
     def test_delaying_stays_one_query(self):
         asked = mock.patch.object(
