@@ -27,6 +27,7 @@ from . import test_jobrunner_session
 from . import test_jobrunner_tree
 from . import test_migrations
 from . import test_names
+from . import test_neutralize
 from . import test_queue_job_channel_screen
 from . import test_queue_job_overview
 from . import test_queue_job_widgets
