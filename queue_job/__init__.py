@@ -6,3 +6,4 @@ from . import wizards
 from . import jobrunner
 from .identity import identity_exact
 from .post_init_hook import post_init_hook
+from .uninstall_hook import uninstall_hook

@@ -31,7 +31,10 @@ class QueueJobDependency(models.Model):
     _joint_child_index = models.Index("(joint, child_id) WHERE child_id IS NOT NULL")
 
     def init(self):
-        self.env.cr.execute("CREATE SEQUENCE IF NOT EXISTS queue_job_joint_seq")
+        self.env.cr.execute(
+            "CREATE SEQUENCE IF NOT EXISTS queue_job_joint_seq "
+            "OWNED BY queue_job_dependency.joint"
+        )
 
     @api.model
     def _add_edges(self, pairs, joints):

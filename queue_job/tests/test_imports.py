@@ -23,7 +23,7 @@ VALUES = {
     "utils",
 }
 ACTS = {"executor", "executor_record", "executor_run", "models", "wizards"}
-DOORS = {"controllers", "post_init_hook", "__init__", "hooks"}
+DOORS = {"controllers", "post_init_hook", "uninstall_hook", "__init__"}
 
 # Who may import which rooms of the addon.
 MAY_IMPORT = {
