@@ -8,20 +8,14 @@ import subprocess
 import threading
 import time
 
-from .cli import test_parser
 from .errors import SetupError
 from .postgres import HOST, free_port
 from .process import Guarded, tail
 from .shell import run_script
-from .suite import NO_RUNNER, SERVER_WIDE, Suite
+from .suite import NO_RUNNER, SERVER_WIDE
 
 ADDON = "queue_job_cron_jobrunner"
 START_TIMEOUT = 120
-
-
-def provision(cache):
-    """Return the suite with default options."""
-    return Suite.provision(cache, test_parser().parse_args([]))
 
 
 def cron_database(suite):

@@ -32,11 +32,6 @@ class OdooSource:
     python_path: Path
     addons_paths: tuple
 
-    @property
-    def command(self):
-        """Arguments for Python that start Odoo, given ``python_path`` on the import path."""
-        return ("-m", "odoo")
-
 
 def release_of(python_path):
     """Return (major, minor) of the Odoo in a folder, or None when there is none."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from . import odoo_source, postgres, progress
 from .bootstrap import REPO
+from .cache import Cache
+from .cli import provision_parser
 from .databases import Databases, fresh_name
 from .errors import SetupError
 from .locks import FileLock, exclusive
@@ -46,6 +48,12 @@ class Suite:
             template = databases.template()
             _drop_abandoned(cache, databases)
         return cls(cache, odoo, databases, template)
+
+    @classmethod
+    def without_options(cls):
+        """Return the suite of a call without options, for the tests of this folder."""
+        cache = Cache.locate().make()
+        return cls.provision(cache, provision_parser().parse_args([]))
 
     def claim(self, database):
         """Mark a database as this process's own: when that dies, the next call drops it."""

@@ -4,8 +4,8 @@ import threading
 import time
 import unittest
 
-from _lib.cache import Cache
-from _lib.cron_server import CronServer, cron_database, provision
+from _lib.cron_server import CronServer, cron_database
+from _lib.suite import Suite
 
 CRONS = 4
 # Seconds. A job that takes longer is failed; the others take a fraction of it.
@@ -77,7 +77,7 @@ result({"now": now, "eta": eta})
 def setUpModule():
     """Make one database for all: that takes longer than the tests."""
     global odoo, database, delays
-    suite = provision(Cache.locate().make())
+    suite = Suite.without_options()
     odoo = suite.odoo
     fresh = cron_database(suite)
     database = fresh.__enter__()

@@ -5,8 +5,6 @@ import unittest
 
 from _lib.bench_server import BenchServer
 from _lib.bootstrap import REPO
-from _lib.cache import Cache
-from _lib.cli import test_parser
 from _lib.odoo_command import OdooCommand
 from _lib.process import run_logged
 from _lib.suite import Suite
@@ -31,7 +29,7 @@ JOB = "SELECT state, date_started > %s FROM queue_job WHERE uuid = %s"
 
 class TestNeutralize(unittest.TestCase):
     def test_jobs_wait_until_somebody_resumes(self):
-        suite = Suite.provision(Cache.locate().make(), test_parser().parse_args([]))
+        suite = Suite.without_options()
         theirs = OdooCommand(
             suite.odoo.source,
             suite.server,

@@ -4,8 +4,6 @@ import contextlib
 import unittest
 
 from _lib.bench_server import BenchServer
-from _lib.cache import Cache
-from _lib.cli import test_parser
 from _lib.suite import Suite
 
 ADDON = "queue_job_prevent_duplicates"
@@ -96,7 +94,7 @@ result({
 @contextlib.contextmanager
 def served():
     """Give the suite and a database with the addon that a runner serves."""
-    suite = Suite.provision(Cache.locate().make(), test_parser().parse_args([]))
+    suite = Suite.without_options()
     with (
         suite.database("duplicates", [ADDON]) as database,
         BenchServer(

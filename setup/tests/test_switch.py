@@ -11,8 +11,6 @@ import unittest
 
 from _lib.bench_server import BenchServer
 from _lib.bootstrap import REPO
-from _lib.cache import Cache
-from _lib.cli import test_parser
 from _lib.odoo_command import OdooCommand
 from _lib.suite import Suite
 from docutils import nodes
@@ -116,7 +114,7 @@ class TestSwitch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.suite = Suite.provision(Cache.locate().make(), test_parser().parse_args([]))
+        cls.suite = Suite.without_options()
         odoo = OdooCommand(
             cls.suite.odoo.source,
             cls.suite.server,

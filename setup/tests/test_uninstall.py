@@ -2,8 +2,6 @@
 
 import unittest
 
-from _lib.cache import Cache
-from _lib.cli import test_parser
 from _lib.suite import Suite
 
 ADDONS = (
@@ -43,7 +41,7 @@ UNION ALL SELECT 'xmlid', module || '.' || name FROM ir_model_data
 
 class TestUninstall(unittest.TestCase):
     def test_nothing_is_left_and_all_can_come_again(self):
-        suite = Suite.provision(Cache.locate().make(), test_parser().parse_args([]))
+        suite = Suite.without_options()
         with suite.database("uninstall", ADDONS) as database:
             suite.shell(database, USE)
             suite.shell(database, UNINSTALL)

@@ -8,9 +8,8 @@ import zipfile
 from email import message_from_string
 from pathlib import Path
 
-from _lib import bootstrap, cli
+from _lib import bootstrap
 from _lib.bootstrap import REPO
-from _lib.cache import Cache
 from _lib.locks import exclusive
 from _lib.odoo_command import OdooCommand
 from _lib.shell import run_script
@@ -45,9 +44,8 @@ class TestWheels(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.addons = sorted(find_addons([REPO]))
-        options = cli.provision_parser().parse_args([])
-        self.cache = Cache.locate(options.cache).make()
-        self.suite = Suite.provision(self.cache, options)
+        self.suite = Suite.without_options()
+        self.cache = self.suite.cache
         caller = os.environ[bootstrap.CALLER_VARIABLE]
         with exclusive(self.cache.lock, lambda: None):
             self.python = bootstrap.make_venv(self.cache, caller, REQUIREMENTS)
