@@ -274,6 +274,23 @@ class TestManager(SecurityCase):
         described = self.rpc(self.manager, "queue.job", "fields_get", list(protected))
         self.assertTrue(all(field["readonly"] for field in described.values()))
 
+    def test_s03_what_a_form_shows_readonly_is_readonly(self):
+        """Over RPC too: the screens are not the only door."""
+        fields = self.env["queue.job"]._fields.values()
+        names = [
+            field.name
+            for field in fields
+            if field._module == "queue_job"
+            and field.store
+            and field.column_type
+            and field.readonly
+        ]
+        self.assertIn("exec_time", names)
+        job = self.make_job()
+        for name in names:
+            with self.subTest(name=name), self.assertRaises(AccessError):
+                self.rpc(self.manager, "queue.job", "write", job.ids, {name: False})
+
     def test_fields_can_be_read_by_a_client(self):
         job = self.make_job()
         (values,) = self.rpc(self.manager, "queue.job", "read", job.ids)
