@@ -23,6 +23,7 @@
         "views/queue_job_failure_views.xml",
         "data/queue_data.xml",
         "data/queue_job_function_data.xml",
+        "data/ir_cron.xml",
     ],
     "assets": {
         "web.assets_backend": ["queue_job/static/src/views/**/*"],
