@@ -158,6 +158,16 @@ def lint_parser():
     return parser
 
 
+def i18n_parser():
+    """Return the parser of ``setup/i18n``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/i18n",
+        description="Write the .pot of each addon anew, and bring the .po files in step.",
+    )
+    add_options(parser)
+    return parser
+
+
 def readme_parser():
     """Return the parser of ``setup/readme``."""
     parser = argparse.ArgumentParser(
@@ -188,6 +198,7 @@ COMMANDS = {
     "generate": (generate_parser, ".generate"),
     "bench": (lambda: bench_options.bench_parser(add_options), ".bench"),
     "chaos": (lambda: bench_options.chaos_parser(add_options), ".chaos"),
+    "i18n": (i18n_parser, ".terms"),
     "lint": (lint_parser, ".linting"),
     "provision": (provision_parser, ".provisioning"),
     "readme": (readme_parser, ".generated"),

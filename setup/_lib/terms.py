@@ -5,61 +5,53 @@ each ``.po`` in step: terms that went are dropped, new ones are added. What Odoo
 translates (labels of the fields of mail, for example) is taken from there. Prints what is left.
 """
 
-import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import polib
 
-REPO = Path(__file__).resolve().parents[2]
+from .bootstrap import REPO
+from .process import run_logged
+from .progress import step
+from .suite import Suite, choose_addons, find_addons
+
 ADDONS = ("queue_job", "queue_job_cron_jobrunner", "queue_job_prevent_duplicates")
 LANGUAGES = ("de", "es", "fr", "it", "nl", "pt_BR")
-DATABASE = "queue_job_terms"
 # Where Odoo has the terms that the addons inherit.
 SOURCES = ("mail", "base", "web")
 
 
-def main():
-    argparse.ArgumentParser(
-        prog="setup/i18n",
-        description="Write the .pot of each addon anew, and bring the .po files in step.",
-    ).parse_args()
-    odoo = os.environ["ODOO"].split()
-    addons = [name for name in ADDONS if (REPO / name / "__manifest__.py").exists()]
-    _install(odoo, addons)
+def main(options, cache):
+    """Write what the addons have to translate; return 1 when terms are left."""
+    suite = Suite.provision(cache, options)
+    addons = choose_addons(find_addons([REPO]), ADDONS)
     left = 0
-    for addon in addons:
-        template = _export(odoo, addon)
-        for language in LANGUAGES:
-            left += _bring_in_step(addon, language, template)
+    with suite.database("terms", addons) as database:
+        for addon in addons:
+            with step("Terms of %s" % addon):
+                template = _export(suite, database, addon)
+            for language in LANGUAGES:
+                left += _bring_in_step(suite.odoo.source, addon, language, template)
     print("%d terms to translate" % left)
     return 1 if left else 0
 
 
-def _install(odoo, addons):
-    run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(["dropdb", "--if-exists", DATABASE], **run)
-    subprocess.run(["createdb", "-T", os.environ["ODOO_TEMPLATE"], DATABASE], **run)
-    options = ["-d", DATABASE, "-i", ",".join(addons), "--stop-after-init", "--no-http"]
-    subprocess.run([*odoo, *options], **run)
-
-
-def _export(odoo, addon):
+def _export(suite, database, addon):
     """Write the .pot of an addon; return it."""
-    config = odoo[odoo.index("-c") + 1]
     folder = REPO / addon / "i18n"
     folder.mkdir(exist_ok=True)
     path = folder / (addon + ".pot")
+    python, launcher, option, config, *_rest = suite.odoo.command()
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / (addon + ".pot")
-        subprocess.run(
-            [*odoo[:2], "--addons-path=%s" % REPO, "i18n", "export", "-c", config,
-             "-d", DATABASE, "-o", str(written), addon],
-            check=True, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        # This command of Odoo takes the configuration file and the database only.
+        run_logged(
+            [python, launcher, "--addons-path=%s" % REPO, "i18n", "export"]
+            + [option, config, "-d", database, "-o", written, addon],
+            suite.cache.log(database),
+            "Exporting the terms of %s" % addon,
+            env=suite.odoo.environment(),
+        )
         template = polib.pofile(str(written))
     # The moment of the export would be a change in each run.
     for name in (
@@ -73,10 +65,10 @@ def _export(odoo, addon):
     return template
 
 
-def _bring_in_step(addon, language, template):
+def _bring_in_step(source, addon, language, template):
     """Write the .po of one language; return how many terms it leaves to translate."""
     path = REPO / addon / "i18n" / (language + ".po")
-    known = _known(language)
+    known = _known(source, language)
     if path.exists():
         known.update(
             (entry.msgid, entry.msgstr)
@@ -101,12 +93,10 @@ def _bring_in_step(addon, language, template):
     return missing
 
 
-def _known(language):
+def _known(odoo, language):
     """Return what Odoo itself translates."""
-    import odoo.addons
-
     known = {}
-    for folder in map(Path, odoo.addons.__path__):
+    for folder in (odoo.python_path / "odoo" / "addons", *odoo.addons_paths):
         for source in SOURCES:
             path = folder / source / "i18n" / (language + ".po")
             if path.exists():
@@ -116,8 +106,3 @@ def _known(language):
                     if entry.msgstr and "fuzzy" not in entry.flags
                 )
     return known
-
-
-if __name__ == "__main__":
-    sys.path.pop(0)
-    sys.exit(main())

@@ -1,0 +1,11 @@
+"""Write what there is to translate: see ``setup/i18n --help``."""
+
+import sys
+
+# No __pycache__ in the work tree.
+sys.dont_write_bytecode = True
+
+from _lib.cli import call
+
+if __name__ == "__main__":
+    sys.exit(call("i18n", sys.argv[1:]))
