@@ -35,7 +35,7 @@ class QueueJob(models.Model):
     )
     def _compute_durations(self):
         now = datetime.now()
-        failed = {job_id: ran for job_id, ran in self._failed_runs()}
+        failed = self._failed_runs()
         for job in self:
             waits = job.state in WAITING
             began = (
@@ -52,12 +52,15 @@ class QueueJob(models.Model):
                 job.ran = job.exec_time if job.state == DONE else failed.get(job.id, 0)
 
     def _failed_runs(self):
-        """Return ``(id, seconds of the last run)`` of the jobs that failed."""
+        """Return ``{id: seconds of the last run}`` of the jobs that failed."""
         failed = self.filtered(lambda job: job.state == FAILED)
-        attempts = self.env["queue.job.attempt"].search(
-            [("job_id", "in", failed.ids)], order="id"
+        # A list of jobs needs no traceback of any try.
+        attempts = self.env["queue.job.attempt"].search_fetch(
+            [("job_id", "in", failed.ids)],
+            ["job_id", "date_started", "date_ended"],
+            order="id",
         )
-        return [(attempt.job_id.id, attempt.seconds) for attempt in attempts]
+        return {attempt.job_id.id: attempt.seconds for attempt in attempts}
 
     @api.depends("retry", "max_retries")
     def _compute_tries(self):

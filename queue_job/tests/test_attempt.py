@@ -145,6 +145,13 @@ class TestTimeline(AttemptCase):
         self.assertGreater(row.ran, 0)
         self.assertEqual(row.tries, "2 / 2")
 
+    def test_duration_of_failed_jobs_reads_no_traceback(self):
+        """A list of them would read thousands, each of some kilobytes."""
+        row = self.run_job(self.delay(max_retries=1), ValueError("wrong"))
+        self.assertGreater(row.ran, 0)
+        traceback = self.env["queue.job.attempt"]._fields["exc_info"]
+        self.assertFalse(traceback._get_cache(self.env))
+
     def test_waiting_job_counts_on(self):
         row = self.delay(max_retries=0).db_record()
         self.assertEqual([step["kind"] for step in row.timeline], ["created"])
