@@ -14,13 +14,17 @@ tried again and again.
 """
 
 import logging
-import resource
+import os
 import threading
 import time
 from contextlib import contextmanager
 
 from odoo.service.server import Worker, WorkerCron
 from odoo.tools import config
+
+if os.name == "posix":
+    # Windows has neither that nor prefork workers, which it is asked for.
+    import resource
 
 _logger = logging.getLogger(__name__)
 
