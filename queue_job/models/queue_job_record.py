@@ -22,7 +22,8 @@ class IntegerArray(fields.Field):
     """Whole numbers in an array of PostgreSQL; read as a list."""
 
     type = "json"
-    _column_type = ("int4[]", "int4[]")
+    # First as PostgreSQL calls it: else each update of the addon would convert the column.
+    _column_type = ("_int4", "int4[]")
 
     def convert_to_column(self, value, record, values=None, validate=True):
         return list(value) if value else None
