@@ -19,7 +19,7 @@ class TestReadme(ReadmeFacts):
         "postgresql",
         *("partner", "production", "shop"),  # names of examples
         *("max_connections", "REQUESTS_CA_BUNDLE", "Host"),
-        *("pip", "uninstall", "shell", "BENCHMARK", "md"),
+        *("pip", "uninstall", "shell", "neutralize", "BENCHMARK", "md"),
     }
 
     @property

@@ -48,7 +48,5 @@ class TestUninstall(unittest.TestCase):
             self.assertFalse(suite.databases.installed(database, ADDONS))
             self.assertEqual(suite.server.query(LEFT, None, database=database), [])
             suite.load(database, ADDONS)
-            self.assertEqual(
-                suite.databases.installed(database, ADDONS), set(ADDONS)
-            )
+            self.assertEqual(suite.databases.installed(database, ADDONS), set(ADDONS))
             suite.shell(database, USE)
