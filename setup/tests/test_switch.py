@@ -213,6 +213,16 @@ class TestSwitch(unittest.TestCase):
         )
         return {(table, name): tuple(facts) for table, name, *facts in rows}
 
+    @classmethod
+    def triggers(cls):
+        """Return ``{trigger: (table, number of events)}``."""
+        rows = cls.execute(
+            "SELECT trigger_name, event_object_table, count(*) "
+            "FROM information_schema.triggers "
+            "WHERE event_object_table LIKE 'queue_job%' GROUP BY 1, 2"
+        )
+        return {name: tuple(facts) for name, *facts in rows}
+
     # Here -------------------------------------------------------------------
 
     @classmethod
@@ -225,6 +235,7 @@ class TestSwitch(unittest.TestCase):
                 "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'queue_job'"
             )
         )
+        cls.triggers_here = cls.triggers()
         cls.settings = cls.query(
             "SELECT channel.complete_name, removal_interval, function.name, retry_pattern "
             "FROM queue_job_function function "
@@ -263,11 +274,7 @@ class TestSwitch(unittest.TestCase):
         cls.execute(snippets["tidy"])
         cls.columns_back = cls.columns()
         cls.work = cls.oca.shell(cls.database, WORK_THERE)
-        cls.triggers = cls.execute(
-            "SELECT event_object_table, trigger_name, count(*) "
-            "FROM information_schema.triggers "
-            "WHERE event_object_table LIKE 'queue_job%' GROUP BY 1, 2"
-        )
+        cls.triggers_back = cls.triggers()
         # Jobs end there, and others wait when the database comes again.
         cls.query(
             "UPDATE queue_job SET state = 'done', date_done = now() WHERE uuid = ANY(%s)",
@@ -380,8 +387,14 @@ class TestSwitch(unittest.TestCase):
     def test_their_tables_are_theirs_again(self):
         self.assertEqual(self.columns_back, self.columns_there)
 
+    def test_changes_of_channels_are_told_here(self):
+        """The hook that makes this trigger runs at an installation only."""
+        self.assertEqual(
+            self.triggers_here["queue_job_channel_notify"], ("queue_job_channel", 3)
+        )
+
     def test_only_their_trigger_stays(self):
-        self.assertEqual(self.triggers, [("queue_job", "queue_job_notify", 3)])
+        self.assertEqual(self.triggers_back, {"queue_job_notify": ("queue_job", 3)})
 
     def test_their_views_are_theirs_again(self):
         for arch in self.work["views"]:
