@@ -76,7 +76,10 @@ def _run_own(cache, tally, options):
     runner = REPO / "setup" / "_lib" / "run_unittests.py"
     out = None if options.verbose else subprocess.PIPE
     with Guarded(
-        [sys.executable, runner, OWN_TESTS],
+        [
+            *(sys.executable, runner, OWN_TESTS),
+            *(",".join(options.classes), ",".join(options.tests)),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=out and subprocess.STDOUT,

@@ -4,7 +4,7 @@ import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from _lib import results, testing
+from _lib import results, run_unittests, testing
 from _lib.results import FAILED, PASSED, SKIPPED, STARTED
 
 
@@ -24,6 +24,12 @@ def report(counted):
     with redirect_stdout(output):
         code = testing.report(counted, 1)
     return code, output.getvalue().splitlines()
+
+
+def case(name):
+    """Return a class of two tests."""
+    methods = dict.fromkeys(("test_a", "test_b"), lambda self: None)
+    return type(name, (unittest.TestCase,), methods)
 
 
 class TestTally(unittest.TestCase):
@@ -55,6 +61,29 @@ class TestTally(unittest.TestCase):
     def test_half_a_line_is_dropped(self):
         counted = results.Tally().read(['{"event": "started", "te'])
         self.assertEqual(counted.started, {})
+
+
+class TestChoice(unittest.TestCase):
+    """Which tests of setup/ are run."""
+
+    def chosen(self, classes=(), names=()):
+        loader = unittest.TestLoader()
+        cases = case("One"), case("Two")
+        suite = unittest.TestSuite(map(loader.loadTestsFromTestCase, cases))
+        suite.addTests([loader.loadTestsFromName("nowhere.at_all")])
+        chosen = run_unittests.choose(suite, classes, names)
+        return [test.id().rpartition("test_results.")[2] for test in chosen]
+
+    def test_all_unless_asked(self):
+        self.assertEqual(len(self.chosen()), 5)
+
+    def test_by_class_and_method(self):
+        self.assertEqual(self.chosen(["Two"])[:-1], ["Two.test_a", "Two.test_b"])
+        self.assertEqual(self.chosen((), ["test_a"])[:-1], ["One.test_a", "Two.test_a"])
+        self.assertEqual(self.chosen(["One"], ["test_b"])[:-1], ["One.test_b"])
+
+    def test_what_cannot_be_loaded_is_no_choice(self):
+        self.assertIn("nowhere", self.chosen(["One"])[-1])
 
 
 class TestReport(unittest.TestCase):
