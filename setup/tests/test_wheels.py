@@ -2,7 +2,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
 import zipfile
 from email import message_from_string
@@ -12,11 +14,14 @@ from _lib import bootstrap
 from _lib.bootstrap import REPO
 from _lib.locks import exclusive
 from _lib.odoo_command import OdooCommand
+from _lib.process import Guarded, tail
 from _lib.shell import run_script
 from _lib.suite import Suite, find_addons
 
 METAPACKAGE = REPO / "setup" / "_metapackage"
 REQUIREMENTS = (REPO / "setup" / "requirements-wheel.txt",)
+PATIENCE = 60  # seconds until the runner is ready
+READY = "queue job runner ready for db"
 SERVER_WIDE = "--load=base,rpc,web,queue_job"
 
 # Fed to ``odoo shell``: a job, moved as the runner does, performed as a worker does.
@@ -145,5 +150,21 @@ class TestWheels(unittest.TestCase):
             shell = odoo.command(*common, subcommand=("shell",))
             log = self.folder / "shell.log"
             name, state, path = run_script(shell, DO_A_JOB, log, environment)
+            self.run_alone(odoo.command("-d", database)[2:], environment)
         self.assertEqual((name, state), ("after", "done"))
         self.assertTrue(Path(path).is_relative_to(site), path)
+
+    def run_alone(self, options, environment):
+        """Start the runner on its own, as the readme says, until it is ready."""
+        log = self.folder / "runner.log"
+        command = [sys.executable, "-m", "odoo.addons.queue_job.jobrunner", *options]
+        deadline = time.monotonic() + PATIENCE
+        with (
+            open(log, "w") as output,
+            Guarded(command, stdout=output, stderr=output, env=environment) as runner,
+        ):
+            while READY not in log.read_text():
+                self.assertIsNone(runner.poll(), tail(log))
+                self.assertLess(time.monotonic(), deadline, tail(log))
+                time.sleep(0.1)
+        self.assertIn("graceful stop requested", log.read_text())
