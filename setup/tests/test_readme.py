@@ -7,6 +7,11 @@ from _lib import cli, generated, packages, readme
 from _lib.bootstrap import REPO
 from _lib.suite import find_addons
 
+# What an addon tells each kind of reader.
+EVERYWHERE = (
+    *("DESCRIPTION", "CONTEXT", "INSTALL", "CONFIGURE", "USAGE", "ROADMAP", "HISTORY"),
+    "CREDITS",
+)
 MANIFEST = {"name": "An Addon", "version": "19.0.1.0.0"}
 
 
@@ -21,6 +26,24 @@ class TestGeneratedFiles(unittest.TestCase):
             self.assertTrue((REPO / name / "README.rst").exists(), name)
             page = REPO / name / "static" / "description" / "index.html"
             self.assertTrue(page.exists(), name)
+
+    def test_every_addon_has_its_fragments(self):
+        for name in find_addons([REPO]):
+            if name.startswith("test_"):
+                continue
+            for fragment in EVERYWHERE:
+                path = REPO / name / "readme" / ("%s.rst" % fragment)
+                with self.subTest(path.relative_to(REPO)):
+                    self.assertTrue(path.exists())
+
+    def test_every_addon_has_an_icon_and_says_where_it_comes_from(self):
+        for name in find_addons([REPO]):
+            with self.subTest(name):
+                credit = (REPO / name / "readme" / "CREDITS.rst").read_text()
+                self.assertIn("https://github.com/OCA/queue", credit)
+                if not name.startswith("test_"):
+                    icon = REPO / name / "static" / "description" / "icon.png"
+                    self.assertTrue(icon.exists())
 
     def test_no_fragment_is_forgotten(self):
         """A fragment of another name would be shown nowhere."""
@@ -64,6 +87,36 @@ class TestPages(unittest.TestCase):
                 self.assertTrue(
                     (REPO / "queue_job" / name.removeprefix("queue_job/")).exists()
                 )
+
+    def test_example_is_one_that_is_run(self):
+        """The examples of the fragments are run by the tests of test_queue_job."""
+        [example] = re.findall(
+            r"```python\n(.+?)```", (REPO / "README.md").read_text(), re.DOTALL
+        )
+        fragment = (REPO / "queue_job" / "readme" / "DESCRIPTION.rst").read_text()
+        for line in example.splitlines():
+            with self.subTest(line):
+                self.assertIn(line.partition("#")[0].strip(), fragment)
+
+    def test_length_of_a_run_is_that_of_the_code(self):
+        text = " ".join((REPO / "README.md").read_text().split())
+        budget = self.constant("run.py", "TIME_BUDGET = (.+)")
+        share = self.constant("jobrunner/runs.py", r"FILL = (.+) \* TIME_BUDGET")
+        self.assertIn("as many as should take %g seconds" % (share * budget), text)
+        self.assertIn("begins no further one after %g." % budget, text)
+
+    def constant(self, module, pattern):
+        text = (REPO / "queue_job" / module).read_text()
+        return float(re.search("^%s$" % pattern, text, re.MULTILINE)[1])
+
+    def test_messages_exist(self):
+        code = "".join(path.read_text() for path in (REPO / "setup/_lib").glob("*.py"))
+        text = (REPO / "setup" / "README.md").read_text()
+        failures = text.partition("## When it fails")[2]
+        found = re.findall(r"^\* \*(.+?)\*: ", failures, re.MULTILINE)
+        self.assertGreater(len(found), 2)
+        for message in found:
+            self.assertTrue(message.removesuffix(" failed") in code, message)
 
     def test_commands_have_their_options(self):
         found = 0
