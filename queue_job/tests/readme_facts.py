@@ -10,6 +10,8 @@ from functools import cached_property, lru_cache
 from unittest import SkipTest, mock
 from urllib.parse import parse_qs, urlsplit
 
+from docutils import nodes
+
 from odoo.tests import TransactionCase
 from odoo.tools import config as odoo_config
 
@@ -20,6 +22,8 @@ from .readme import addon_folder, examples_in, fragments, labels, literals
 VARIABLE = re.compile(r"\bODOO_QUEUE_JOB_\w+")
 OPTION = re.compile(r"(?:(?<=\s)|^)--?[a-z][a-z-]*", re.MULTILINE)
 MODULE = re.compile(r"python3 -m (\S+)")
+# Its options are not Odoo's.
+PIP = re.compile(r"^pip .*$", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w+")
 LOG_LINE = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR) (odoo\.addons\.queue_job\S*): (.+)$"
@@ -130,6 +134,10 @@ class ReadmeFacts(TransactionCase):
     # Addons that its readme speaks of, and names that are other people's.
     others = ()
     foreign = ()
+    # What is emphasised and no label.
+    prose = ()
+    # What the fragments say of numbers, written with those of the code.
+    numbers = {}
 
     @classmethod
     def setUpClass(cls):
@@ -143,6 +151,7 @@ class ReadmeFacts(TransactionCase):
 
     def check_line(self, line):
         """Fail for an option, a variable or a module in a command that does not exist."""
+        line = PIP.sub("", line)
         for option in OPTION.findall(MODULE.sub("", line)):
             self.assertTrue(odoo_config.parser.has_option(option), option)
         for variable in VARIABLE.findall(line):
@@ -186,21 +195,40 @@ class ReadmeFacts(TransactionCase):
                         {w for w in words - known if w.lower() not in self.settings}
                     )
 
-    def test_every_menu_exists(self):
+    def test_every_label_exists(self):
+        """What is emphasised, and neither a word nor a sentence, can be seen in the menu."""
         for path in fragments(self.addon):
             for label in sorted(labels(path)):
-                if " / " in label:
-                    with self.subTest(path.name, label=label):
-                        for part in label.split(" / "):
-                            self.assertTrue(self.is_shown(part), part)
+                if label[0].islower() or label[-1] in ".:" or label in self.prose:
+                    continue
+                with self.subTest(path.name, label=label):
+                    for part in label.split(" / "):
+                        self.assertTrue(self.is_shown(part), part)
+
+    def test_every_button_exists(self):
+        path = addon_folder(self.addon) / "readme" / "USAGE.rst"
+        for label in sorted(labels(path, nodes.strong)):
+            with self.subTest(label):
+                self.assertTrue(self.is_shown(label))
+
+    def test_every_number_is_that_of_the_code(self):
+        for fragment, phrases in self.numbers.items():
+            path = addon_folder(self.addon) / "readme" / f"{fragment}.rst"
+            text = " ".join(path.read_text().split())
+            for phrase in phrases:
+                with self.subTest(fragment, phrase=phrase):
+                    self.assertIn(phrase, text)
 
     def is_shown(self, label):
-        """Return whether a menu, a field or a part of a view has this label."""
+        """Return whether a menu, a group, a field or a part of a view has this label."""
         return any(
             self.env[model].search_count([(field, operator, value)], limit=1)
             for model, field, operator, value in (
                 ("ir.ui.menu", "name", "=", label),
+                ("ir.actions.actions", "name", "=", label),
+                ("res.groups", "name", "=", label),
                 ("ir.model.fields", "field_description", "=", label),
+                ("ir.model.fields.selection", "name", "=", label),
                 ("ir.ui.view", "arch_db", "like", f'string="{label}"'),
             )
         )

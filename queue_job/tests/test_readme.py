@@ -1,11 +1,24 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import re
+from unittest import mock
 
 from odoo.tests import tagged
 
-from ..jobrunner import dispatch
+from ..executor import CONFLICT_TRIES_AT_ONCE, PG_RETRY
+from ..jobrunner import backlog, config, database, dispatch, runs, server, session
+from ..jobrunner.channel_config import parse_simple_config
+from ..run import TIME_BUDGET
+from ..states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
 from .readme import addon_folder, examples_in
 from .readme_facts import ReadmeFacts
+
+
+def longest_runs():
+    """Return how long a run is at most when one job, and two, of its method have ended."""
+    pace = runs.Pace()
+    for _number in range(2):
+        pace.saw("function", 0)
+        yield pace.length("function")
 
 
 @tagged("post_install", "-at_install")
@@ -19,8 +32,43 @@ class TestReadme(ReadmeFacts):
         "postgresql",
         *("partner", "production", "shop"),  # names of examples
         *("max_connections", "REQUESTS_CA_BUNDLE", "Host"),
-        *("pip", "uninstall", "shell", "neutralize", "BENCHMARK", "md"),
+        *("pip", "uninstall", "shell", "neutralize", "kill", "BENCHMARK", "md"),
+        *("HTTPS_PROXY", "NO_PROXY"),
+        *("max_capacity", "db_max_capacity"),  # of late 18.0
     }
+    prose = ("Action", "Do not wait for a job", "PostgreSQL's", "Threaded server")
+
+    @property
+    def numbers(self):
+        one, two = longest_runs()
+        silence = session.BEAT_EVERY + database.BEAT_PATIENCE
+        days = self.env["queue.job"]._removal_interval
+        return {
+            "CONFIGURE": (
+                f"The log shows, {server.START_DELAY} seconds after the start,",
+                f"keeps up to {dispatch.MAX_REQUESTS} of them open",
+                f"those that take {runs.SHORT} seconds or more, get runs of one job",
+                f"as many jobs as should take {runs.FILL} seconds together",
+                f"never more than {runs.MAX_LENGTH}.",
+                f"seen once gets {one} jobs at most, and {two - one} more with each job",
+                f"no further job when {TIME_BUDGET} seconds have passed",
+                f"taken back after {session.SLOW_RUN} to {session.SLOW_RUN + 1} seconds",
+                f"tries again after {runs.Backoff.LAST} seconds at most",
+                f"given up after some {silence} seconds",
+            ),
+            "TROUBLESHOOTING": (
+                f"PostgreSQL has not answered for {database.BEAT_PATIENCE} seconds",
+                f"tried again after {runs.Backoff.LAST} seconds at most",
+            ),
+            "USAGE": (
+                f"the smaller runs first. Default: {DEFAULT_PRIORITY}.",
+                f"0: no limit. Default: {DEFAULT_MAX_RETRIES}.",
+                f"interval of their channel, {days} days unless changed",
+                f"up to {CONFLICT_TRIES_AT_ONCE} times in all, which counts as one try",
+                f"the next try follows after {PG_RETRY} seconds",
+            ),
+            "ROADMAP": (f"the first {backlog.WINDOW} in the order of their eta",),
+        }
 
     @property
     def configure(self):
@@ -34,6 +82,32 @@ class TestReadme(ReadmeFacts):
         self.assertEqual({key for _variable, key in rows}, self.settings)
         for variable, key in rows:
             self.assertEqual(variable.lower(), key)
+
+    def test_every_default_is_that_of_the_code(self):
+        rows = dict(
+            re.findall(
+                r"\* - ``ODOO_QUEUE_JOB_\w+``\n +- ``(\w+)``\n +- .+\n +- (.+)\n",
+                self.configure,
+            )
+        )
+        nothing = {"http_interface": "", "http_port": 0}
+        with (
+            mock.patch.object(config, "setting", return_value=None),
+            mock.patch.object(config, "config", nothing),
+        ):
+            found = config.runner_settings()
+        defaults = {
+            "channels": "none: ``root`` has what its record says, else one slot",
+            "scheme": f"``{found['scheme']}``",
+            "host": f"``http_interface``, else ``{found['host']}``",
+            "port": f"``http_port``, else {found['port']}",
+            "http_auth_user": "none",
+            "http_auth_password": "none",
+            **{f"jobrunner_db_{k}": f"``db_{k}``" for k in config.CONNECTION_SETTINGS},
+        }
+        self.assertEqual(rows, defaults)
+        for name in ("channel_config_string", "user", "password"):
+            self.assertIsNone(found[name])
 
     def test_every_variable_without_a_key_is_in_the_table(self):
         code = "".join(p.read_text() for p in addon_folder(self.addon).rglob("*.py"))
@@ -54,6 +128,20 @@ class TestReadme(ReadmeFacts):
             with self.subTest(example.place), self.env.cr.savepoint() as savepoint:
                 self.env.cr.execute(example.code)
                 savepoint.rollback()
+
+    def test_error_of_the_configuration_is_that_of_the_code(self):
+        errors = [
+            line.removeprefix("ValueError: ")
+            for example in examples_in(self.addon, "text")
+            for line in example.code.splitlines()
+            if line.startswith("ValueError: ")
+        ]
+        self.assertTrue(errors)
+        for error in errors:
+            written = re.fullmatch(r"Invalid channel config (.+): .+", error)[1]
+            with self.assertRaises(ValueError) as raised:
+                parse_simple_config(written)
+            self.assertEqual(str(raised.exception), error)
 
     def test_every_hint_exists(self):
         """What a log line advises is what the code advises."""
