@@ -87,6 +87,18 @@ def examples_in(addon, *languages):
     ]
 
 
+def sections(path):
+    """Return ``(title, text, blocks of code)`` of each section of a fragment."""
+    return [
+        (
+            node.next_node(nodes.title).astext(),
+            " ".join(node.astext().split()),
+            [block.astext() for block in node.findall(nodes.literal_block)],
+        )
+        for node in parsed(path).findall(nodes.section)
+    ]
+
+
 def literals(path):
     """Return the names and values that stand in the sentences of a fragment."""
     return {node.astext() for node in parsed(path).findall(nodes.literal)}

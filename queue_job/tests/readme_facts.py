@@ -17,7 +17,14 @@ from odoo.tools import config as odoo_config
 
 from ..jobrunner import config
 from ..jobrunner.channel_config import parse_simple_config, typed, warnings_about
-from .readme import addon_folder, examples_in, fragments, labels, literals
+from .readme import (
+    addon_folder,
+    examples_in,
+    fragments,
+    labels,
+    literals,
+    sections,
+)
 
 VARIABLE = re.compile(r"\bODOO_QUEUE_JOB_\w+")
 OPTION = re.compile(r"(?:(?<=\s)|^)--?[a-z][a-z-]*", re.MULTILINE)
@@ -26,7 +33,7 @@ MODULE = re.compile(r"python3 -m (\S+)")
 PIP = re.compile(r"^pip .*$", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w+")
 LOG_LINE = re.compile(
-    r"^(DEBUG|INFO|WARNING|ERROR) (odoo\.addons\.queue_job\S*): (.+)$"
+    r"^(DEBUG|INFO|WARNING|ERROR) (odoo\.addons\.queue_job\S*): (.+)$", re.MULTILINE
 )
 LEVELS = {"exception": "error"}
 HOLDER = re.compile(r"%(?:\(\w+\))?[-\d.]*[a-z]")
@@ -250,6 +257,16 @@ class ReadmeFacts(TransactionCase):
                         ),
                         message,
                     )
+
+    def test_every_cause_has_its_log_line(self):
+        """What keeps jobs from starting is told by the log, or the text says that it is not."""
+        path = addon_folder(self.addon) / "readme" / "TROUBLESHOOTING.rst"
+        for title, text, blocks in sections(path) if path.exists() else ():
+            with self.subTest(title):
+                self.assertTrue(
+                    any(map(LOG_LINE.match, blocks))
+                    or re.search("nothing is logged|log has no line", text, re.I)
+                )
 
     def test_every_address_exists(self):
         known = routes("queue_job") | routes(self.addon)
