@@ -62,10 +62,12 @@ class QueueJob(models.Model):
         )
         return {attempt.job_id.id: attempt.seconds for attempt in attempts}
 
-    @api.depends("retry", "max_retries")
+    @api.depends("retry", "max_retries", "state")
     def _compute_tries(self):
         for job in self:
-            job.tries = f"{job.retry} / {job.max_retries or '∞'}"
+            # A try is counted when it has ended.
+            number = job.retry + (job.state == STARTED)
+            job.tries = f"{number} / {job.max_retries or '∞'}"
 
     # Timeline ---------------------------------------------------------------
 

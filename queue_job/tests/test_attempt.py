@@ -152,6 +152,14 @@ class TestTimeline(AttemptCase):
         traceback = self.env["queue.job.attempt"]._fields["exc_info"]
         self.assertFalse(traceback._get_cache(self.env))
 
+    def test_running_job_is_in_the_try_after_those_that_ended(self):
+        job = self.delay(max_retries=5)
+        self.run_job(job, RetryableJobError("no answer"))
+        row = job.db_record()
+        self.assertEqual(row.tries, "1 / 5")
+        row.with_context(_job_edit_sentinel=row.EDIT_SENTINEL).state = "started"
+        self.assertEqual(row.tries, "2 / 5")
+
     def test_waiting_job_counts_on(self):
         row = self.delay(max_retries=0).db_record()
         self.assertEqual([step["kind"] for step in row.timeline], ["created"])
