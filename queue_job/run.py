@@ -59,11 +59,12 @@ class Report:
 
     @classmethod
     def loads(cls, text):
-        """Parse an answer; ``ValueError`` when it is not a report."""
+        """Parse an answer; ``ValueError`` or ``TypeError`` when it is not a report."""
         data = json.loads(text)
         if not isinstance(data, dict) or "outcomes" not in data:
             raise ValueError("not a report of a run")
         outcomes = [
-            (uuid, outcome, seconds) for uuid, outcome, seconds in data["outcomes"]
+            (str(uuid), str(outcome), float(seconds))
+            for uuid, outcome, seconds in data["outcomes"]
         ]
-        return cls(outcomes, list(data.get("left", ())))
+        return cls(outcomes, [str(uuid) for uuid in data.get("left", ())])

@@ -41,7 +41,7 @@ GATEWAY_STATUS = (502, 503, 504)
 
 HINTS = {
     UNREACHABLE: "check scheme, host and port in [queue_job] or ODOO_QUEUE_JOB_*,"
-    " and that Odoo runs",
+    " that Odoo runs, and with https the certificate",
     GATEWAY: "the proxy at this address has no worker that answers",
     ANSWERED: "check that this address is Odoo's, that it serves the database, and that queue_job"
     " is in server_wide_modules",
@@ -130,13 +130,16 @@ class KeepAliveAdapter(HTTPAdapter):
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         ]
-        for name, seconds in (
+        for name, value in (
             ("TCP_KEEPIDLE", 30),
             ("TCP_KEEPINTVL", 10),
             ("TCP_KEEPCNT", 3),
+            # While something that was sent is not acknowledged nothing else is asked,
+            # and that alone would be given up after a quarter of an hour.
+            ("TCP_USER_TIMEOUT", 60_000),  # milliseconds
         ):
             if hasattr(socket, name):
-                options.append((socket.IPPROTO_TCP, getattr(socket, name), seconds))
+                options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
         super().init_poolmanager(*args, socket_options=options, **kwargs)
 
 
@@ -181,12 +184,26 @@ def ask(http, address, request):
 
 
 def _was_not_sent(error):
-    """Return whether the connection was never made."""
-    if isinstance(error, requests.ConnectTimeout):
+    """Return whether the connection was never made, or not as it was to be."""
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError)):
         return True
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     name = type(cause).__name__
     return name in ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
+
+
+def _async_http_get(scheme, host, port, user, password, db_name, job_uuid):
+    """Ask Odoo to run one job, in a thread of its own; nobody hears the answer."""
+    address = Address(scheme, host, port, user, password)
+    request = Request(db_name, (job_uuid,))
+
+    def work():
+        with new_http_session(address) as http:
+            answer = ask(http, address, request)
+        if answer.report is None:
+            _logger.error("exception in GET %s", answer.url, exc_info=answer.error)
+
+    threading.Thread(target=work, name="queue_job (ask)", daemon=True).start()
 
 
 class Dispatcher:

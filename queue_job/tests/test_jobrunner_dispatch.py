@@ -1,9 +1,20 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import base64
+import ipaddress
+import os
 import socket
+import ssl
+import tempfile
 import threading
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from odoo.tests import BaseCase
 from odoo.tests.common import _super_send
@@ -21,6 +32,36 @@ from ..jobrunner.dispatch import (
 from ..run import DONE, RUNJOB_PATH, Report, signature
 
 REPORT = Report([["a", DONE, 0.5]], ["b"]).dumps()
+
+
+def self_signed_certificate(address):
+    """Return the path of a file with a key and its certificate for an IP address."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    now = datetime.now(timezone.utc)
+    alternative = x509.IPAddress(ipaddress.ip_address(address))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    with tempfile.NamedTemporaryFile(suffix=".pem", delete=False) as file:
+        file.write(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        file.write(certificate.public_bytes(serialization.Encoding.PEM))
+    return file.name
 
 
 class FakeOdoo:
@@ -57,8 +98,20 @@ class FakeOdoo:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # Who does not trust the certificate hangs up.
+        self.server.handle_error = lambda *_args: None
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def serve_https(self):
+        """Speak TLS from here on; return the path of the certificate, which is its own."""
+        path = self_signed_certificate("127.0.0.1")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        return path
 
     def close(self):
         self.hold.set()
@@ -155,6 +208,11 @@ class TestAnswers(DispatchCase):
             (200, "", ANSWERED),
             (200, "<html>", ANSWERED),
             (200, "[]", ANSWERED),
+            (200, '{"outcomes": null}', ANSWERED),
+            (200, '{"outcomes": [["a", "done"]]}', ANSWERED),
+            (200, '{"outcomes": [["a", "done", "soon"]]}', ANSWERED),
+            (200, '{"outcomes": [["a", "done", null]]}', ANSWERED),
+            (200, '{"outcomes": [], "left": 5}', ANSWERED),
             (303, "", ANSWERED),
             (401, "", ANSWERED),
             (404, "", ANSWERED),
@@ -172,6 +230,26 @@ class TestAnswers(DispatchCase):
                     self.assertIsNone(answer.report)
                     self.assertTrue(answer.error)
 
+    def test_uuids_of_an_answer_are_texts(self):
+        """Whatever it says: the loop looks them up among those it has sent."""
+        self.odoo.body = '{"outcomes": [[["a"], {}, 1]], "left": [{"b": 1}]}'
+        report = self.ask().report
+        self.assertEqual(report.outcomes, [("['a']", "{}", 1.0)])
+        self.assertEqual(report.left, ["{'b': 1}"])
+
+    def test_host_that_vanishes_is_given_up_within_a_minute(self):
+        """Also when the request was sent and is not acknowledged: no probe is sent then."""
+        with dispatch.new_http_session(Address()) as http:
+            pools = http.get_adapter("http://x/").poolmanager.connection_pool_kw
+        options = {name: value for _level, name, value in pools["socket_options"]}
+        probed = 30 + 3 * 10
+        self.assertEqual(
+            options[socket.TCP_KEEPIDLE]
+            + options[socket.TCP_KEEPCNT] * options[socket.TCP_KEEPINTVL],
+            probed,
+        )
+        self.assertEqual(options[socket.TCP_USER_TIMEOUT], probed * 1000)
+
     def test_answer_that_breaks_off(self):
         self.odoo.missing = 1
         self.assertEqual(self.ask().kind, BROKEN)
@@ -185,6 +263,22 @@ class TestAnswers(DispatchCase):
                     answer = self.ask(**address)
                     self.assertEqual(answer.kind, UNREACHABLE)
                     self.assertIn("host", answer.hint)
+
+    def test_https(self):
+        """Certificates are checked, and those of an authority of one's own are found."""
+        certificate = self.odoo.serve_https()
+        self.addCleanup(os.unlink, certificate)
+        with patch.dict("os.environ", {"REQUESTS_CA_BUNDLE": ""}):
+            answer = self.ask(scheme="https")
+            self.assertEqual((answer.kind, self.odoo.asked), (UNREACHABLE, []))
+            self.assertIn("certificate", answer.hint)
+        with patch.dict("os.environ", {"REQUESTS_CA_BUNDLE": certificate}):
+            self.assertEqual(self.ask(scheme="https").report.left, ["b"])
+
+    def test_https_where_nobody_speaks_it(self):
+        answer = self.ask(scheme="https")
+        self.assertEqual(answer.kind, UNREACHABLE)
+        self.assertIn("check scheme", answer.hint)
 
     def test_hints_say_what_to_check(self):
         self.odoo.status = 401
