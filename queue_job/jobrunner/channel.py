@@ -71,6 +71,11 @@ class Channel:
         return f"{self.parent.fullname}.{self.name}" if self.parent else self.name
 
     @property
+    def has_jobs(self):
+        """Whether jobs wait, run or have failed here, or run below."""
+        return bool(self._queue or self._running or self._failed)
+
+    @property
     def path(self):
         """This channel and those above it, up to the root."""
         channel = self

@@ -53,11 +53,25 @@ class DatabaseTree(ChannelManager):
         by_name = {
             record.complete_name: record for record in records if record.complete_name
         }
+        self._forget_unused(by_name)
         for name in sorted(by_name):
             self.get_channel_by_name(name, autocreate=True)
         for channel in self.channels():
             name = channel.fullname
             self._apply_record(channel, by_name.get(name, ChannelRecord(name)))
+
+    def _forget_unused(self, by_name):
+        """Forget channels that only jobs named, and no job is in: names may be without end."""
+        for channel in reversed(list(self.channels())):
+            if not (
+                channel.children
+                or channel.has_jobs
+                or channel.shared
+                or channel.fullname in by_name
+                or channel.parent is None
+            ):
+                del channel.parent.children[channel.name]
+                del self._channels_by_name[channel.fullname]
 
     def _apply_record(self, channel, record):
         stated = self._stated.get(channel.fullname, {})

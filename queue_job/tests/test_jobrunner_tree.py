@@ -62,6 +62,31 @@ class TestDatabaseTree(BaseCase):
         tree.apply([ChannelRecord("root", 9)])
         self.assertEqual(self.run_at(tree), ["a2"])
 
+    def test_channels_that_only_jobs_named_are_forgotten(self):
+        """One for each customer, order or day: weeks later they are many."""
+        (tree,) = self.trees("root:99,kept.by.config:1")
+        records = [ChannelRecord("root.kept.by.record")]
+        names = [f"root.day.{number}" for number in range(1, 50)]
+        for number, name in enumerate(names, 1):
+            self.pending(tree, name, f"a{number}")
+        tree.apply(records)
+        self.assertLess(50, len(list(tree.channels())))
+        self.assertEqual(len(self.run_at(tree)), 49)
+        for number, name in enumerate(names[1:], 2):
+            tree.notify("db", name, f"a{number}", number, 0, 10, None, "done")
+        tree.apply(records)
+        self.assertEqual(
+            sorted(channel.fullname for channel in tree.channels()),
+            [
+                *("root", "root.day", "root.day.1"),
+                *("root.kept", "root.kept.by", "root.kept.by.record"),
+            ],
+        )
+        # Known again, and limited as before.
+        self.pending(tree, names[4], "b5")
+        self.pending(tree, "kept.by.config", "c6", "c7")
+        self.assertEqual(self.run_at(tree), ["b5", "c6"])
+
     def test_configured_capacity_counts_over_all_databases(self):
         one, two = self.trees("root:3,a:2", "one", "two")
         self.pending(one, "a", "a1", "a2", db_name="one")
