@@ -12,6 +12,8 @@ import hashlib
 
 JOB_CHANNEL = "queue_job"
 CONFIG_CHANNEL = "queue_job_channel"
+JOB_TRIGGER = "queue_job_notify"
+CONFIG_TRIGGER = "queue_job_channel_notify"
 
 
 def trigger_ddl(name, table, definition):
@@ -95,20 +97,29 @@ CONFIG_TRIGGER_DDL = trigger_ddl(
     "FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()",
 )
 
-# One row for each of INSERT, UPDATE and DELETE.
-JOB_TRIGGER_COUNT = """
-SELECT count(*) FROM information_schema.triggers
-WHERE event_object_table = 'queue_job' AND trigger_name = 'queue_job_notify'
+# The statements that make each trigger: those of its function, then its own.
+DDL = {
+    JOB_TRIGGER: (JOB_FUNCTION_DDL, JOB_TRIGGER_DDL),
+    CONFIG_TRIGGER: (CONFIG_FUNCTION_DDL, CONFIG_TRIGGER_DDL),
+}
+
+# Three rows each: one for each of INSERT, UPDATE and DELETE.
+MISSING_TRIGGERS = f"""
+SELECT wanted.name
+FROM (VALUES ('{JOB_TRIGGER}', 'queue_job'), ('{CONFIG_TRIGGER}', 'queue_job_channel'))
+    AS wanted(name, of_table)
+WHERE 3 <> (
+    SELECT count(*) FROM information_schema.triggers
+    WHERE trigger_name = wanted.name AND event_object_table = wanted.of_table
+)
 """
-JOB_TRIGGER_ROWS = 3
 
 
-def install(execute):
+def install(execute, triggers=tuple(DDL)):
     """Create or replace functions, and triggers that are not as they should be.
 
     :param execute: the ``execute`` of a cursor; the caller commits
     """
-    execute(JOB_FUNCTION_DDL)
-    execute(JOB_TRIGGER_DDL)
-    execute(CONFIG_FUNCTION_DDL)
-    execute(CONFIG_TRIGGER_DDL)
+    for trigger in triggers:
+        for statement in DDL[trigger]:
+            execute(statement)

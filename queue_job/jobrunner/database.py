@@ -33,6 +33,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from .. import notify
 from . import statements as sql
 from .config import connection_info_for
+from .news import News
 from .patience import patience
 from .tree import ChannelRecord
 
@@ -67,6 +68,8 @@ _lost_backends = {}
 # Process number of the connection that had the lock of each database last, until this
 # process tries to get that again.
 _held_before = {}
+# What is wrong with databases and was told.
+_news = News()
 # Seconds to wait for the end of such a connection: PostgreSQL hears of it a little later,
 # on a busy machine much later.
 GHOST_PATIENCE = 1
@@ -95,8 +98,8 @@ class Database:
 
     ``has_queue_job`` is false when there is nothing to dispatch there; then
     the connection is open, and no lock is held. ``MasterElectionLost`` when
-    another runner has the role. ``deaf`` when the trigger is missing and
-    could not be restored yet: nothing is told, all must be looked up.
+    another runner has the role. ``deaf`` when a trigger is missing and
+    could not be restored yet: not all is told, all must be looked up.
     """
 
     def __init__(self, db_name):
@@ -151,34 +154,36 @@ class Database:
         if not self._value(sql.IS_INSTALLED):
             _logger.debug("queue_job is not installed for db %s", self.db_name)
             return False
-        if self._value(sql.COUNT_COLUMNS, (list(NEEDED_COLUMNS),)) < len(
-            NEEDED_COLUMNS
-        ):
-            _logger.error(
-                "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
-            )
+        needed = list(NEEDED_COLUMNS)
+        if self._value(sql.COUNT_COLUMNS, (needed,)) < len(needed):
+            fault = f"db {self.db_name} needs an upgrade of queue_job (-u queue_job)"
+            if _news.is_new(self.db_name, fault):
+                _logger.error(fault)
             return False
-        self.check_trigger()
+        self.check_triggers()
         return True
 
-    def check_trigger(self):
-        """Restore the trigger when it is missing (B32).
+    def check_triggers(self):
+        """Restore the triggers when one is missing (B32).
 
         It waits for a second at most for transactions that write jobs; until
-        it is there the database is ``deaf``.
+        they are there the database is ``deaf``, which is told once.
         """
-        if self._value(notify.JOB_TRIGGER_COUNT) == notify.JOB_TRIGGER_ROWS:
-            self.deaf = False
+        was_deaf, self.deaf = self.deaf, False
+        missing = [name for (name,) in self._fetch(notify.MISSING_TRIGGERS)]
+        if not missing:
             return
-        _logger.error("queue_job_notify trigger is missing in db %s", self.db_name)
-        self.deaf = True
+        names = " and ".join(missing)
+        if not was_deaf:
+            _logger.error("%s trigger is missing in db %s", names, self.db_name)
         try:
-            notify.install(self._execute)
+            notify.install(self._execute, missing)
         except psycopg2.Error as error:
-            _logger.error("queue_job_notify cannot be restored yet: %s", error)
+            self.deaf = True
+            if not was_deaf:
+                _logger.error("%s cannot be restored yet: %s", names, error)
         else:
-            self.deaf = False
-            _logger.info("queue_job_notify trigger restored in db %s", self.db_name)
+            _logger.info("%s trigger restored in db %s", names, self.db_name)
 
     def _acquire_master_lock(self):
         if not self._try_master_lock():
@@ -217,6 +222,14 @@ class Database:
         notes, self.conn.notifies[:] = list(self.conn.notifies), []
         uuids = {note.payload for note in notes if note.channel == notify.JOB_CHANNEL}
         return uuids, any(note.channel == notify.CONFIG_CHANNEL for note in notes)
+
+    @property
+    def was_told(self):
+        """Whether :meth:`hear` has something to tell already.
+
+        What comes along with the answer to a statement is not waiting on the connection.
+        """
+        return bool(self.conn.notifies)
 
     def keep_alive(self):
         """Give and ask for a sign of life; ``SilentError`` when none comes."""
@@ -418,7 +431,5 @@ class Database:
     def _literal(self, condition, uuids):
         """Return a condition with its values inside, for SQL without parameters."""
         with closing(self.conn.cursor()) as cr:
-            return cr.mogrify(condition, (list(uuids),)).decode(self.conn_encoding())
-
-    def conn_encoding(self):
-        return psycopg2.extensions.encodings[self.conn.encoding]
+            encoding = psycopg2.extensions.encodings[self.conn.encoding]
+            return cr.mogrify(condition, (list(uuids),)).decode(encoding)

@@ -270,7 +270,7 @@ class Session:
         """Do what is due by the clock."""
         due = self._schedule.due
         if due("reload", now):
-            self.db.check_trigger()
+            self.db.check_triggers()
             self.ledger.look_at(self.db.requeue_dead_jobs(self.carried.keys()))
             self.load(now)
             self.report_dead(now)

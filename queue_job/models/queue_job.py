@@ -176,8 +176,7 @@ class QueueJob(models.Model):
 
     def init(self):
         execute = self.env.cr.execute
-        execute(notify.JOB_FUNCTION_DDL)
-        execute(notify.JOB_TRIGGER_DDL)
+        notify.install(execute, [notify.JOB_TRIGGER])
         execute(KEY_FUNCTIONS_DDL)
         execute(KEY_TRIGGERS_DDL)
         self._create_claim_functions()

@@ -108,8 +108,7 @@ class QueueJobChannel(models.Model):
     )
 
     def init(self):
-        self.env.cr.execute(notify.CONFIG_FUNCTION_DDL)
-        self.env.cr.execute(notify.CONFIG_TRIGGER_DDL)
+        notify.install(self.env.cr.execute, [notify.CONFIG_TRIGGER])
 
     @api.depends("name", "parent_id.complete_name")
     def _compute_complete_name(self):

@@ -16,6 +16,7 @@ from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_dispatch
 from . import test_jobrunner_life
+from . import test_jobrunner_news
 from . import test_jobrunner_patience
 from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
@@ -28,6 +29,7 @@ from . import test_jobrunner_tree
 from . import test_migrations
 from . import test_names
 from . import test_neutralize
+from . import test_notify
 from . import test_queue_job_channel_screen
 from . import test_queue_job_overview
 from . import test_queue_job_widgets

@@ -1,4 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
 import time
 from contextlib import closing
 from datetime import datetime
@@ -140,6 +141,14 @@ class TestPresence(RunnerCase):
         ):
             self.assertFalse(db._has_queue_job())
         self.assertIn("needs an upgrade", logs.output[0])
+        with (
+            patch(
+                "odoo.addons.queue_job.jobrunner.database.NEEDED_COLUMNS",
+                ("nothing_such",),
+            ),
+            self.assertNoLogs(RUNNER_LOGGER, "ERROR"),
+        ):
+            self.assertFalse(db._has_queue_job())
 
     def test_b32_missing_trigger_is_restored(self):
         self.addCleanup(notify.install, lambda statement: self.sql(statement))
@@ -163,10 +172,27 @@ class TestPresence(RunnerCase):
         with self.assertLogs(RUNNER_LOGGER, "ERROR"):
             db = self.database()
         self.assertTrue(db.deaf)
+        with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
+            db.check_triggers()
+        self.assertTrue(db.deaf)
         writer.rollback()
-        with self.assertLogs(RUNNER_LOGGER, "ERROR"):
-            db.check_trigger()
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs:
+            db.check_triggers()
+        self.assertIn("queue_job_notify trigger restored", logs.output[0])
         self.assertFalse(db.deaf)
+
+    def test_b32_trigger_of_the_channels_is_restored(self):
+        """A database that came from OCA's addon did not get it."""
+        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.sql("DROP TRIGGER queue_job_channel_notify ON queue_job_channel")
+        with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
+            db = self.database()
+        self.assertIn(
+            f"queue_job_channel_notify trigger is missing in db {self.db_name}",
+            logs.output[0],
+        )
+        self.sql("UPDATE queue_job_channel SET removal_interval = removal_interval")
+        self.assertEqual(self.heard(db, 0), (set(), True))
 
 
 @tagged("post_install", "-at_install")
