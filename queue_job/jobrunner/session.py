@@ -65,7 +65,7 @@ class Session:
         self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
-        self._is_changing = False
+        self._is_changing = self._waits_for_modules = False
         self._secret = None
 
     @property
@@ -111,20 +111,23 @@ class Session:
 
     def best(self, now):
         """Return the best job that may run now, None if none may."""
+        self._waits_for_modules = False
         if now < self.backoff.until:
             return None
         self.ledger.backlog.settle(now)
         job = self.tree.root.best(now)
-        if job is not None and self._modules_are_changing(now):
-            return None
-        return job
+        self._waits_for_modules = job is not None and self._modules_are_changing(now)
+        return None if self._waits_for_modules else job
 
     def compose(self, head, now):
-        """Give ``head`` a slot and return the run that begins with it."""
+        """Give ``head`` a slot and return the run that begins with it.
+
+        While nobody answers it is alone: enough to find out whether somebody does.
+        """
         channel = head.channel
         channel.start(head, now)
         jobs = [head]
-        if not channel.is_throttled:
+        if not channel.is_throttled and not self.backoff.failures:
             waiting = self.ledger.backlog.waiting(channel) + 1
             share = -(-waiting // channel.slots(self._slots))
             for job in self.pace.fill(head, share, lambda: self._next(channel, now)):
@@ -242,7 +245,7 @@ class Session:
             _logger.error(
                 "exception in GET %s: %s; %s",
                 *(answer.url, answer.error, answer.hint),
-                exc_info=answer.error if answer.kind not in (UNREACHABLE,) else None,
+                exc_info=answer.error if answer.kind != UNREACHABLE else None,
             )
 
     def settle(self, now):
@@ -253,6 +256,8 @@ class Session:
             self._to_read |= uuids
         if self._to_recover:
             uuids, self._to_recover = self._to_recover, set()
+            # No worker has begun these: that is no death, and not told as one.
+            self.db.put_back(uuids)
             if self.db.recover(uuids):
                 self.report_dead(now)
             self.ledger.look_at(uuids)
@@ -396,7 +401,7 @@ class Session:
             times.append(self._schedule.next("slow"))
         if now < self.backoff.until:
             times.append(self.backoff.until)
-        elif self._is_changing:
+        elif self._waits_for_modules:
             times.append(self._schedule.next("modules"))
         channels_wake = self.tree.get_wakeup_time()
         if channels_wake > now:

@@ -1,4 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
 import select
 import time
 from datetime import datetime
@@ -147,6 +148,19 @@ class TestDispatching(SessionCase):
             self.assertLessEqual(session.wakeup_time(1000), 1001)
         self.assertEqual(self.dispatch(session, 1000.5), [])
         self.assertEqual(self.dispatch(session, 1001), [[uuid]])
+
+    def test_b33_nothing_is_waited_for_when_the_job_that_waited_is_gone(self):
+        """The loop would turn round and round until the next job came."""
+        uuid = self.job()
+        session = self.session()
+        session.tick(1000)
+        with patch.object(session.db, "is_changing", return_value=True):
+            self.assertEqual(self.dispatch(session), [])
+            self.update(uuid, state="cancelled")
+            self.tell(session, uuid)
+            session.tick(1005)
+            self.assertEqual(self.dispatch(session, 1005), [])
+        self.assertGreater(session.wakeup_time(1005), 1005)
 
     def test_b33_looks_at_the_modules(self):
         db = self.database()
@@ -361,17 +375,32 @@ class TestTrouble(SessionCase):
         self.assertEqual(session.wakeup_time(1001.5), session.backoff.until)
         now = session.backoff.until
         self.assertEqual(self.dispatch(session, now), [[uuid]])
-        with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
+        with self.assertNoLogs(RUNNER_LOGGER, "WARNING"):
             self.answer(
                 session, self.sent[-1], now=now + 1, kind=UNREACHABLE, error=error
             )
-        self.assertFalse([line for line in logs.output if "exception in GET" in line])
         now = session.backoff.until
         self.dispatch(session, now)
         self.update(uuid, state="done")
         with self.assertLogs(RUNNER_LOGGER, 20) as logs:
             self.answer(session, self.sent[-1], (uuid, DONE), now=now)
         self.assertIn("answers again", logs.output[0])
+
+    def test_jobs_that_reached_no_worker_are_not_called_dead(self):
+        """Odoo is down for a night: each try would tell of each job."""
+        session, uuids = self.sent_run("enqueued", "enqueued", "enqueued")
+        error = ConnectionError("refused")
+        for kind, status in ((UNREACHABLE, None), (GATEWAY, 503), (GATEWAY, 503)):
+            with self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs:
+                failure = {"kind": kind, "status": status, "error": error}
+                self.answer(session, self.sent[-1], **failure)
+                now = session.backoff.until
+                # Enough to find out whether somebody answers.
+                with patch.object(session.tree.root, "slots", return_value=1):
+                    runs = self.dispatch(session, now)
+            self.assertEqual({len(run) for run in runs}, {1})
+            self.assertFalse([line for line in logs.output if "dead" in line])
+        self.assertEqual({self.value(uuid, "retry") for uuid in uuids}, {None})
 
     def test_gateway_failures_back_off(self):
         session, _uuids = self.sent_run("enqueued")
