@@ -171,6 +171,11 @@ class ChannelManager:
         MOVES[state](channel, job)
         return job
 
+    def adopt(self, job, channel):
+        """Know a job that another tree knew; it is in no queue and has no slot here yet."""
+        job.channel = channel
+        self._jobs[job.db_name, job.uuid] = job
+
     def remove_job(self, uuid, db_name=None):
         """Forget a job; of every database when none is named."""
         if db_name is not None:

@@ -49,7 +49,7 @@ class Ledger:
         for run in set(self.carried.values()):
             channel = self.tree._channel_for_job(run.channel.fullname)
             for job in run.jobs:
-                job.channel = channel
+                self.tree.adopt(job, channel)
             channel.set_running(run.slot)
 
     # Reading everything -----------------------------------------------------

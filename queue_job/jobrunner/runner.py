@@ -9,14 +9,14 @@ Every database has a session of its own. What goes wrong there ends that session
 and no other; it is opened again a few seconds later. An election that is lost
 for one database leaves the others alone.
 
-Moved: ``Database``, ``MasterElectionLost``, ``PG_ADVISORY_LOCK_ID``,
-``_odoo_now``, ``_connection_info_for`` and ``_channels`` have their old names here.
+Moved: ``Database``, ``MasterElectionLost``, ``PG_ADVISORY_LOCK_ID``, ``_odoo_now``,
+``_connection_info_for``, ``_channels`` and ``_async_http_get`` have their old names
+here.
 """
 
 import logging
 import os
 import selectors
-import threading
 import time
 
 import odoo.service.db
@@ -33,7 +33,11 @@ from .database import (
     _connection_info_for,
     _odoo_now,
 )
+from .dispatch import _async_http_get
+from .news import News
+from .opener import Opener, attempt
 from .patience import within
+from .schedule import Clock
 from .session import Session
 from .tree import DatabaseTree
 from .waker import Waker
@@ -69,18 +73,8 @@ LISTING_PATIENCE = 10
 STOP_DELAY = 1
 
 
-def _async_http_get(scheme, host, port, user, password, db_name, job_uuid):
-    """Ask Odoo to run one job, in a thread of its own; nobody hears the answer."""
-    address = dispatch.Address(scheme, host, port, user, password)
-    request = dispatch.Request(db_name, (job_uuid,))
-
-    def ask():
-        with dispatch.new_http_session(address) as http:
-            answer = dispatch.ask(http, address, request)
-        if answer.report is None:
-            _logger.error("exception in GET %s", answer.url, exc_info=answer.error)
-
-    threading.Thread(target=ask, daemon=True).start()
+def _open_database(name):
+    return Database(name)
 
 
 class QueueJobRunner:
@@ -113,12 +107,14 @@ class QueueJobRunner:
         # Not before they were looked for a first time.
         self._look_for_databases_at = float("inf")
         self._chosen_at = 0
-        self._told_errors = {}
+        self._errors = News()
+        self._clock = Clock()
         self._stop = False
         self._stop_pipe = os.pipe()
         self._waker = Waker(*self._stop_pipe)
         address = dispatch.Address(scheme, host, port, user, password)
         self._dispatcher = dispatch.Dispatcher(address, self._waker.wake)
+        self._opener = Opener(_open_database, self._waker.wake)
         # Called in each round, with this runner: a server looks after itself there.
         self.on_round = None
 
@@ -155,6 +151,8 @@ class QueueJobRunner:
         """
         self._find_databases(time.time())
         for name in sorted(self._look_at):
+            if self._stop:
+                break
             self._open(name)
 
     def close_databases(self, remove_jobs=True):
@@ -173,36 +171,39 @@ class QueueJobRunner:
         """Notice databases that are new or gone."""
         self._look_for_databases_at = now + DISCOVERY_DELAY
         names = set(self.get_db_names())
-        for name in names - self._sessions.keys() - self._look_at.keys():
+        known = self._sessions.keys() | self._look_at.keys() | self._opener.names
+        for name in names - known:
             self._look_at[name] = now
         for name in self._look_at.keys() - names:
             del self._look_at[name]
+            self._errors.forget(name)
         for name in self._sessions.keys() - names:
             _logger.info("db %s is gone", name)
             self._close(name)
-            self._look_at.pop(name, None)
+            self._errors.forget(name)
 
     def _open(self, name):
-        """Try to serve a database; if that is not possible, know when to try again."""
+        """Try to serve a database, now."""
         self._look_at.pop(name, None)
-        try:
-            db = Database(name)
-            if not db.has_queue_job:
-                db.close()
-                self._look_at[name] = time.time() + DISCOVERY_DELAY
-                return
-            self._sessions[name] = self._new_session(db)
-            self._sessions[name].begin(time.time())
-        except MasterElectionLost as error:
+        self._begin(name, *attempt(_open_database, name))
+
+    def _begin(self, name, db, error):
+        """Serve a database that was opened; else know when to try again."""
+        if isinstance(error, MasterElectionLost):
             _logger.debug("%s", error)
             delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._look_at))
             self._look_at[name] = time.time() + delay
-        except Exception as error:
+        elif error is not None:
             self._session_failed(name, error)
+        elif not db.has_queue_job:
+            db.close()
+            self._look_at[name] = time.time() + DISCOVERY_DELAY
         else:
-            self._told_errors.pop(name, None)
-            self._share_root_capacity()
-            _logger.info("queue job runner ready for db %s", name)
+            self._sessions[name] = self._new_session(db)
+            self._apart(name, lambda session: session.begin(time.time()))
+            if name in self._sessions:
+                self._share_root_capacity()
+                _logger.info("queue job runner ready for db %s", name)
 
     def _new_session(self, db):
         tree = DatabaseTree(self.channel_manager, self._stated)
@@ -225,21 +226,27 @@ class QueueJobRunner:
         self._close(name)
         self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
         text = str(error).strip()
-        if self._is_news(name, text):
+        if self._errors.is_new(name, text):
             _logger.error("db %s: %s", name, text or repr(error), exc_info=error)
 
-    def _is_news(self, about, text):
-        """Tell whether an error is another one than the last."""
-        last, self._told_errors[about] = self._told_errors.get(about), text
-        return last != text
+    def _apart(self, name, step):
+        """Do a step for one database; whatever fails there ends its session only.
+
+        Return what the step returned, None if it failed or there is no session.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            return None
+        try:
+            return step(session)
+        except Exception as error:
+            self._session_failed(name, error)
+            return None
 
     def _each(self, step):
         """Do one step of the round for each database, apart from the others."""
-        for name, session in list(self._sessions.items()):
-            try:
-                step(session)
-            except Exception as error:
-                self._session_failed(name, error)
+        for name in list(self._sessions):
+            self._apart(name, step)
 
     # The round --------------------------------------------------------------
 
@@ -280,41 +287,39 @@ class QueueJobRunner:
         now = self._chosen_at = time.time()
         runs = {}
         for _number in range(self._dispatcher.room):
-            name, job = self._best(now)
+            job = self._best(now)
             if job is None:
                 break
-            runs.setdefault(name, []).append(self._sessions[name].compose(job, now))
+            run = self._apart(job.db_name, lambda its, job=job: its.compose(job, now))
+            if run is not None:
+                runs.setdefault(run.db_name, []).append(run)
         for name, its_runs in runs.items():
-            try:
-                self._sessions[name].send(its_runs, now)
-            except Exception as error:
-                self._session_failed(name, error)
+            self._apart(name, lambda its, runs=its_runs: its.send(runs, now))
 
     def _best(self, now):
-        """Return the best job of all databases and the name of its own."""
-        best, best_name = None, None
-        for name, session in list(self._sessions.items()):
-            try:
-                job = session.best(now)
-            except Exception as error:
-                self._session_failed(name, error)
-                continue
+        """Return the best job of all databases."""
+        best = None
+        for name in list(self._sessions):
+            job = self._apart(name, lambda session: session.best(now))
             if job is not None and (best is None or job.rank < best.rank):
-                best, best_name = job, name
-        return best_name, best
+                best = job
+        return best
 
     def wait_notification(self):
         """Wait until somebody tells something or something is due."""
-        if self._stop:
+        databases = [session.db for session in self._sessions.values()]
+        if self._stop or any(db.was_told for db in databases):
             return
         timeout = self._wakeup_time() - time.time()
         longest = SELECT_TIMEOUT if self.on_round is None else ON_ROUND_DELAY
         timeout = max(0, min(timeout, longest))
         _logger.debug("select() timeout: %.2f sec", timeout)
-        self._select([session.db.conn for session in self._sessions.values()], timeout)
+        self._select([db.conn for db in databases], timeout)
 
     def _wakeup_time(self):
-        times = [self._look_for_databases_at, *self._look_at.values()]
+        times = [self._look_for_databases_at]
+        if self._opener.room:
+            times.extend(self._look_at.values())
         for session in self._sessions.values():
             times.append(session.wakeup_time(self._chosen_at))
         return min(times)
@@ -327,24 +332,43 @@ class QueueJobRunner:
         self._waker.clear()
 
     def _look_after_databases(self):
-        """Find databases, and try one that is not served: a try may take a while."""
+        """Find databases, and open those that are not served."""
         now = time.time()
         if self._look_for_databases_at <= now:
             try:
                 self._find_databases(now)
-                self._told_errors.pop(None, None)
             except Exception as error:
-                if self._is_news(None, str(error)):
+                if self._errors.is_new(None, str(error)):
                     _logger.exception("databases cannot be listed")
+        for name, db, error in self._opener.over():
+            self._begin(name, db, error)
         due = [(when, name) for name, when in self._look_at.items() if when <= now]
-        if due:
-            self._open(min(due)[1])
+        for _when, name in sorted(due)[: self._opener.room]:
+            del self._look_at[name]
+            self._opener.begin(name)
+
+    def _follow_clock(self):
+        """Begin anew when the clock was set: what is due by it may be hours late."""
+        jump = self._clock.jump()
+        if not jump:
+            return
+        _logger.warning("the clock was set by %+d seconds, beginning anew", round(jump))
+        self.close_databases()
+        self._look_at = dict.fromkeys(self._look_at, 0)
+        self._look_for_databases_at = min(self._look_for_databases_at, time.time())
+        for channel in self.channel_manager.channels():
+            channel._pause_until = 0
+        for carried in self._carried.values():
+            for run in carried.values():
+                run.sent_at = min(run.sent_at, time.time())
 
     def round(self):
+        self._follow_clock()
         self._look_after_databases()
         self.requeue_dead_jobs()
         self.process_notifications()
-        self.run_jobs()
+        if not self._stop:
+            self.run_jobs()
         if self.on_round is not None:
             self.on_round(self)
         self.wait_notification()
@@ -393,4 +417,5 @@ class QueueJobRunner:
             self._select([], left)
             self.process_notifications()
         self.close_databases()
+        self._opener.close()
         self._dispatcher.close()

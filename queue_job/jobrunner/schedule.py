@@ -1,5 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""When things are due again."""
+"""When things are due again, and whether the clock still tells."""
+
+import time
+
+# Seconds by which a clock that jumps was set, and does not merely drift.
+JUMP = 5
 
 
 class Schedule:
@@ -17,3 +22,16 @@ class Schedule:
     def next(self, *names):
         """Return the earliest of the times of ``names``."""
         return min(self._times.get(name, 0) for name in names)
+
+
+class Clock:
+    """Notices that the clock was set, by a clock that nobody can set."""
+
+    def __init__(self):
+        self._lead = time.time() - time.monotonic()
+
+    def jump(self):
+        """Return by how many seconds the clock was set since the last call, mostly 0."""
+        before, self._lead = self._lead, time.time() - time.monotonic()
+        jump = self._lead - before
+        return jump if abs(jump) >= JUMP else 0

@@ -17,11 +17,13 @@ from . import test_jobrunner_database
 from . import test_jobrunner_dispatch
 from . import test_jobrunner_life
 from . import test_jobrunner_news
+from . import test_jobrunner_opener
 from . import test_jobrunner_patience
 from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_runner
 from . import test_jobrunner_runs
+from . import test_jobrunner_schedule
 from . import test_jobrunner_sequences
 from . import test_jobrunner_server
 from . import test_jobrunner_session

@@ -224,8 +224,8 @@ class TestSilence(RelayCase):
     def test_b30_silence_is_noticed_told_once_and_mended(self):
         self.start()
         tries = []
-        open_database = self.runner._open
-        self.runner._open = lambda name: (tries.append(name), open_database(name))
+        begin = self.runner._opener.begin
+        self.runner._opener.begin = lambda name: (tries.append(name), begin(name))
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
             self.relay.hold()
             uuid = self.job()

@@ -1,17 +1,23 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import gc
+import logging
 import os
 import threading
 import time
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg2
+
 from odoo.tests import BaseCase, tagged
 from odoo.tests.common import _super_send
 from odoo.tools import config
 
+from ..jobrunner import database as database_module
 from ..jobrunner import runner as runner_module
 from ..jobrunner.database import Database, MasterElectionLost
+from ..jobrunner.dispatch import Answer
+from ..jobrunner.news import News
 from ..jobrunner.runner import QueueJobRunner
 from ..run import DONE, Report
 from .runner_case import RunnerCase
@@ -124,6 +130,13 @@ class TestDatabases(RunnerCase):
         self.addCleanup(runner.close_databases)
         return runner
 
+    def look_after(self, runner):
+        """Let the runner look after its databases until none is being opened."""
+        runner._look_after_databases()
+        while runner._opener.names:
+            runner._select([], 10)
+            runner._look_after_databases()
+
     def test_initialize(self):
         uuid = self.job()
         runner = self.runner()
@@ -180,7 +193,7 @@ class TestDatabases(RunnerCase):
         self.assertEqual(runner.db_by_name, {})
         winner.close()
         runner._look_at[self.db_name] = 0
-        runner._look_after_databases()
+        self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
     def test_broken_database_leaves_the_others(self):
@@ -201,7 +214,7 @@ class TestDatabases(RunnerCase):
         self.assertLessEqual(runner._wakeup_time(), time.time() + 30)
         self.names = (self.db_name,)
         runner._look_for_databases_at = 0
-        runner._look_after_databases()
+        self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
     def test_b31_addon_is_found_while_the_runner_lives(self):
@@ -211,7 +224,7 @@ class TestDatabases(RunnerCase):
         self.assertEqual(runner.db_by_name, {})
         self.assertLessEqual(runner._look_at[self.db_name], time.time() + 30)
         runner._look_at[self.db_name] = 0
-        runner._look_after_databases()
+        self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
     def test_dropped_database_is_forgotten(self):
@@ -233,10 +246,198 @@ class TestDatabases(RunnerCase):
             while self.db_name in runner.db_by_name:
                 runner.process_notifications()
         runner._look_at[self.db_name] = 0
-        runner._look_after_databases()
+        self.look_after(runner)
         self.assertIsNotNone(
             runner._sessions[self.db_name].tree.job(uuid, self.db_name)
         )
+
+    def test_what_fails_while_a_job_is_chosen_leaves_the_others(self):
+        """The window of its channel is read on then, and the connection is gone."""
+        self.job()
+        runner = self.runner()
+        runner.initialize_databases()
+        session = runner._sessions[self.db_name]
+        error = psycopg2.OperationalError("gone")
+        for step in ("best", "compose", "send"):
+            runner._sessions = {self.db_name: session}
+            with (
+                self.subTest(step),
+                patch.object(session, step, side_effect=error),
+                patch.object(session.db, "abandon"),
+                self.assertLogs(RUNNER_LOGGER, "ERROR") as logs,
+            ):
+                runner._errors = News()
+                runner.run_jobs()
+            self.assertEqual(runner.db_by_name, {})
+            self.assertEqual(len(logs.output), 1, logs.output)
+            session.load(time.time())
+        session.db.close()
+
+    def test_session_that_fails_after_a_choice_is_told_once(self):
+        """It was chosen from, and ends before all is chosen: nothing of it is sent."""
+        for _number in range(2):
+            self.job()
+        runner = self.runner()
+        runner.initialize_databases()
+        session = runner._sessions[self.db_name]
+        best, answers = session.best, iter((True, False))
+
+        def best_once(now):
+            if next(answers):
+                return best(now)
+            raise psycopg2.OperationalError("gone")
+
+        with (
+            patch.object(session, "best", best_once),
+            self.assertLogs(RUNNER_LOGGER, "ERROR") as logs,
+        ):
+            runner.run_jobs()
+        self.assertEqual(len(logs.output), 1, logs.output)
+        self.assertEqual(runner._dispatcher.open_count, 0)
+
+    def test_b13_copies_of_a_database_are_served_side_by_side(self):
+        """All their jobs have the same uuids."""
+        uuid = self.job(date_created=None, priority=-5)
+        runner = self.runner("copy a", "copy b", channels="root:99")
+        send = self.startPatcher(patch.object(runner._dispatcher, "send"))
+        locks = iter((1, 2))
+
+        def database(name):
+            with patch.object(database_module, "PG_ADVISORY_LOCK_ID", next(locks)):
+                db = Database(self.db_name)
+            db.db_name = name
+            return db
+
+        with patch.object(runner_module, "Database", database):
+            runner.initialize_databases()
+        self.assertEqual(list(runner.db_by_name), ["copy a", "copy b"])
+        for session in runner._sessions.values():
+            # Each of them has a row of its own.
+            self.startPatcher(
+                patch.object(session.db, "mark_enqueued", return_value={uuid})
+            )
+        runner.run_jobs()
+        requests = [call.args[0] for call in send.call_args_list]
+        self.assertEqual(
+            [(each.db_name, each.uuids) for each in requests],
+            [("copy a", (uuid,)), ("copy b", (uuid,))],
+        )
+        root = runner.channel_manager.get_channel_by_name("root")
+        running = len(root._running)
+        answer = Answer(requests[0], "http://x", report=Report([[uuid, DONE, 0.1]]))
+        with patch.object(runner._dispatcher, "answers", return_value=[answer]):
+            runner.process_notifications()
+        self.assertEqual(len(root._running), running - 1)
+        self.assertNotIn(uuid, runner._carried["copy a"])
+        self.assertIn(uuid, runner._carried["copy b"])
+
+    def test_slot_of_an_open_request_is_free_after_two_lost_sessions(self):
+        """The answer comes while nobody serves the database."""
+        uuid = self.job()
+        runner = self.runner(channels="root:99")
+        send = self.startPatcher(patch.object(runner._dispatcher, "send"))
+        runner.initialize_databases()
+        runner.run_jobs()
+        requests = [call.args[0] for call in send.call_args_list]
+        (request,) = [request for request in requests if uuid in request.uuids]
+        root = runner.channel_manager.get_channel_by_name("root")
+        with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+            for _number in range(2):
+                self.assertIn(uuid, [job.uuid for job in root._running])
+                runner._session_failed(self.db_name, OSError("gone"))
+                self.assertEqual(root._running, set())
+                runner._open(self.db_name)
+            runner._session_failed(self.db_name, OSError("gone"))
+        answer = Answer(request, "http://x", report=Report([[uuid, DONE, 0.1]]))
+        with patch.object(runner._dispatcher, "answers", return_value=[answer]):
+            runner.process_notifications()
+        self.assertEqual(root._running, set())
+        self.assertNotIn(uuid, runner._carried[self.db_name])
+
+    def test_what_was_told_with_an_answer_is_not_waited_for(self):
+        """It came with the answer to a statement: nothing is left on the connection."""
+        runner = self.runner()
+        runner.initialize_databases()
+        runner.requeue_dead_jobs()
+        self.assertGreater(runner._wakeup_time(), time.time())
+        db = runner.db_by_name[self.db_name]
+        uuid = self.job()
+        while not db.conn.notifies:
+            db.keep_alive()
+        with patch.object(runner, "_select") as wait:
+            runner.wait_notification()
+        wait.assert_not_called()
+        runner.process_notifications()
+        session = runner._sessions[self.db_name]
+        self.assertIsNotNone(session.tree.job(uuid, self.db_name))
+
+    def test_database_that_lets_nobody_in_does_not_stop_the_others(self):
+        """PostgreSQL keeps everybody out while a database is copied."""
+        copied = threading.Event()
+        self.addCleanup(copied.set)
+
+        def database(name):
+            if name == "copied":
+                copied.wait(20)
+                raise psycopg2.OperationalError("timeout expired")
+            return Database(name)
+
+        runner = self.runner(self.db_name, "copied")
+        with patch.object(runner_module, "Database", database):
+            runner._look_at = dict.fromkeys(self.names, 0)
+            while not runner.db_by_name:
+                runner._look_after_databases()
+                runner._select([], 10)
+            self.assertEqual(runner._opener.names, {"copied"})
+            # Nobody else tries it meanwhile.
+            runner._find_databases(0)
+            self.assertEqual(runner._look_at, {})
+            with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+                copied.set()
+                self.look_after(runner)
+        self.assertEqual(list(runner._look_at), ["copied"])
+
+    def test_stop_ends_the_opening_of_databases(self):
+        """Each may take its time limit."""
+        runner = self.runner("a", "b", "c")
+        opened = []
+        runner._open = lambda name: opened.append(name) or runner.stop()
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO):
+            runner.initialize_databases()
+        self.assertEqual(opened, ["a"])
+
+    def test_stop_that_comes_within_a_round_sends_nothing_more(self):
+        uuid = self.job()
+        runner = self.runner()
+        runner.initialize_databases()
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO):
+            runner.stop()
+        runner.round()
+        self.assertEqual(self.value(uuid), "pending")
+
+    def test_clock_that_is_set_back_stops_nothing(self):
+        real = time.time
+        with patch("time.time", lambda: real() + 3600):
+            runner = self.runner(
+                self.db_name, "later", channels="root:1,t:1:throttle=5"
+            )
+            with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+                runner.initialize_databases()
+            self.assertGreater(runner._look_at["later"], real() + 3500)
+            throttled = runner.channel_manager.get_channel_by_name("t")
+            throttled._pause_until = time.time() + 5
+        runner._stop = True
+        with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
+            runner.round()
+        self.assertIn("the clock was set by -3600 seconds", logs.output[0])
+        self.assertEqual(throttled._pause_until, 0)
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO):
+            self.look_after(runner)
+        self.assertLessEqual(runner._wakeup_time(), real() + 30)
+        self.assertLessEqual(runner._look_at["later"], real() + 30)
+        self.assertEqual(list(runner.db_by_name), [self.db_name])
+        with self.assertNoLogs(RUNNER_LOGGER, "WARNING"):
+            runner._follow_clock()
 
     def test_without_configuration_the_largest_record_counts(self):
         runner = self.runner(channels="")
@@ -339,6 +540,14 @@ class TestLoop(RunnerCase):
         )
         runner.get_db_names = lambda: [self.db_name]
         self.runner = runner
+        marked = []
+        mark = Database.mark_enqueued
+
+        def count(db, ids, now):
+            marked.append(ids)
+            return mark(db, ids, now)
+
+        self.startPatcher(patch.object(Database, "mark_enqueued", count))
         self.start()
 
         def drained():
@@ -351,3 +560,4 @@ class TestLoop(RunnerCase):
         looker = self.connect()
         self.wait_until(drained)
         self.assertLess(len(self.odoo.asked), 20)
+        self.assertLess(len(marked), 20)

@@ -1,11 +1,14 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+import threading
 from unittest.mock import MagicMock, patch
 
 from odoo.service import server as odoo_server
-from odoo.tests import BaseCase
+from odoo.tests import BaseCase, get_db_name, tagged
 from odoo.tools import config
 
 from .. import jobrunner
@@ -179,6 +182,73 @@ class TestWorker(BaseCase):
             self.worker._check_on_round(self.worker.runner)
         setrlimit.assert_called_once()
         self.assertTrue(self.worker.alive)
+
+
+# As the module switch of Python does where the addons are packages.
+STANDALONE = """
+import runpy, sys
+from odoo.modules.module import initialize_sys_path
+from odoo.tools import config
+config['addons_path'] = sys.argv.pop(1).split(',')
+initialize_sys_path()
+runpy.run_module('odoo.addons.queue_job.jobrunner', run_name='__main__')
+"""
+
+
+@tagged("post_install", "-at_install")
+class TestStandaloneProcess(BaseCase):
+    def write_configuration(self):
+        options = {
+            name: config[name]
+            for name in ("db_host", "db_port", "db_user", "db_password")
+            if config[name]
+        }
+        addons_path = ",".join(config["addons_path"])
+        options.update(db_name=get_db_name(), addons_path=addons_path)
+        lines = [f"{name} = {value}\n" for name, value in options.items()]
+        with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as file:
+            file.write("[options]\n" + "".join(lines))
+            file.write("[queue_job]\nchannels = root:3,from_file:2\nport = 1\n")
+        self.addCleanup(os.unlink, file.name)
+        return file.name
+
+    def test_serves_what_the_file_says_until_it_is_terminated(self):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", STANDALONE, ",".join(config["addons_path"])),
+                *("-c", self.write_configuration()),
+                "--log-handler=odoo.addons.queue_job.jobrunner:DEBUG",
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **{
+                    name: os.environ[name] for name in os.environ if "QUEUE" not in name
+                },
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+        )
+        timer = threading.Timer(60, process.kill)
+        timer.start()
+        self.addCleanup(timer.cancel)
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "select() timeout" in line:
+                process.terminate()
+        self.assertEqual(process.wait(), 0, lines)
+        said = iter(lines)
+        for text in (
+            "Configured channel: root(C:3,Q:0,R:0,F:0)",
+            "Configured channel: root.from_file(C:2,Q:0,R:0,F:0)",
+            "runner: starting",
+            "initializing database connections",
+            f"queue job runner ready for db {get_db_name()}",
+            "database connections ready",
+            "graceful stop requested",
+            "runner: stopped",
+        ):
+            self.assertTrue(any(text in line for line in said), (text, lines))
 
 
 class TestStandalone(BaseCase):

@@ -1,0 +1,76 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Databases that are opened beside the loop.
+
+PostgreSQL lets nobody into a database while that is copied, and a host that drops
+packets keeps who calls waiting for the whole time limit: other databases have
+jobs meanwhile.
+"""
+
+import threading
+from collections import deque
+from contextlib import suppress
+
+# Databases opened at once; what hangs keeps its place until its time limit.
+MAX_OPENING = 4
+
+
+def attempt(open_database, name):
+    """Return ``(database, None)``, or ``(None, error)``."""
+    try:
+        return open_database(name), None
+    except Exception as error:
+        return None, error
+
+
+class Opener:
+    """Opens databases, each in a thread of its own.
+
+    :param open_database: returns what is elected for the database of a name
+    :param wake: called from other threads when an attempt is over
+    """
+
+    def __init__(self, open_database, wake):
+        self.names = set()
+        self._open_database = open_database
+        self._wake = wake
+        self._over = deque()
+        self._is_closed = False
+
+    @property
+    def room(self):
+        """How many more may be begun."""
+        return MAX_OPENING - len(self.names)
+
+    def begin(self, name):
+        """Begin to open a database; what came of it is told by ``over``."""
+        self.names.add(name)
+        thread = threading.Thread(
+            target=self._work, args=(name,), name="queue_job opener", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The process may have no more threads.
+            self._over.append((name, None, error))
+
+    def over(self):
+        """Return ``(name, database, error)`` of the attempts that are over."""
+        attempts = []
+        with suppress(IndexError):
+            while True:
+                attempts.append(self._over.popleft())
+        self.names.difference_update(name for name, _database, _error in attempts)
+        return attempts
+
+    def close(self):
+        """Give up what was opened and nobody asked for, now and later."""
+        self._is_closed = True
+        for _name, database, _error in self.over():
+            if database is not None:
+                database.close()
+
+    def _work(self, name):
+        self._over.append((name, *attempt(self._open_database, name)))
+        if self._is_closed:
+            self.close()
+        self._wake()
