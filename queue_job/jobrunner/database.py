@@ -156,9 +156,10 @@ class Database:
             return False
         needed = list(NEEDED_COLUMNS)
         if self._value(sql.COUNT_COLUMNS, (needed,)) < len(needed):
-            fault = f"db {self.db_name} needs an upgrade of queue_job (-u queue_job)"
-            if _news.is_new(self.db_name, fault):
-                _logger.error(fault)
+            if _news.is_new(self.db_name, "needs an upgrade"):
+                _logger.error(
+                    "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
+                )
             return False
         self.check_triggers()
         return True
