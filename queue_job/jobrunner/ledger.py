@@ -94,21 +94,27 @@ class Ledger:
 
     # Reading some jobs ------------------------------------------------------
 
+    def learn(self, uuids):
+        """Look at jobs that somebody may have moved; if they are many, at what waits."""
+        if len(uuids) > MANY:
+            self.load_waiting()
+            uuids = uuids & (self.orphans | self.carried.keys())
+        self.look_at(uuids)
+
     def look_at(self, uuids):
         """Read the rows of jobs and place them; of carried ones, remember that."""
-        told = [uuid for uuid in uuids if uuid not in self.carried]
+        uncarried = []
         for uuid in uuids:
             if uuid in self.carried:
                 self.carried[uuid].heard.add(uuid)
-        if len(told) > MANY:
-            self.load_waiting()
-            told = [uuid for uuid in told if uuid in self.orphans]
-        if told:
+            else:
+                uncarried.append(uuid)
+        if uncarried:
             found = set()
-            for row in self.db.read(told):
+            for row in self.db.read(uncarried):
                 found.add(row.uuid)
                 self._place(row)
-            for uuid in set(told) - found:
+            for uuid in set(uncarried) - found:
                 self._forget(uuid)
 
     def _place(self, row):
@@ -151,7 +157,7 @@ class Ledger:
         uuids = {uuid for uuid, when in self._again.items() if when <= now}
         for uuid in uuids:
             del self._again[uuid]
-        self.look_at(uuids)
+        self.learn(uuids)
 
     def look_again_time(self):
         """Return when the next held job is to be looked at, None if there is none."""

@@ -12,6 +12,7 @@ from .. import run as protocol
 from ..states import ENQUEUED, STARTED
 from .dispatch import BROKEN, UNREACHABLE, Request
 from .ledger import Ledger
+from .news import News
 from .runs import Backoff, Pace, Run, least_seconds
 from .schedule import Schedule
 
@@ -56,6 +57,7 @@ class Session:
         self.tree = tree
         self.pace = Pace()
         self.backoff = Backoff()
+        self._failures, self._told_of_failure = News(), False
         self.carried = {} if carried is None else carried
         self._send = send
         self._slots = slots
@@ -104,8 +106,7 @@ class Session:
         uuids, records_changed = self.db.hear()
         if records_changed:
             self.ledger.load_waiting()
-        if uuids:
-            self.ledger.look_at(uuids)
+        self.ledger.learn(uuids)
 
     # Choosing and sending ---------------------------------------------------
 
@@ -204,7 +205,8 @@ class Session:
             self._transport_failed(answer, run, now)
             self._to_recover.update(jobs)
             return
-        if self.backoff.succeeded():
+        if self.backoff.succeeded() and self._told_of_failure:
+            self._told_of_failure = False
             _logger.info("Odoo answers again for db %s", self.name)
         least = least_seconds(answer.report)
         for uuid, outcome, seconds in answer.report.outcomes:
@@ -241,7 +243,8 @@ class Session:
             return
         if answer.kind == BROKEN:
             _logger.warning("connection of GET %s broke: %s", answer.url, answer.error)
-        elif self.backoff.failures == 1 or answer.kind != UNREACHABLE:
+        elif self._failures.is_new(answer.kind, str(answer.status)):
+            self._told_of_failure = True
             _logger.error(
                 "exception in GET %s: %s; %s",
                 *(answer.url, answer.error, answer.hint),

@@ -9,7 +9,7 @@ from odoo.tests import tagged
 
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
-from ..jobrunner.dispatch import BROKEN, GATEWAY, UNREACHABLE
+from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
 from ..run import (
     DONE,
     FAILED,
@@ -32,7 +32,7 @@ class SessionCase(RunnerCase):
 
     def tell(self, session, *uuids):
         """Let the session learn of jobs as a notification tells of them."""
-        session.ledger.look_at(set(uuids))
+        session.ledger.learn(set(uuids))
 
 
 @tagged("post_install", "-at_install")
@@ -330,6 +330,40 @@ class TestTrouble(SessionCase):
         session.tick(1003)
         self.assertNotIn(alive, session.ledger.orphans)
 
+    def test_many_connections_that_break_at_once(self):
+        """A proxy was restarted: the jobs that run on keep their slots."""
+        session, (alive, also_alive) = self.sent_run("started", "started")
+        for uuid in (alive, also_alive):
+            self.lock_row(uuid)
+        with (
+            patch.object(ledger, "MANY", 1),
+            self.assertLogs(RUNNER_LOGGER, "WARNING"),
+        ):
+            self.answer(
+                session, self.sent[0], kind=BROKEN, error=ConnectionError("reset")
+            )
+        self.assertLessEqual({alive, also_alive}, session.ledger.orphans)
+        self.assertEqual(len(session.tree.root._running), 2)
+
+    def test_one_bad_node_of_several_is_told_once(self):
+        """Every other request fails at once, and the next one is answered."""
+        uuid = self.job()
+        session = self.session()
+        error = OSError("404 Not Found")
+        with self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs:
+            for now in range(1000, 1020, 2):
+                self.dispatch(session, now)
+                failure = {"kind": ANSWERED, "status": 404, "error": error}
+                self.answer(session, self.sent[-1], now=now, **failure)
+                self.dispatch(session, now + 1)
+                self.update(uuid, state="pending")
+                self.answer(session, self.sent[-1], (uuid, HELD), now=now + 1)
+                session.tick(now + 1.9)
+        said = "\n".join(logs.output)
+        self.assertEqual(said.count("exception in GET"), 1)
+        self.assertEqual(said.count("answers again"), 1)
+        self.assertEqual(said.count("asking Odoo"), 20)
+
     def test_dependents_are_released_when_nobody_told_how_a_job_ended(self):
         """The worker died between the commit of the job and the release."""
         session, (done, running) = self.sent_run("done", "started")
@@ -405,22 +439,16 @@ class TestTrouble(SessionCase):
     def test_gateway_failures_back_off(self):
         session, _uuids = self.sent_run("enqueued")
         now, delays = 1000.0, []
-        for _ in range(4):
-            now += 1
-            with self.assertLogs(RUNNER_LOGGER, "WARNING"):
-                error = OSError("502 Bad Gateway")
-                self.answer(
-                    session,
-                    self.sent[-1],
-                    now=now,
-                    kind=GATEWAY,
-                    status=502,
-                    error=error,
-                )
-            delays.append(max(session.backoff.until - now, 0))
-            now = max(session.backoff.until, now)
-            self.dispatch(session, now)
+        failure = {"kind": GATEWAY, "status": 502, "error": OSError("502 Bad Gateway")}
+        with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
+            for _ in range(4):
+                now += 1
+                self.answer(session, self.sent[-1], now=now, **failure)
+                delays.append(max(session.backoff.until - now, 0))
+                now = max(session.backoff.until, now)
+                self.dispatch(session, now)
         self.assertEqual(delays, [0, 1, 2, 4])
+        self.assertEqual(len(logs.output), 1)
 
     def test_proxy_that_lost_patience_doubles_and_slows_nothing(self):
         """It answers 504 while the job runs on, again and again."""
@@ -604,7 +632,7 @@ class TestHearing(SessionCase):
             select.select([session.db.conn], [], [], 10)
             started = time.process_time()
             uuids, _changed = session.db.hear()
-            session.ledger.look_at(uuids)
+            session.ledger.learn(uuids)
             longest = max(longest, time.process_time() - started)
             heard += len(uuids)
         self.assertLess(longest, 0.2)
@@ -617,7 +645,7 @@ class TestHearing(SessionCase):
             patch.object(session.db, "read", side_effect=AssertionError("row by row")),
             patch.object(session.ledger, "load_waiting") as load,
         ):
-            session.ledger.look_at(uuids)
+            session.ledger.learn(uuids)
         load.assert_called_once()
 
     def test_change_of_a_channel_record_applies_at_once(self):
