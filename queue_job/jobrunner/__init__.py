@@ -2,7 +2,8 @@
 """The runner: chooses jobs, marks them, asks workers to run them.
 
 It performs no job and imports no model. Reading order: ``channel`` and ``tree``
-(which job), ``database`` and ``statements`` (whose, and how it is moved),
+(which job), ``connection``, ``database`` and ``statements`` (whose, and how it is
+moved),
 ``runs`` and ``dispatch`` (how it is sent), ``session`` and ``runner`` (the loop),
 ``server`` (how it starts).
 

@@ -26,13 +26,12 @@ from . import dispatch
 from .channel_config import stated_by
 from .channels import ChannelManager
 from .config import _channels, channels_setting, runner_settings
-from .database import (
+from .connection import (
     PG_ADVISORY_LOCK_ID,
-    Database,
     MasterElectionLost,
     _connection_info_for,
-    _odoo_now,
 )
+from .database import Database, _odoo_now
 from .dispatch import _async_http_get
 from .news import News
 from .opener import Opener, attempt

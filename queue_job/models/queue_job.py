@@ -158,7 +158,7 @@ class QueueJob(models.Model):
         "(channel, date_done, date_created)"
     )
     # What the runner chooses from: partial, so that the jobs that ended cost nothing.
-    # The expressions are those of the statements in jobrunner/database.py.
+    # The expressions are those of the statements in jobrunner/statements.py.
     _candidates_index = models.Index(
         "(channel, COALESCE(priority, 0), "
         "COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id) "

@@ -13,7 +13,7 @@ from odoo.tools.misc import get_lang
 from ..states import STARTED
 
 ROOT = "root"
-# The advisory lock of the elected runner (jobrunner/database.py).
+# The advisory lock of the elected runner (jobrunner/connection.py).
 RUNNER_LOCK_ID = 2293787760715711918
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000

@@ -14,8 +14,10 @@ from . import test_jobrunner_channels
 from . import test_jobrunner_config
 from . import test_jobrunner_connection
 from . import test_jobrunner_database
+from . import test_jobrunner_dead_jobs
 from . import test_jobrunner_dispatch
 from . import test_jobrunner_life
+from . import test_jobrunner_loop
 from . import test_jobrunner_news
 from . import test_jobrunner_opener
 from . import test_jobrunner_patience
@@ -28,6 +30,7 @@ from . import test_jobrunner_sequences
 from . import test_jobrunner_server
 from . import test_jobrunner_session
 from . import test_jobrunner_tree
+from . import test_jobrunner_trouble
 from . import test_migrations
 from . import test_names
 from . import test_neutralize

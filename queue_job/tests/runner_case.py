@@ -167,3 +167,14 @@ class RunnerCase(BaseCase):
                 report.add(uuid_, outcome, *seconds)
         session.answered(Answer(request, "http://test", report=report, **failure), now)
         session.settle(now)
+
+
+class SessionCase(RunnerCase):
+    def teach(self, session, function="<test>.short", seconds=0.001):
+        """Let the session know that a function is short."""
+        for _ in range(50):
+            session.pace.saw(function, seconds)
+
+    def tell(self, session, *uuids):
+        """Let the session learn of jobs as a notification tells of them."""
+        session.ledger.learn(set(uuids))

@@ -7,7 +7,7 @@ from unittest import mock
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.jobrunner.database import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
 from odoo.addons.queue_job.models.queue_job_situation import Situation
 
 

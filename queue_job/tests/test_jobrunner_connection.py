@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The connection of the runner: made, kept alive, closed whatever happens."""
 
+from contextlib import closing
 from datetime import datetime
 from unittest.mock import MagicMock, patch
 
@@ -8,9 +9,102 @@ import psycopg2
 
 from odoo.tests import tagged
 
-from ..jobrunner import database
-from ..jobrunner.database import Database, MasterElectionLost
+from ..jobrunner import connection, runner
+from ..jobrunner.connection import CONNECTION_OPTIONS, MasterElectionLost
+from ..jobrunner.database import Database
 from .runner_case import RunnerCase
+
+
+@tagged("post_install", "-at_install")
+class TestElection(RunnerCase):
+    def test_one_is_elected(self):
+        self.database()
+        with self.assertRaisesRegex(
+            MasterElectionLost,
+            f"could not acquire master runner lock on {self.db_name}",
+        ):
+            Database(self.db_name)
+
+    def test_loser_does_not_end_the_winner(self):
+        db = self.database()
+        for _ in range(2):
+            with self.assertRaises(MasterElectionLost):
+                Database(self.db_name)
+        db.keep_alive()
+
+    def test_role_ends_with_close(self):
+        db = self.database()
+        db.close()
+        db.close()
+        self.assertIsNone(db.conn)
+        self.database()
+
+    def test_role_that_ends_late_is_waited_for(self):
+        """On a busy machine PostgreSQL hears late that a connection was closed."""
+        db = self.database()
+        self._db = None
+        ending, db.conn = db.conn, None
+        looks = iter(range(8))
+
+        def end_at_last(_seconds):
+            if next(looks, None) is None:
+                ending.close()
+
+        with patch(
+            "odoo.addons.queue_job.jobrunner.connection.time.sleep", end_at_last
+        ):
+            self.database()
+
+    def test_role_ends_with_the_object(self):
+        Database(self.db_name)
+        self.database()
+
+    def test_lock_is_the_known_one(self):
+        self.database()
+        with closing(
+            psycopg2.connect(**runner._connection_info_for(self.db_name))
+        ) as conn:
+            got = self.sql(
+                "SELECT pg_try_advisory_lock(2293787760715711918)", conn=conn
+            )
+            self.assertFalse(got[0][0])
+        self.assertEqual(runner.PG_ADVISORY_LOCK_ID, 2293787760715711918)
+
+    def test_connection_names_the_runner(self):
+        self.database()
+        names = self.sql("SELECT application_name FROM pg_stat_activity")
+        self.assertTrue(
+            [name for (name,) in names if name.startswith("queue_job runner ")]
+        )
+
+    def test_b30_both_ends_ask_whether_the_other_lives(self):
+        """Packets are dropped without a word: 45 seconds at most until it is noticed."""
+        db = self.database()
+        parameters = db.conn.get_dsn_parameters()
+        for option, value in CONNECTION_OPTIONS.items():
+            self.assertEqual(parameters[option], str(value), option)
+        if parameters.get("host", "/").startswith("/"):
+            return
+        for option, seconds in (("idle", 10), ("interval", 5), ("count", 3)):
+            self.assertEqual(db._value(f"SHOW tcp_keepalives_{option}"), str(seconds))
+        self.assertEqual(db._value("SHOW tcp_user_timeout"), "20000")
+
+    def test_b30_own_lost_connection_is_ended(self):
+        """PostgreSQL believes in the old connection of this runner, and keeps its lock."""
+        lost = self.database()
+        self._db = None
+        lost_backends = {self.db_name: lost.conn.get_backend_pid()}
+        with (
+            patch(
+                "odoo.addons.queue_job.jobrunner.connection._lost_backends",
+                lost_backends,
+            ),
+            self.assertRaises(MasterElectionLost),
+        ):
+            Database(self.db_name)
+        with self.assertRaises(psycopg2.OperationalError):
+            lost.keep_alive()
+        self.database()
 
 
 @tagged("post_install", "-at_install")
@@ -24,7 +118,7 @@ class TestConnection(RunnerCase):
             connections.append(connect(**info))
             return connections[-1]
 
-        patcher = patch.object(database.psycopg2, "connect", kept)
+        patcher = patch.object(connection.psycopg2, "connect", kept)
         patcher.start()
         self.addCleanup(patcher.stop)
         return connections

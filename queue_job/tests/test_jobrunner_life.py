@@ -4,19 +4,31 @@
 Its databases are stand-ins; what it does with real ones is in test_jobrunner_runner.py.
 """
 
+import gc
 import logging
+import os
 import threading
+import time
 from unittest.mock import MagicMock, patch
 
 from odoo.tests import BaseCase
+from odoo.tools import config
 
 from ..jobrunner import runner as runner_module
 from ..jobrunner import server
-from ..jobrunner.database import MasterElectionLost
+from ..jobrunner.connection import MasterElectionLost
 from ..jobrunner.runner import QueueJobRunner
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
 PATIENCE = 20  # seconds
+
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 class LifeCase(BaseCase):
@@ -223,3 +235,88 @@ class TestThread(LifeCase):
                 seconds and began.set() or sleep(seconds)
             )
             self.stop_soon(thread, began)
+
+
+class TestLife(BaseCase):
+    def test_doors(self):
+        for name in (
+            *("QueueJobRunner", "Database", "MasterElectionLost", "SELECT_TIMEOUT"),
+            *("ERROR_RECOVERY_DELAY", "PG_ADVISORY_LOCK_ID", "_channels", "_odoo_now"),
+            *("_connection_info_for", "_async_http_get"),
+        ):
+            self.assertTrue(hasattr(runner_module, name), name)
+        self.assertEqual(runner_module.SELECT_TIMEOUT, 60)
+        self.assertEqual(runner_module.ERROR_RECOVERY_DELAY, 5)
+        self.assertEqual(runner_module._odoo_now().microsecond, 0)
+
+    def test_descriptors_are_closed_with_the_runner(self):
+        """Without the help of the garbage collector."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        runner = QueueJobRunner.from_environ_or_config()
+        reader, writer = runner._stop_pipe
+        self.assertTrue(is_open(reader) and is_open(writer))
+        del runner
+        self.assertFalse(is_open(reader) or is_open(writer))
+
+    def test_descriptors_that_somebody_closed_already(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        for descriptor in runner._stop_pipe:
+            os.close(descriptor)
+        with patch("sys.unraisablehook") as hook:
+            del runner
+        hook.assert_not_called()
+
+    def test_stop_ends_a_sleep(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        sleeper = threading.Thread(target=runner.sleep, args=(60,))
+        sleeper.start()
+        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
+            runner.stop()
+        sleeper.join(10)
+        self.assertFalse(sleeper.is_alive())
+        self.assertIn("graceful stop requested", logs.output[0])
+
+    def test_answers_do_not_end_a_sleep(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        runner._waker.wake()
+        began = time.monotonic()
+        runner.sleep(0.05)
+        self.assertGreaterEqual(time.monotonic() - began, 0.05)
+
+    def test_stop_ends_the_recovery_delay(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        failed = threading.Event()
+
+        def fail():
+            failed.set()
+            raise ValueError("no databases today")
+
+        runner.initialize_databases = fail
+        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
+            thread = threading.Thread(target=runner.run)
+            thread.start()
+            self.assertTrue(failed.wait(10))
+            runner.stop()
+            thread.join(10)
+        self.assertFalse(thread.is_alive())
+        text = "\n".join(logs.output)
+        for line in (
+            "starting",
+            "no databases today",
+            "graceful stop requested",
+            "stopped",
+        ):
+            self.assertIn(line, text)
+
+    def test_database_names(self):
+        runner = QueueJobRunner.from_environ_or_config()
+        for value, names in ((["a", "b"], ["a", "b"]), ("a, b", ["a", "b"])):
+            with patch.dict(config.options, {"db_name": value}):
+                self.assertEqual(runner.get_db_names(), names)
+        with (
+            patch.dict(config.options, {"db_name": []}),
+            patch("odoo.service.db.list_dbs", return_value=["x"]) as list_dbs,
+        ):
+            self.assertEqual(runner.get_db_names(), ["x"])
+        list_dbs.assert_called_once_with(True)

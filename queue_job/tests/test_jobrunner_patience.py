@@ -12,9 +12,10 @@ import psycopg2
 from odoo.tests import BaseCase, tagged
 from odoo.tests.common import _super_send
 
-from ..jobrunner import database, patience, runner, session
+from ..jobrunner import connection, patience, runner, session
 from ..jobrunner.config import connection_info_for
-from ..jobrunner.database import Database, MasterElectionLost
+from ..jobrunner.connection import MasterElectionLost
+from ..jobrunner.database import Database
 from ..jobrunner.patience import Patience, SilentError, within
 from ..jobrunner.runner import QueueJobRunner
 from .runner_case import RunnerCase
@@ -189,11 +190,11 @@ class TestSilence(RelayCase):
         self.odoo = FakeOdoo()
         self.addCleanup(self.odoo.close)
         # Two seconds to connect is the least that libpq knows.
-        options = {**database.CONNECTION_OPTIONS, "connect_timeout": 2}
+        options = {**connection.CONNECTION_OPTIONS, "connect_timeout": 2}
         for module, name, value in (
             (session, "BEAT_EVERY", 0.2),
-            (database, "BEAT_PATIENCE", 0.5),
-            (database, "CONNECTION_OPTIONS", options),
+            (connection, "BEAT_PATIENCE", 0.5),
+            (connection, "CONNECTION_OPTIONS", options),
             (runner, "ERROR_RECOVERY_DELAY", 0.2),
         ):
             self.startPatcher(patch.object(module, name, value))
@@ -201,7 +202,7 @@ class TestSilence(RelayCase):
     def start(self):
         """Start a runner that reaches PostgreSQL through the relay."""
         self.startPatcher(
-            patch.object(database, "_connection_info_for", self.through_relay)
+            patch.object(connection, "_connection_info_for", self.through_relay)
         )
         self.runner = QueueJobRunner(
             host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
@@ -248,14 +249,14 @@ class TestSilence(RelayCase):
         """PostgreSQL hears nothing of the first any more, and no connection ends."""
         if self.conn.server_version < 140000:
             self.skipTest("PostgreSQL 13 has no idle_session_timeout")
-        with patch.object(database, "IDLE_LIMIT", "1s"):
+        with patch.object(connection, "IDLE_LIMIT", "1s"):
             self.start()
         first = self.runner.db_by_name[self.db_name]
         self.relay.hold()
         self.wait_for_rounds(lambda: not self.runner.db_by_name)
         self.assertIsNone(first.conn)
         uuid = self.job()
-        with patch.object(database, "_connection_info_for", connection_info_for):
+        with patch.object(connection, "_connection_info_for", connection_info_for):
             second = self.take_over()
             uuids = [row.uuid for row in second.candidates(["root"], 100)]
         self.assertIn(uuid, uuids)
@@ -265,7 +266,7 @@ class TestSilence(RelayCase):
         deadline = time.monotonic() + 20
         while True:
             try:
-                with patch.object(database, "_lost_backends", {}):
+                with patch.object(connection, "_lost_backends", {}):
                     other = Database(self.db_name)
             except MasterElectionLost:
                 self.assertLess(time.monotonic(), deadline)
@@ -279,10 +280,10 @@ class TestSilence(RelayCase):
         if self.conn.server_version < 140000:
             self.skipTest("PostgreSQL 13 has no idle_session_timeout")
         self.assertEqual(
-            self.database()._value("SHOW idle_session_timeout"), database.IDLE_LIMIT
+            self.database()._value("SHOW idle_session_timeout"), connection.IDLE_LIMIT
         )
         self._db.close()
-        with patch.object(database, "IDLE_LIMIT", "1s"):
+        with patch.object(connection, "IDLE_LIMIT", "1s"):
             frozen = self.database()
         ended, _w, _x = select.select([frozen.conn], [], [], 20)
         self.assertTrue(ended)

@@ -1,122 +1,24 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-import gc
 import logging
-import os
 import threading
 import time
 from unittest.mock import patch
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 
-from odoo.tests import BaseCase, tagged
-from odoo.tests.common import _super_send
-from odoo.tools import config
+from odoo.tests import tagged
 
-from ..jobrunner import database as database_module
+from ..jobrunner import connection
 from ..jobrunner import runner as runner_module
-from ..jobrunner.database import Database, MasterElectionLost
+from ..jobrunner.connection import MasterElectionLost
+from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
 from ..jobrunner.news import News
 from ..jobrunner.runner import QueueJobRunner
 from ..run import DONE, Report
 from .runner_case import RunnerCase
-from .test_jobrunner_dispatch import FakeOdoo
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
-
-
-def is_open(descriptor):
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-class TestLife(BaseCase):
-    def test_doors(self):
-        for name in (
-            *("QueueJobRunner", "Database", "MasterElectionLost", "SELECT_TIMEOUT"),
-            *("ERROR_RECOVERY_DELAY", "PG_ADVISORY_LOCK_ID", "_channels", "_odoo_now"),
-            *("_connection_info_for", "_async_http_get"),
-        ):
-            self.assertTrue(hasattr(runner_module, name), name)
-        self.assertEqual(runner_module.SELECT_TIMEOUT, 60)
-        self.assertEqual(runner_module.ERROR_RECOVERY_DELAY, 5)
-        self.assertEqual(runner_module._odoo_now().microsecond, 0)
-
-    def test_descriptors_are_closed_with_the_runner(self):
-        """Without the help of the garbage collector."""
-        gc.disable()
-        self.addCleanup(gc.enable)
-        runner = QueueJobRunner.from_environ_or_config()
-        reader, writer = runner._stop_pipe
-        self.assertTrue(is_open(reader) and is_open(writer))
-        del runner
-        self.assertFalse(is_open(reader) or is_open(writer))
-
-    def test_descriptors_that_somebody_closed_already(self):
-        runner = QueueJobRunner.from_environ_or_config()
-        for descriptor in runner._stop_pipe:
-            os.close(descriptor)
-        with patch("sys.unraisablehook") as hook:
-            del runner
-        hook.assert_not_called()
-
-    def test_stop_ends_a_sleep(self):
-        runner = QueueJobRunner.from_environ_or_config()
-        sleeper = threading.Thread(target=runner.sleep, args=(60,))
-        sleeper.start()
-        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
-            runner.stop()
-        sleeper.join(10)
-        self.assertFalse(sleeper.is_alive())
-        self.assertIn("graceful stop requested", logs.output[0])
-
-    def test_answers_do_not_end_a_sleep(self):
-        runner = QueueJobRunner.from_environ_or_config()
-        runner._waker.wake()
-        began = time.monotonic()
-        runner.sleep(0.05)
-        self.assertGreaterEqual(time.monotonic() - began, 0.05)
-
-    def test_stop_ends_the_recovery_delay(self):
-        runner = QueueJobRunner.from_environ_or_config()
-        failed = threading.Event()
-
-        def fail():
-            failed.set()
-            raise ValueError("no databases today")
-
-        runner.initialize_databases = fail
-        with self.assertLogs(RUNNER_LOGGER, 20) as logs:
-            thread = threading.Thread(target=runner.run)
-            thread.start()
-            self.assertTrue(failed.wait(10))
-            runner.stop()
-            thread.join(10)
-        self.assertFalse(thread.is_alive())
-        text = "\n".join(logs.output)
-        for line in (
-            "starting",
-            "no databases today",
-            "graceful stop requested",
-            "stopped",
-        ):
-            self.assertIn(line, text)
-
-    def test_database_names(self):
-        runner = QueueJobRunner.from_environ_or_config()
-        for value, names in ((["a", "b"], ["a", "b"]), ("a, b", ["a", "b"])):
-            with patch.dict(config.options, {"db_name": value}):
-                self.assertEqual(runner.get_db_names(), names)
-        with (
-            patch.dict(config.options, {"db_name": []}),
-            patch("odoo.service.db.list_dbs", return_value=["x"]) as list_dbs,
-        ):
-            self.assertEqual(runner.get_db_names(), ["x"])
-        list_dbs.assert_called_once_with(True)
 
 
 @tagged("post_install", "-at_install")
@@ -303,7 +205,7 @@ class TestDatabases(RunnerCase):
         locks = iter((1, 2))
 
         def database(name):
-            with patch.object(database_module, "PG_ADVISORY_LOCK_ID", next(locks)):
+            with patch.object(connection, "PG_ADVISORY_LOCK_ID", next(locks)):
                 db = Database(self.db_name)
             db.db_name = name
             return db
@@ -448,116 +350,3 @@ class TestDatabases(RunnerCase):
         session.tree.root.capacity = 7
         runner._share_root_capacity()
         self.assertEqual(root.capacity, 7)
-
-
-@tagged("post_install", "-at_install")
-class TestLoop(RunnerCase):
-    """A whole runner against a server that answers like a worker."""
-
-    @classmethod
-    def _request_handler(cls, s, r, /, **kw):
-        return _super_send(s, r, **kw)
-
-    def setUp(self):
-        super().setUp()
-        self.odoo = FakeOdoo()
-        self.addCleanup(self.odoo.close)
-        self.runner = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
-        )
-        self.runner.get_db_names = lambda: [self.db_name]
-
-    def start(self):
-        thread = threading.Thread(target=self.runner.run)
-        ready = threading.Event()
-        self.runner.on_round = lambda runner: ready.set()
-        thread.start()
-        self.addCleanup(thread.join, 20)
-        self.addCleanup(self.runner.stop)
-        self.assertTrue(ready.wait(20))
-        return thread
-
-    def wait_until(self, condition):
-        """Wait for rounds of the runner until ``condition`` holds."""
-        done = threading.Event()
-        self.runner.on_round = lambda runner: condition() and done.set()
-        self.runner._waker.wake()
-        self.assertTrue(done.wait(20))
-
-    def test_job_is_sent_and_its_slot_freed(self):
-        self.start()
-        uuid = self.job()
-        self.assertTrue(self.odoo.came.acquire(timeout=20))
-        self.assertIn(uuid, self.odoo.asked[-1][0])
-        session = self.runner._sessions[self.db_name]
-        self.wait_until(lambda: uuid not in session.carried)
-
-    def test_stop_lets_go_of_everything(self):
-        self.odoo.hold.clear()
-        thread = self.start()
-        uuid = self.job()
-        self.assertTrue(self.odoo.came.acquire(timeout=20))
-        self.runner.stop()
-        thread.join(20)
-        self.assertFalse(thread.is_alive())
-        self.assertEqual(self.value(uuid), "pending")
-        self.database()
-
-    def test_other_runner_takes_over(self):
-        self.start()
-        second = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
-        )
-        second.get_db_names = lambda: [self.db_name]
-        self.addCleanup(second.close_databases)
-        second.initialize_databases()
-        self.assertEqual(second.db_by_name, {})
-        first = self.runner.db_by_name[self.db_name]
-        # As PostgreSQL does when the process of the runner is killed.
-        self.sql("SELECT pg_terminate_backend(%s)", first.conn.get_backend_pid())
-        deadline = time.monotonic() + 10
-        while not second.db_by_name and time.monotonic() < deadline:
-            second._open(self.db_name)
-        self.assertEqual(list(second.db_by_name), [self.db_name])
-
-    def test_drain_needs_few_requests_and_statements(self):
-        """Runs pay: the count of requests is far below the count of jobs."""
-        uuids = {self.job() for _ in range(200)}
-
-        worker = self.connect()
-
-        def respond(path):
-            query = parse_qs(urlsplit(path).query)
-            report = Report()
-            for uuid in ",".join(query["job_uuid"] + query.get("run", [])).split(","):
-                self.update(uuid, state="done", conn=worker)
-                report.add(uuid, DONE, 0.001)
-            return report.dumps()
-
-        self.odoo.respond = respond
-        runner = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:1"
-        )
-        runner.get_db_names = lambda: [self.db_name]
-        self.runner = runner
-        marked = []
-        mark = Database.mark_enqueued
-
-        def count(db, ids, now):
-            marked.append(ids)
-            return mark(db, ids, now)
-
-        self.startPatcher(patch.object(Database, "mark_enqueued", count))
-        self.start()
-
-        def drained():
-            return not self.sql(
-                "SELECT 1 FROM queue_job WHERE state <> 'done' AND uuid = ANY(%s)",
-                list(uuids),
-                conn=looker,
-            )
-
-        looker = self.connect()
-        self.wait_until(drained)
-        self.assertLess(len(self.odoo.asked), 20)
-        self.assertLess(len(marked), 20)

@@ -19,7 +19,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.jobrunner import statements
 from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
-from odoo.addons.queue_job.jobrunner.database import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
 from odoo.addons.queue_job.states import FAILED, PENDING
 
 from ..tree import CronTree, merged_settings
