@@ -67,7 +67,7 @@ class Session:
         self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
-        self._is_changing = self._waits_for_modules = False
+        self._is_changing = False
         self._secret = None
 
     @property
@@ -112,13 +112,13 @@ class Session:
 
     def best(self, now):
         """Return the best job that may run now, None if none may."""
-        self._waits_for_modules = False
         if now < self.backoff.until:
             return None
         self.ledger.backlog.settle(now)
         job = self.tree.root.best(now)
-        self._waits_for_modules = job is not None and self._modules_are_changing(now)
-        return None if self._waits_for_modules else job
+        if job is not None and self._modules_are_changing(now):
+            return None
+        return job
 
     def compose(self, head, now):
         """Give ``head`` a slot and return the run that begins with it.
@@ -402,13 +402,11 @@ class Session:
             times.append(self._schedule.next("orphans", "sweep"))
         if any(len(run.jobs) > 1 for run in self.carried.values()):
             times.append(self._schedule.next("slow"))
-        if now < self.backoff.until:
-            times.append(self.backoff.until)
-        elif self._waits_for_modules:
-            times.append(self._schedule.next("modules"))
-        channels_wake = self.tree.get_wakeup_time()
-        if channels_wake > now:
-            times.append(channels_wake)
+        # What was due then and let nothing start waits for something else.
+        choices = [self.backoff.until, self.tree.get_wakeup_time()]
+        if self._is_changing:
+            choices.append(self._schedule.next("modules"))
+        times.extend(when for when in choices if when > now)
         return min(times)
 
     # End --------------------------------------------------------------------

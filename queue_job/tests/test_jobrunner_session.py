@@ -142,6 +142,10 @@ class TestDispatching(SessionCase):
         session.tick(1000)
         with patch.object(session.db, "is_changing", return_value=True):
             self.assertEqual(self.dispatch(session), [])
+            self.assertEqual(session.wakeup_time(1000), 1001)
+            # All requests are open: nothing is chosen, however often it is looked.
+            session.tick(1002)
+            self.assertGreater(session.wakeup_time(1002), 1002)
             self.update(uuid, state="cancelled")
             self.tell(session, uuid)
             session.tick(1005)

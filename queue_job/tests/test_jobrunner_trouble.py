@@ -317,6 +317,14 @@ class TestTrouble(SessionCase):
         session.report_dead(1001)
         self.assertEqual(len([each for each in self.sent if each.uuids == (uuid,)]), 1)
 
+    def test_b09_death_that_another_runner_found_is_announced(self):
+        """It died before it could have it announced."""
+        uuid = self.job("failed", to_report=True)
+        session = self.session()
+        session.tick(1000 + session_module.RELOAD_EVERY)
+        reports = [each.path for each in self.sent if each.uuids == (uuid,)]
+        self.assertEqual(reports, [REPORT_DEAD_PATH])
+
     def test_requests_that_outlive_the_session_keep_their_slots(self):
         one, two = self.job(priority=1), self.job(priority=2)
         lost = self.session("root:1")
