@@ -86,8 +86,7 @@ class Chaos:
 
     def close(self):
         for node in self.nodes:
-            if node.server is not None:
-                node.server.__exit__()
+            node.stop()
 
     def run(self):
         self.database = self.lab.database("chaos", ADDONS)
