@@ -147,7 +147,7 @@ def new_http_session(address):
     """Return a session for the requests of one thread."""
     session = requests.Session()
     # Proxies and .netrc of the environment are for the outside, not for Odoo's own
-    # workers; certificates are wanted.
+    # workers; over https they come along with the certificates that it names.
     session.trust_env = address.scheme == "https"
     session.auth = address.auth
     session.mount("http://", KeepAliveAdapter())

@@ -65,6 +65,15 @@ class WorkerJobRunner(server.Worker):
         runner.on_round = self._check_on_round
         return runner
 
+    def close(self):
+        """Let go of what the main process has of this worker, which has ended.
+
+        Worker and runner know each other: without this their descriptors stay open
+        until somebody collects garbage.
+        """
+        super().close()
+        self.runner.on_round = None
+
     def sleep(self):
         """Do not wait between two works: the runner waits by itself."""
 

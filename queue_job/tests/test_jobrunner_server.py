@@ -1,4 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import gc
 import os
 import signal
 import subprocess
@@ -166,6 +167,19 @@ class TestWorker(BaseCase):
             patch.object(server.QueueJobRunner, "run"),
         ):
             self.worker.process_work()
+
+    def test_main_process_keeps_nothing_of_a_worker_that_ended(self):
+        """It made the runner, and starts another one as often as one dies."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        multi = MagicMock()
+        multi.pipe_new.side_effect = os.pipe
+        worker = server.WorkerJobRunner(multi)
+        descriptors = worker.runner._stop_pipe
+        worker.close()
+        del worker
+        for descriptor in descriptors:
+            self.assertRaises(OSError, os.fstat, descriptor)
 
     def test_worker_whose_server_was_killed_stops(self):
         """Else it keeps the election, and nobody sees that the node is dead."""
