@@ -1,9 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The loop: databases, what they tell, what workers answer, what to send.
 
-One thread does everything but wait for workers. A round never waits for
-anything but its one ``select``: on the connections of all databases and on a
-pipe that answers and :meth:`QueueJobRunner.stop` write to.
+One thread does everything but wait for workers and for connections that are being
+made. A round never waits for anything but its one ``select``: on the connections
+of all databases and on a pipe that answers and :meth:`QueueJobRunner.stop` write to.
 
 Every database has a session of its own. What goes wrong there ends that session
 and no other; it is opened again a few seconds later. An election that is lost
