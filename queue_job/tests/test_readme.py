@@ -5,7 +5,7 @@ from unittest import mock
 from odoo.tests import tagged
 
 from ..executor import CONFLICT_TRIES_AT_ONCE, PG_RETRY
-from ..jobrunner import backlog, config, database, dispatch, runs, server, session
+from ..jobrunner import backlog, config, connection, dispatch, runs, server, session
 from ..jobrunner.channel_config import parse_simple_config
 from ..run import TIME_BUDGET
 from ..states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
@@ -41,7 +41,7 @@ class TestReadme(ReadmeFacts):
     @property
     def numbers(self):
         one, two = longest_runs()
-        silence = session.BEAT_EVERY + database.BEAT_PATIENCE
+        silence = session.BEAT_EVERY + connection.BEAT_PATIENCE
         days = self.env["queue.job"]._removal_interval
         return {
             "CONFIGURE": (
@@ -57,7 +57,7 @@ class TestReadme(ReadmeFacts):
                 f"given up after some {silence} seconds",
             ),
             "TROUBLESHOOTING": (
-                f"PostgreSQL has not answered for {database.BEAT_PATIENCE} seconds",
+                f"PostgreSQL has not answered for {connection.BEAT_PATIENCE} seconds",
                 f"tried again after {runs.Backoff.LAST} seconds at most",
             ),
             "USAGE": (
