@@ -12,7 +12,8 @@ from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 
 from .common import CONTROLLER_LOGGER, Unheard
-from .test_runs import RunCase, TestNothingLeaks, TestRuns
+from .test_runs import RunCase, TestRuns
+from .test_runs_leaks import TestNothingLeaks
 
 JOBS = 10
 
