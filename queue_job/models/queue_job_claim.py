@@ -286,9 +286,11 @@ class QueueJob(models.Model):
         They are sent at the end, if there was none.
         """
         cache = self.env.cr.cache
-        cache[WRITES_HELD] = []
+        held = cache[WRITES_HELD] = []
         try:
             yield
+            # A hook that rolled back to a savepoint of its own has emptied the cache.
+            cache[WRITES_HELD] = held
             self._send()
         finally:
             cache.pop(WRITES_HELD, None)
