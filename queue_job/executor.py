@@ -179,6 +179,7 @@ class JobExecutor(OutcomeRecorder):
         try:
             cls._try_perform_job_at_once(env, job)
         except LostRunError:
+            cls._forget_changes(env, job)
             _logger.warning(
                 "job %s was moved while it ran, its work is undone", job.uuid
             )
@@ -186,10 +187,12 @@ class JobExecutor(OutcomeRecorder):
             _rollback(env.cr)
             return
         except RetryableJobError as error:
+            cls._forget_changes(env, job)
             cls._record_postponed(job, state, error)
             _rollback(env.cr)
             return
         except Exception as error:
+            cls._forget_changes(env, job)
             cls._record_failure(job, state, error)
             raise
         cls._enqueue_dependent_jobs(env, job)
@@ -230,8 +233,27 @@ class JobExecutor(OutcomeRecorder):
         A job that was never claimed has no lock: whoever calls with one owns it.
         """
         env.cr.rollback()
+        env.cr.reset()
+        cls._forget_changes(env, job)
         time.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))
         job.lock_with_work = bool(job.run_number)
+
+    @classmethod
+    def _forget_changes(cls, env, job):
+        """Undo in the caches and the registry of this process what was undone in the rows.
+
+        Other processes are told all the same of a job that may commit: it may have.
+        """
+        registry = env.registry
+        if job.job_config.allow_commit:
+            caches, models = (
+                set(registry.cache_invalidated),
+                registry.registry_invalidated,
+            )
+            registry.signal_changes()
+            registry.cache_invalidated.update(caches)
+            registry.registry_invalidated = models
+        registry.reset_changes()
 
     @classmethod
     def _try_perform_job(cls, env, job):
