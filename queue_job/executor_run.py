@@ -6,6 +6,7 @@ environments, caches, thread attributes and pending hooks are those of a new
 request, and registry signals are sent and heard.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from collections import deque
 
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from odoo import http
 from odoo.sql_db import Cursor
 
 from . import run
@@ -36,6 +38,24 @@ OUTCOMES = {
     PENDING: run.POSTPONED,
     WAIT_DEPENDENCIES: run.POSTPONED,
 }
+
+
+@contextlib.contextmanager
+def _surroundings_kept(env):
+    """Give thread, request and transaction back as they were before a job."""
+    transaction = env.cr.transaction
+    default_env = transaction.default_env
+    holders = [threading.current_thread(), *filter(None, (http.request,))]
+    kept = [(vars(holder), dict(vars(holder))) for holder in holders]
+    try:
+        yield
+    finally:
+        transaction.default_env = default_env
+        for attributes, before in kept:
+            # Never emptied: other threads look at this one.
+            attributes.update(before)
+            for name in attributes.keys() - before.keys():
+                del attributes[name]
 
 
 class Run:
@@ -248,25 +268,30 @@ class RunExecutor(JobExecutor):
     @classmethod
     def _perform_in_run(cls, env, job, job_run):
         started = time.monotonic()
-        thread = threading.current_thread()
-        thread_state = dict(vars(thread))
         job.run = job_run
-        try:
-            cls._runjob(env, job)
-            if cls._has_to_commit(env, job):
-                env.cr.commit()
-        except Exception:
-            if job.state not in OUTCOMES:
-                _logger.exception(
-                    "what became of job %s could not be recorded", job.uuid
-                )
-            env.registry.reset_changes()
-            _rollback(env.cr)
-        finally:
-            vars(thread).clear()
-            vars(thread).update(thread_state)
+        with _surroundings_kept(env):
+            try:
+                cls._runjob(env, job)
+                if cls._has_to_commit(env, job):
+                    env.cr.commit()
+            except Exception:
+                cls._tell_unrecorded(env, job)
+                _rollback(env.cr)
         outcome = OUTCOMES.get(job.state, run.REFUSED)
         job_run.note(job.uuid, outcome, time.monotonic() - started)
         if env.cr.closed:
             job_run.stop()
             job_run.claimed = None
+
+    @classmethod
+    def _tell_unrecorded(cls, env, job):
+        """Log what nobody has told yet of an error around a job."""
+        if job.state == DONE:
+            # Its work is committed: what that changed is for others to hear of.
+            _logger.exception(
+                "job %s is done, but what follows it could not be done", job.uuid
+            )
+            return
+        if job.state not in OUTCOMES:
+            _logger.exception("what became of job %s could not be recorded", job.uuid)
+        env.registry.reset_changes()

@@ -262,8 +262,8 @@ class QueueJob(models.Model):
         cr = self.env.cr
         cr.clear()
         cr._now = None
-        cr.prerollback.clear()
-        cr.postrollback.clear()
+        for hooks in (cr.prerollback, cr.postrollback, cr.postcommit):
+            hooks.clear()
 
     def _lock_and_begin(self, statement, run_number, *more):
         try:
