@@ -111,18 +111,26 @@ class JobExecutor(OutcomeRecorder):
 
     @classmethod
     def _claim_or_undo(cls, env, job_uuid, read=None):
-        """Claim in a transaction of its own: undo it when somebody objects to the move."""
+        """Claim in a transaction of its own; a held job is put back to pending.
+
+        What was done is undone when the claim raises.
+        """
         try:
-            return cls._claim(env, job_uuid, read)
+            job, verdict = cls._claim(env, job_uuid, read)
+            if verdict == run.HELD:
+                Job.db_records_from_uuids(env, [job_uuid])._put_back()
+                env.flush_all()
         except Exception:
             _rollback(env.cr)
             raise
+        return job, verdict
 
     @classmethod
     def _claim(cls, env, job_uuid, read=None):
         """Move an enqueued job to started in the current transaction.
 
-        Return ``(job, verdict)``, the job None unless it was claimed.
+        Return ``(job, verdict)``, the job None unless it was claimed: then nothing
+        was written.
 
         :param read: ``{uuid: (job, version)}`` of jobs read before
         """
@@ -142,10 +150,7 @@ class JobExecutor(OutcomeRecorder):
                 job._adopt_claim(date_started)
             job._tell_started()
             return job, verdict
-        if verdict == run.HELD:
-            Job.db_records_from_uuids(env, [job_uuid])._put_back()
-            env.flush_all()
-        elif verdict == run.REFUSED:
+        if verdict == run.REFUSED:
             _logger.warning(
                 "was requested to run job %s, but it does not exist, or is not in state "
                 "enqueued, or is handled by another worker",

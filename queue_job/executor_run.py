@@ -246,7 +246,11 @@ class RunExecutor(JobExecutor):
 
     @classmethod
     def _claim_next(cls, env, job_run):
-        """Claim the next job in the transaction that ends this one."""
+        """Claim the next job in the transaction that ends this one.
+
+        What else is to be done about it, if it cannot be had, is done in another one:
+        this one may be rolled back.
+        """
         uuid = job_run.next_uuid()
         if not uuid:
             return
@@ -254,7 +258,7 @@ class RunExecutor(JobExecutor):
         if job:
             job_run.take()
             job_run.claimed = job
-        elif verdict != "changed":
+        elif verdict == run.REFUSED:
             job_run.take(verdict)
 
     @classmethod

@@ -79,7 +79,7 @@ class CommittedCase(DelayCase):
 
     def claim(self, env, uuid):
         """Claim a job as a worker does; return the verdict."""
-        return RunExecutor._claim(env, uuid)[1]
+        return RunExecutor._claim_or_undo(env, uuid)[1]
 
     def states(self):
         """Return ``{uuid: state}`` of the jobs of this test."""
