@@ -147,7 +147,7 @@ class JobExecutor(OutcomeRecorder):
                 job = Job.load(env, job_uuid)
             else:
                 job = job or Job._of_row(jobs, row)
-                job._adopt_claim(date_started)
+                job._become_started(date_started)
             job._tell_started()
             return job, verdict
         if verdict == run.REFUSED:
@@ -314,6 +314,8 @@ class JobExecutor(OutcomeRecorder):
     @classmethod
     def _commit(cls, env):
         """Commit; a hook that fails after the commit is logged, for nothing is undone."""
+        # An error before the commit is no error after it.
+        env.cr.flush()
         try:
             env.cr.commit()
         except psycopg2.Error:

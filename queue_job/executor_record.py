@@ -10,6 +10,8 @@ import traceback
 from contextlib import nullcontext
 from io import StringIO
 
+from psycopg2 import InterfaceError, OperationalError
+
 from .job import Job
 from .states import FAILED
 from .utils import storable_text
@@ -26,9 +28,17 @@ class OutcomeRecorder:
 
     @classmethod
     def _record_postponed(cls, job, state, error):
-        """Record, in a transaction of its own, that a job is to be tried again."""
-        with job.in_temporary_env():
-            if job._is_own_run(state):
+        """Record, in a transaction of its own, that a job is to be tried again.
+
+        One that cannot be postponed fails: it would run again and again, and nobody
+        be told why.
+        """
+        before = {**vars(job), "_known": dict(job._known)}
+        try:
+            with job.in_temporary_env():
+                if not job._is_own_run(state):
+                    job.state = state
+                    return
                 if not error.ignore_retry:
                     values = cls._get_failure_values(job, cls._traceback_text(), error)
                     job._record()._keep_attempt("postponed", job.retry, values)
@@ -36,6 +46,12 @@ class OutcomeRecorder:
                 job.set_pending(reset_retry=False)
                 job.store()
                 job.env.flush_all()
+        except Exception as failure:
+            vars(job).update(before, state=state)
+            # Then nothing can be recorded, and the sweep of the runner counts the try.
+            if not isinstance(failure, OperationalError | InterfaceError):
+                cls._record_failure(job, state, failure)
+            raise
 
     @classmethod
     def _record_failure(cls, job, state, error):
@@ -50,6 +66,7 @@ class OutcomeRecorder:
         try:
             with job.in_temporary_env():
                 if not job._is_own_run(state):
+                    job.state = state
                     return
                 job._record()._keep_attempt("failed", job.retry, values)
                 job.date_done = None
@@ -57,6 +74,7 @@ class OutcomeRecorder:
                 job.store()
                 job.env.flush_all()
         except Exception:
+            job.state = state
             _logger.exception(
                 "job %s failed, and its failure could not be announced", job.uuid
             )
@@ -64,6 +82,7 @@ class OutcomeRecorder:
                 f"\n\nThe failure could not be announced:\n{cls._traceback_text()}"
             )
             cls._record_failure_plainly(job, values)
+            job.state = FAILED
         cls._call_on_fail(job, values)
 
     @classmethod

@@ -31,6 +31,12 @@ CLAIM_TRIES = 3
 # and caches: the look costs as much as a short job.
 SIGNAL_INTERVAL = 0.1
 
+# What others may extend, and do something about a job there.
+STEPS = {
+    name: getattr(JobExecutor, name).__func__
+    for name in ("_runjob", "_try_perform_job", "_enqueue_dependent_jobs")
+}
+
 # What a run reports, by the state in which the job was left.
 OUTCOMES = {
     DONE: run.DONE,
@@ -239,8 +245,8 @@ class RunExecutor(JobExecutor):
             and cls._may_commit()
             and not env.cr.postcommit
             and all(
-                getattr(cls, name).__func__ is getattr(JobExecutor, name).__func__
-                for name in ("_runjob", "_try_perform_job", "_enqueue_dependent_jobs")
+                getattr(getattr(cls, name), "__func__", None) is own
+                for name, own in STEPS.items()
             )
         )
 

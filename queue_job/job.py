@@ -378,6 +378,7 @@ class Job(StoredJob):
         self.add_lock_record()
 
     def _become_started(self, date_started):
+        """Become what a claim makes of the row."""
         self.state = STARTED
         self.date_started = date_started
         self.worker_pid = os.getpid()

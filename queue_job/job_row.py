@@ -5,11 +5,17 @@ The links to other jobs are here too, for they are stored with the job.
 """
 
 import json
+import logging
 from weakref import WeakSet
+
+from psycopg2 import InterfaceError, OperationalError
 
 from .exception import NoSuchJobError
 from .states import DONE, ENDED, WAIT_DEPENDENCIES
 from .utils import storable_text
+
+# The name that administrators and test suites know.
+_logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
 
 # Attribute of a Job = column of queue.job, written at each store and loaded.
 MUTABLE = {
@@ -61,6 +67,8 @@ TEXT = {
 }
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
+# What a claim writes, as attribute of a job and as column.
+CLAIMED = ("state", "date_started", "worker_pid", "run_number")
 # What a loaded job takes from its row as it is; the rest needs a rule.
 _LOADED = (
     "state",
@@ -238,13 +246,22 @@ class StoredJob:
         """
         self.env["queue.job"].sudo()._store_job(self)
 
-    def _adopt_claim(self, date_started):
-        """Become what the claim has made of the row, read before as pending or enqueued."""
-        self._become_started(date_started)
-
     def _tell_started(self):
-        """Let overrides of ``write`` see the claim, which is in the row already."""
-        self._record()._tell_started(self)
+        """Let overrides of ``write`` see the claim, which is in the row already.
+
+        One that objects makes this job fail, and not the worker that claimed it: it
+        would claim it again for ever, and the jobs around it would suffer.
+        """
+        record = self._record()
+        try:
+            record._tell_started(self)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            _logger.exception("somebody objects to the start of job %s", self.uuid)
+            record._forget_cached()
+            self._known.update((name, getattr(self, name)) for name in CLAIMED)
+            self._load_error = f"cannot be started: {type(error).__name__}: {error}"
 
     def _begin_work(self):
         """Return the savepoint of this job's work, with the liveness lock if it is wanted."""

@@ -21,6 +21,7 @@ from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
 from ..exception import LostRunError
+from ..job_row import CLAIMED
 from ..run import REFUSED
 from ..states import DONE, FAILED, PENDING, STARTED
 from .queue_job_store import read_rows
@@ -33,8 +34,6 @@ COMMIT_AND_BEGIN_WORK = f"COMMIT AND CHAIN; {BEGIN_WORK}"
 COMMIT_LOOK_AND_BEGIN_WORK = (
     f"{COMMIT_AND_BEGIN_WORK}; SELECT queue_job_frees_nobody(%s)"
 )
-# What a claim writes, as attribute of a job and as column.
-CLAIMED = ("state", "date_started", "worker_pid", "run_number")
 # What is written of a job that is done; the result only where there is one.
 DONE_COLUMNS = {"state", "date_done", "exec_time", "retry", "result"}
 # Key of the cursor's cache.
@@ -177,15 +176,17 @@ class QueueJob(models.Model):
         """Let those who hear of moves see what the claim has written in SQL.
 
         It is put in the cache before, so that there is nothing left to flush.
+        What they did is undone when they raise.
         """
         if not self._are_moves_heard() and not job._extra_values():
             job._known.update((name, getattr(job, name)) for name in CLAIMED)
             self._forget_cached()
             return
-        values = job._changed_values()
-        for name in CLAIMED:
-            self._fields[name]._update_cache(self, getattr(job, name))
-        self._write_job(job, values)
+        with self.env.cr.savepoint():
+            values = job._changed_values()
+            for name in CLAIMED:
+                self._fields[name]._update_cache(self, getattr(job, name))
+            self._write_job(job, values)
 
     def _are_moves_heard(self):
         """Return whether others want to know what a worker writes of a job that goes well.
