@@ -14,7 +14,7 @@ from psycopg2 import InterfaceError, OperationalError
 
 from .job import Job
 from .states import FAILED
-from .utils import storable_text
+from .utils import storable_text, text_of
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
@@ -123,7 +123,7 @@ class OutcomeRecorder:
         return {
             "exc_info": traceback_txt,
             "exc_name": name,
-            "exc_message": args[0] if args else str(orig_exception),
+            "exc_message": args[0] if args else text_of(orig_exception),
         }
 
     @classmethod

@@ -29,6 +29,14 @@ def must_run_without_delay(env):
     return None
 
 
+def text_of(value):
+    """Return ``value`` as text, also when its own ``__str__`` cannot."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 it is code of somebody else
+        return f"{type(value).__name__} without a text: {type(error).__name__}"
+
+
 def storable_text(value):
     """Return ``value`` as text that PostgreSQL can store, None and False as is.
 
@@ -36,4 +44,5 @@ def storable_text(value):
     """
     if value is None or value is False:
         return value
-    return str(value).replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+    text = text_of(value).replace("\x00", "�")
+    return text.encode("utf-8", "replace").decode("utf-8")

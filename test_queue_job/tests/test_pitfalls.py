@@ -184,6 +184,28 @@ class TestPitfallsOfRuns(CommittedJobCase):
         self.assertEqual(values["state"], "failed")
         self.assertIn("char", values["exc_message"])
 
+    def test_b06_what_has_no_text(self):
+        """An error, or a result, whose own ``__str__`` raises."""
+
+        class Mute(Exception):
+            def __str__(self):
+                raise KeyError("forgotten")
+
+        method = (type(self.env["test.queue.job"]), "testing_method")
+        for error in (Mute(), Mute(Mute())):
+            uuid = self.delay("testing_method")
+            with mock.patch.object(*method, side_effect=error):
+                self.acquire_and_run(uuid)
+            values = self.failures(uuid)
+            self.assertEqual(
+                (values["state"], values["exc_name"][-4:]), ("failed", "Mute")
+            )
+            self.assertIn("Mute", values["exc_message"])
+        uuid = self.delay("testing_method")
+        with mock.patch.object(*method, return_value=Mute()):
+            self.acquire_and_run(uuid)
+        self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
+
     def test_b06_result_with_a_nul(self):
         uuid = self.delay("testing_method")
         with mock.patch.object(
