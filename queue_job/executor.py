@@ -20,6 +20,7 @@ from datetime import datetime
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError, errorcodes
 
+from odoo.exceptions import ConcurrencyError
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
 
@@ -35,9 +36,8 @@ PG_RETRY = 5  # seconds until a job that met a conflict is tried again
 DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 # A conflict goes away when the other transaction ends: try at once before postponing.
 CONFLICT_TRIES_AT_ONCE = 3
-CONFLICT_PAUSE = (
-    0.05  # seconds, at most, before the second try; twice that before the third
-)
+# Seconds, at most, before the second try; twice that before the third.
+CONFLICT_PAUSE = 0.05
 
 
 @contextlib.contextmanager
@@ -78,10 +78,20 @@ def _rollback_to(cr, savepoint):
 
 
 def _is_conflict(error):
-    return (
+    """Return whether Odoo would try a request again at once after this error."""
+    return isinstance(error, ConcurrencyError) or (
         isinstance(error, OperationalError)
         and error.pgcode in PG_CONCURRENCY_ERRORS_TO_RETRY
     )
+
+
+def _is_of_lost_connection(error):
+    """Return whether the connection of a job that may commit was lost.
+
+    That is one of its own. Closing it fails then as well, and may be all that is heard.
+    """
+    cursors = [getattr(cause, "cursor", None) for cause in (error, error.__context__)]
+    return any(cursor and cursor.connection.closed for cursor in cursors)
 
 
 class JobExecutor(OutcomeRecorder):
@@ -213,8 +223,8 @@ class JobExecutor(OutcomeRecorder):
             try:
                 cls._try_perform_job(env, job)
                 return
-            except (OperationalError, InterfaceError) as error:
-                if env.cr.closed:
+            except (OperationalError, InterfaceError, ConcurrencyError) as error:
+                if env.cr.closed or _is_of_lost_connection(error):
                     # Not the job's fault, but the try is counted.
                     raise cls._counted(job, error) from error
                 if not _is_conflict(error):
