@@ -69,6 +69,8 @@ def bound_to(value, cr):
         if hasattr(value, "_make"):
             return value._make(items)
         return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, set | frozenset):
+        return type(value)(bound_to(item, cr) for item in value)
     if isinstance(value, dict):
         return {key: bound_to(item, cr) for key, item in value.items()}
     return value

@@ -150,3 +150,13 @@ class TestNamedTuples(JobCase):
             point = job.args[0]
             self.assertIs(point.x.env.cr, job.env.cr)
             self.assertEqual(point, Point(self.record, 2))
+
+    def test_records_in_sets_move_too(self):
+        """Else a job that may commit would write them in a transaction that does not."""
+        for kind in (set, frozenset):
+            with self.subTest(kind):
+                job = Job(self.record.testing_method, args=(kind([self.record]),))
+                with job.in_temporary_env():
+                    [records] = job.args[0]
+                    self.assertIs(records.env.cr, job.env.cr)
+                    self.assertIs(type(job.args[0]), kind)
