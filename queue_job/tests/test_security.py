@@ -263,6 +263,18 @@ class TestManager(SecurityCase):
         )
         self.rpc(self.manager, "queue.jobs.to.done", "set_done", wizard_ids)
         self.assertEqual(job.state, "done")
+        job = self.make_job()
+        values = {"job_ids": job.ids}
+        for user in (self.internal, self.portal, self.public):
+            with self.subTest(user=user.login), self.assertRaises(AccessError):
+                self.rpc(user, "queue.jobs.to.done", "create", [values])
+        job.company_id = self.env["res.company"].create({"name": "Other"})
+        with self.assertRaises(AccessError):
+            wizard_ids = self.rpc(
+                self.manager, "queue.jobs.to.done", "create", [values]
+            )
+            self.rpc(self.manager, "queue.jobs.to.done", "set_done", wizard_ids)
+        self.assertEqual(job.state, "pending")
 
     def test_s12_what_a_job_calls_is_never_editable(self):
         protected = self.env.registry["queue.job"]._protected_fields

@@ -2,9 +2,12 @@
 """The doors that a browser, or anybody, can knock at: RPC and the routes."""
 
 from unittest.mock import patch
+from urllib.parse import urlencode
 
 from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
 from odoo.tools import config
+
+from .. import run
 
 
 @tagged("post_install", "-at_install")
@@ -65,6 +68,70 @@ class TestRpc(HttpCase):
         self.assertEqual((answer.status_code, answer.text), (200, ""))
         record.invalidate_recordset()
         self.assertEqual(record.state, "enqueued")
+
+    def test_s05_only_the_right_signature_of_all_jobs_is_accepted(self):
+        parameters = self.env["ir.config_parameter"].sudo()
+        parameters.set_param("queue_job.require_signature", "True")
+        secret = parameters.get_param("database.secret")
+        records = self.env["queue.job"]
+        for _number in range(2):
+            records |= self.env["queue.job"].with_delay()._test_job().db_record()
+        records.state = "enqueued"
+        self.env.flush_all()
+        first, second = uuids = records.mapped("uuid")
+        for signer, signed, state in (
+            ("another secret", uuids, "enqueued"),
+            (secret, [first], "enqueued"),
+            (secret, [second, first], "enqueued"),
+            (secret, uuids, "done"),
+        ):
+            with self.subTest(signed=signed, signer=signer):
+                proof = run.signature(signer, self.env.cr.dbname, signed)
+                for path in (run.REPORT_DEAD_PATH, run.RUNJOB_PATH):
+                    answer = self.url_open(
+                        f"{path}?job_uuid={first}&run={second}",
+                        headers={
+                            run.SIGNATURE_HEADER: proof,
+                            "Accept": run.REPORT_TYPE,
+                        },
+                    )
+                    self.assertEqual(answer.status_code, 200)
+                records.invalidate_recordset()
+                self.assertEqual(records.mapped("state"), [state] * 2)
+
+    def test_s05_unknown_jobs_are_reported_alike(self):
+        pending = self.env["res.partner"].with_delay().create_company()
+        self.env.flush_all()
+        for uuid in ("unknown", pending.uuid, "x" * 5000, "a\x00b"):
+            with self.subTest(uuid=uuid):
+                answer = self.url_open(
+                    run.RUNJOB_PATH + "?" + urlencode({"job_uuid": uuid}),
+                    headers={"Accept": run.REPORT_TYPE},
+                )
+                self.assertEqual(answer.status_code, 200)
+                [(told, outcome, _seconds)] = run.Report.loads(answer.text).outcomes
+                self.assertEqual((told, outcome), (uuid, run.REFUSED))
+        self.assertEqual(pending.db_record().state, "pending")
+
+    def test_s05_death_is_announced_for_failed_jobs_only(self):
+        row = self.env["res.partner"].with_delay().create_company().db_record()
+        row.with_context(tracking_disable=True).write({"to_report": True})
+        self.env.flush_all()
+        subtype = self.env.ref("queue_job.mt_job_failed")
+
+        def announced():
+            for uuid in (row.uuid, "unknown", "", "x" * 5000):
+                answer = self.url_open(f"{run.REPORT_DEAD_PATH}?job_uuid={uuid}")
+                self.assertEqual((answer.status_code, answer.text), (200, ""))
+            row.invalidate_recordset()
+            return len(row.message_ids.filtered(lambda m: m.subtype_id == subtype))
+
+        self.assertEqual(announced(), 0)
+        self.env.cr.execute(
+            "UPDATE queue_job SET state = 'failed' WHERE id = %s", (row.id,)
+        )
+        self.assertEqual((announced(), announced()), (1, 1))
+        self.assertFalse(row.to_report)
 
     def test_s06_test_jobs_are_for_erp_managers(self):
         groups = "base.group_user,queue_job.group_queue_job_manager"

@@ -27,6 +27,7 @@ from . import test_runjob_requests
 from . import test_runs
 from . import test_runs_chained
 from . import test_runs_leaks
+from . import test_runs_reports
 from . import test_runs_tries
 from . import test_states
 from . import test_third_party
