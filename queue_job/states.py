@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The states of a job, their labels, their groups and the legal moves.
+"""The states of a job, their labels and their groups.
 
-Nobody else writes these tables: Python moves a state through
-:func:`check_move`, SQL names the groups below.
+Nobody else writes these tables. What moves a job from one state to another is
+the move of that name in ``job.py``, or SQL beside the lock that it needs.
 """
 
 WAIT_DEPENDENCIES = "wait_dependencies"
@@ -25,11 +25,9 @@ STATES = [
 
 # The job has not begun: its identity key blocks a twin.
 WAITING = (WAIT_DEPENDENCIES, PENDING, ENQUEUED)
-# A worker has, or may soon have, the job.
-RUNNING = (ENQUEUED, STARTED)
 # Nothing happens any more unless somebody requeues.
 ENDED = (DONE, CANCELLED)
-# What a runner loads at its start.
+# Something may still happen, or is to be seen to.
 NOT_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, STARTED, FAILED)
 
 # What a person may do from the buttons, by the state the job is in.
