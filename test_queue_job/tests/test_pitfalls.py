@@ -294,6 +294,7 @@ class TestPitfallsOfRuns(CommittedJobCase):
 
         def call():
             with self.new_env() as env:
+                self.take_snapshot(env)
                 asked.set()
                 return (
                     self.record_in(env)
