@@ -49,11 +49,11 @@ class LeakCase(RunCase):
             return user.id, *companies.ids
 
     def move_to_company(self, records, company_id):
-        """Let the user of a job be in another company from now on."""
-        found = records.env.company.id
+        """Let the user of a job be in another company, as far as the job can see."""
         records.env.user.sudo().company_id = company_id
         records.env.flush_all()
-        return found
+        records.env.transaction.reset()
+        return records.env.company.id
 
     def set_parameter(self, records):
         """Leave a value in the caches of the process, and in the rows if all goes well."""
@@ -125,11 +125,15 @@ class TestNothingLeaks(LeakCase):
         self.assertEqual(seen, [SUPERUSER_ID])
 
     def test_company(self):
+        """What an environment keeps of its user: the jobs may share one."""
+
         def first(records, value):
-            seen.append(self.move_to_company(records, other))
+            second(records)
+            with self.new_env() as env:
+                env["res.users"].browse(user).company_id = other
 
         def second(records):
-            seen.append(records.env.company.id)
+            seen.append(records.env(context={}).company.id)
 
         user, company, other = self.make_user_of_two_companies()
         seen = []
@@ -138,9 +142,7 @@ class TestNothingLeaks(LeakCase):
 
     def test_company_of_a_failed_job(self):
         def first(records, value):
-            self.move_to_company(records, other)
-            records.env.transaction.reset()
-            seen.append(records.env.company.id)
+            seen.append(self.move_to_company(records, other))
             raise ValueError
 
         def second(records):

@@ -87,9 +87,7 @@ class TestBetweenTries(LeakCase):
 
     def test_company(self):
         def first(records):
-            self.move_to_company(records, other)
-            records.env.transaction.reset()
-            seen.append(records.env.company.id)
+            seen.append(self.move_to_company(records, other))
             raise SerializationFailure
 
         user, company, other = self.make_user_of_two_companies()
