@@ -48,11 +48,17 @@ class CronExecutor(RunExecutor):
 
     @classmethod
     def start(cls, env, job):
-        """Move a job whose row this transaction has locked to started."""
+        """Move a job whose row this transaction has locked to started.
+
+        The row is written first, then others hear of it: who objects makes
+        the job fail, and does not keep it from being counted.
+        """
         job._has_lock_row = True
         job.set_started()
         job.date_enqueued = cls._date_enqueued(job)
-        job.store()
+        job._record()._write_started(job)
+        job._known["date_enqueued"] = job.date_enqueued
+        job._tell_started()
         env.flush_all()
         return job
 

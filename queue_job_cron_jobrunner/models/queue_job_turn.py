@@ -214,6 +214,17 @@ class QueueJob(models.Model):
         )
         return self.env.cr.fetchone()
 
+    def _write_started(self, job):
+        """Write the claim of a job whose row is locked, together with what is held."""
+        self._send(
+            SQL(
+                "UPDATE queue_job SET state = 'started', date_started = %s, worker_pid = %s, "
+                "run_number = %s, date_enqueued = %s WHERE id = %s",
+                *(job.date_started, job.worker_pid, job.run_number),
+                *(job.date_enqueued, self.id),
+            )
+        )
+
     @api.model
     def _database_time(self):
         self.env.cr.execute("SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8")

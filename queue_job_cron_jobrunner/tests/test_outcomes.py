@@ -12,6 +12,7 @@ from freezegun import freeze_time
 
 from odoo import fields
 from odoo.tests import new_test_user
+from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.job import Job
 
@@ -95,6 +96,39 @@ class TestOutcomes(OutcomeCase):
         with self.conflict("57014"), self.assertLogs(LOGGER, "ERROR"):
             self.run_jobs()
         self.assertEqual((job.state, job.exc_message), ("failed", "too slow"))
+
+
+class TestObjections(OutcomeCase):
+    """Who objects to the start of a job lets that job fail, and stops no other."""
+
+    def object_to(self, row):
+        job_class = type(self.jobs)
+        write = job_class.write
+
+        def refuse(records, vals):
+            if vals.get("state") == "started" and row in records:
+                raise ValueError("not this one")
+            return write(records, vals)
+
+        refuse.__module__ = "odoo.addons.somebody_else.models.queue_job"
+        self.patch(job_class, "write", refuse)
+
+    @mute_logger("odoo.addons.queue_job.controllers.main")
+    def test_override_of_write(self):
+        refused, other = self.delay_create(priority=1), self.delay_create()
+        self.object_to(refused)
+        self.run_jobs()
+        self.assertEqual((refused.state, refused.retry), ("pending", 1))
+        self.assertIn("cannot be started: ValueError: not this one", refused.result)
+        self.assertEqual(other.state, "done")
+
+    @mute_logger("odoo.addons.queue_job.controllers.main", LOGGER)
+    def test_limit(self):
+        refused = self.delay_create(max_retries=1)
+        self.object_to(refused)
+        self.run_jobs()
+        self.assertEqual((refused.state, refused.retry), ("failed", 1))
+        self.assertIn("not this one", refused.exc_message)
 
 
 class TestAcquire(OutcomeCase):

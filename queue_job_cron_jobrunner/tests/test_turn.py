@@ -109,6 +109,12 @@ class TestTwoSessions(BaseCase):
         self.assertTrue(job.lock())
         return job
 
+    def test_claim_leaves_nothing_to_write_again(self):
+        """What is left of a claim would be written with each end, the long way."""
+        (uuid,) = self.delay(1)
+        self.one._lock_pending([uuid])
+        self.assertEqual(self.claim(uuid)._changed_values(), {"state": "started"})
+
     def test_failure_over_the_limit_beats_the_end_of_the_job(self):
         (uuid,) = self.delay(1)
         self.assertEqual(self.one._lock_pending([uuid])[0], uuid)
