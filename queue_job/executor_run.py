@@ -31,10 +31,15 @@ CLAIM_TRIES = 3
 # and caches: the look costs as much as a short job.
 SIGNAL_INTERVAL = 0.1
 
-# What others may extend, and do something about a job there.
+# The steps that others may extend, as they are here.
 STEPS = {
     name: getattr(JobExecutor, name).__func__
-    for name in ("_runjob", "_try_perform_job", "_enqueue_dependent_jobs")
+    for name in (
+        "_acquire_job",
+        "_runjob",
+        "_try_perform_job",
+        "_enqueue_dependent_jobs",
+    )
 }
 
 # What a run reports, by the state in which the job was left.
@@ -156,6 +161,12 @@ class RunExecutor(JobExecutor):
         if job:
             job.lock_with_work = not job._work
             return job
+        if cls._is_extended("_acquire_job"):
+            job = cls._acquire_job(env, job_run.waiting[0])
+            job_run.take(None if job else run.REFUSED)
+            if job is None:
+                env.cr.rollback()
+            return job
         for _try in range(CLAIM_TRIES):
             job, verdict = cls._claim_or_undo(env, job_run.waiting[0], job_run.read)
             if verdict != "changed":
@@ -244,10 +255,17 @@ class RunExecutor(JobExecutor):
             isinstance(env.cr, Cursor)
             and cls._may_commit()
             and not env.cr.postcommit
-            and all(
-                getattr(getattr(cls, name), "__func__", None) is own
-                for name, own in STEPS.items()
+            and not cls._is_extended(
+                "_runjob", "_try_perform_job", "_enqueue_dependent_jobs"
             )
+        )
+
+    @classmethod
+    def _is_extended(cls, *names):
+        """Return whether one of these steps is another one than here."""
+        return any(
+            getattr(getattr(cls, name), "__func__", None) is not STEPS[name]
+            for name in names
         )
 
     @classmethod
@@ -258,7 +276,7 @@ class RunExecutor(JobExecutor):
         this one may be rolled back.
         """
         uuid = job_run.next_uuid()
-        if not uuid:
+        if not uuid or cls._is_extended("_acquire_job"):
             return
         job, verdict = cls._claim(env, uuid, job_run.read)
         if job:

@@ -241,6 +241,26 @@ class TestRuns(RunCase):
             ],
         )
 
+    @mute_logger(CONTROLLER_LOGGER)
+    def test_each_job_is_acquired_through_an_override(self):
+        journal = []
+        acquire = RunJobController._acquire_job
+
+        def noting(cls, env, job_uuid):
+            job = acquire(env, job_uuid)
+            journal.append((job_uuid, bool(job)))
+            return job
+
+        uuids = self.delay_many(*[("testing_method",)] * 3)
+        self.move(uuids[1], "cancelled")
+        with mock.patch.object(RunJobController, "_acquire_job", classmethod(noting)):
+            report = self.perform(uuids)
+        self.assertEqual(journal, list(zip(uuids, (True, False, True), strict=True)))
+        self.assertEqual(
+            list(self.outcomes(report).values()), [run.DONE, run.REFUSED, run.DONE]
+        )
+        self.assertEqual(self.states(uuids), ["done", "cancelled", "done"])
+
 
 @tagged("post_install", "-at_install")
 class TestRunRoute(CommittedHttpCase, RunCase):
