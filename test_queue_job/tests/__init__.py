@@ -26,6 +26,7 @@ from . import test_runjob_in_transaction
 from . import test_runjob_requests
 from . import test_runs
 from . import test_runs_chained
+from . import test_runs_deaths
 from . import test_runs_leaks
 from . import test_runs_reports
 from . import test_runs_tries

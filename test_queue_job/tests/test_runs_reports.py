@@ -74,6 +74,20 @@ class TestReports(ReportCase):
         self.assertEqual(self.outcomes(report), dict.fromkeys(uuids, run.DONE))
         self.assertIn("cannot be released", "".join(log.output))
 
+    def test_error_before_the_commit_is_no_error_after_it(self):
+        def fail():
+            raise ValueError("not to be")
+
+        uuid = self.delay("return_value", 1)
+        with mock.patch.object(
+            RunJobController,
+            "_claim_next",
+            lambda env, job_run: env.cr.precommit.add(fail),
+        ):
+            report = self.perform([uuid])
+        self.assertEqual(self.outcomes(report), {uuid: run.FAILED})
+        self.assertEqual(self.failure(uuid)["exc_message"], "not to be")
+
     def test_changes_of_a_done_job_are_told_whatever_follows(self):
         told = []
         uuids = self.delay_many(("return_value", 1), ("testing_method",))
