@@ -41,6 +41,16 @@ WRITES_HELD = "queue_job.writes_held"
 # What the function that locks a run raises when it cannot.
 LOST_RUN = "QJ002"
 
+# Lock the liveness row of a job, if its last run is this one.
+_LOCK_RUN = """\
+PERFORM FROM queue_job_lock
+    WHERE queue_job_id = job_id AND EXISTS (
+        SELECT FROM queue_job
+        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
+          AND COALESCE(run_number, 0) = own_run
+    )
+    FOR NO KEY UPDATE SKIP LOCKED"""
+
 CLAIM_FUNCTIONS_DDL = f"""
 -- Claim a job: lock its row, if it is enqueued and free, and its keys; make its
 -- liveness row; move it to started. Skips, never waits. The version of the row before
@@ -75,32 +85,20 @@ EXCEPTION WHEN serialization_failure THEN
 END;
 $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 
--- Lock the liveness row of a job, if its last run is this one.
+-- Whether the run could be locked.
 CREATE OR REPLACE FUNCTION queue_job_lock_run(job_id integer, own_run integer)
 RETURNS boolean AS $$
 BEGIN
-    PERFORM FROM queue_job_lock
-    WHERE queue_job_id = job_id AND EXISTS (
-        SELECT FROM queue_job
-        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
-          AND COALESCE(run_number, 0) = own_run
-    )
-    FOR NO KEY UPDATE SKIP LOCKED;
+    {_LOCK_RUN};
     RETURN FOUND;
 END;
 $$ LANGUAGE plpgsql;
 
--- The same for a statement whose result nobody reads.
+-- For a statement whose result nobody reads.
 CREATE OR REPLACE FUNCTION queue_job_lock_own_run(job_id integer, own_run integer)
 RETURNS void AS $$
 BEGIN
-    PERFORM FROM queue_job_lock
-    WHERE queue_job_id = job_id AND EXISTS (
-        SELECT FROM queue_job
-        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
-          AND COALESCE(run_number, 0) = own_run
-    )
-    FOR NO KEY UPDATE SKIP LOCKED;
+    {_LOCK_RUN};
     IF NOT FOUND THEN
         RAISE SQLSTATE '{LOST_RUN}';
     END IF;
