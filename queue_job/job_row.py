@@ -455,9 +455,11 @@ class StoredJob:
 
         One that was cancelled will not, see ``models/queue_job_release.py``.
         """
-        return self._may_be_linked() and any(
-            parent.state not in ENDED for parent in self.depends_on
-        )
+        if not self._may_be_linked():
+            return False
+        if self._depends_on or self._joints_before:
+            return any(parent.state not in ENDED for parent in self.depends_on)
+        return bool(self._record()._held_back())
 
     def enqueue_waiting(self):
         """Make pending what waited for this job and for nothing else now.

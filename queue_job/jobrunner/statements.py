@@ -293,37 +293,42 @@ ABANDONED = "q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds
 # Stands for the jobs in open requests of this runner.
 NOBODY = "1 = 1"
 
-# A parent that is done or cancelled holds nobody back, as in queue_job_store.py.
-# Rows of older databases know their parents by uuid only.
+# A parent that is done or cancelled holds nobody back; how parents and joints are looked
+# at is told in queue_job_release.py. Rows of older databases know their parents by uuid only.
 FORGOTTEN = """
-SELECT job.id,
-    EXISTS (
-        SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-        WHERE d.child_id = job.id AND d.joint IS NULL AND p.state NOT IN ('done', 'cancelled')
-    ) OR EXISTS (
-        SELECT FROM queue_job_dependency own
-        JOIN LATERAL (
-            SELECT d.parent_id FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-            WHERE d.joint = own.joint AND d.parent_id IS NOT NULL
-              AND p.state NOT IN ('done', 'cancelled')
-            ORDER BY d.parent_id DESC LIMIT 1
-        ) AS blocking ON true
-        WHERE own.child_id = job.id AND own.joint IS NOT NULL
-    ) OR EXISTS (
-        SELECT FROM jsonb_array_elements_text(
-            CASE WHEN jsonb_typeof(NULLIF(job.dependencies, '')::jsonb -> 'depends_on') = 'array'
-            THEN NULLIF(job.dependencies, '')::jsonb -> 'depends_on' ELSE '[]'::jsonb END
-        ) AS parent(uuid)
-        JOIN queue_job p ON p.uuid = parent.uuid
-        WHERE p.state NOT IN ('done', 'cancelled')
-    ) AS is_blocked
-FROM (
+WITH job AS MATERIALIZED (
     SELECT id, dependencies FROM queue_job
     WHERE state = 'wait_dependencies' AND id > %(after)s
       AND COALESCE(date_created, '1970-01-01'::timestamp)
           < (now() AT TIME ZONE 'UTC') - interval '1 minute'
     ORDER BY id LIMIT 500
-) AS job
+), before AS MATERIALIZED (
+    SELECT DISTINCT d.joint FROM job JOIN queue_job_dependency d ON d.child_id = job.id
+    WHERE d.parent_id IS NULL
+), open AS MATERIALIZED (
+    SELECT joint FROM before WHERE queue_job_joint_is_open(joint)
+)
+SELECT job.id,
+    (
+        SELECT d.parent_id FROM queue_job_dependency d
+        WHERE d.child_id = job.id AND d.joint IS NULL AND (
+            SELECT p.state NOT IN ('done', 'cancelled') FROM queue_job p WHERE p.id = d.parent_id
+        )
+        ORDER BY d.parent_id DESC LIMIT 1
+    ) IS NOT NULL OR EXISTS (
+        SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
+        WHERE d.child_id = job.id AND d.parent_id IS NULL
+    ) OR EXISTS (
+        SELECT FROM jsonb_array_elements_text(
+            CASE WHEN jsonb_typeof(NULLIF(job.dependencies, '')::jsonb -> 'depends_on') = 'array'
+            THEN NULLIF(job.dependencies, '')::jsonb -> 'depends_on' ELSE '[]'::jsonb END
+        ) AS parent(uuid)
+        WHERE (
+            SELECT bool_or(p.state NOT IN ('done', 'cancelled')) FROM queue_job p
+            WHERE p.uuid = parent.uuid
+        )
+    ) AS is_blocked
+FROM job ORDER BY job.id
 """
 RELEASE = """
 WITH free AS MATERIALIZED (

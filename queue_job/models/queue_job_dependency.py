@@ -23,12 +23,18 @@ class QueueJobDependency(models.Model):
     child_id = fields.Many2one("queue.job", ondelete="cascade", readonly=True)
     joint = fields.Integer(readonly=True)
 
-    _edge_uniq = models.UniqueIndex("(parent_id, child_id) WHERE joint IS NULL")
-    _child_index = models.Index("(child_id) WHERE child_id IS NOT NULL")
+    # The child first: the planner may take this index for one of the children.
+    _edge_uniq = models.UniqueIndex("(child_id, parent_id) WHERE joint IS NULL")
+    # The last parent of a job or a joint ends last: whether one is left is seen there.
+    # The joints that a job waits for are where there is no parent.
+    _child_index = models.Index("(child_id, parent_id) WHERE child_id IS NOT NULL")
     _parent_index = models.Index("(parent_id) WHERE parent_id IS NOT NULL")
-    # The last parent of a joint ends last: whether one is left is seen there.
-    _joint_parent_index = models.Index("(joint, parent_id) WHERE parent_id IS NOT NULL")
-    _joint_child_index = models.Index("(joint, child_id) WHERE child_id IS NOT NULL")
+    _joint_parent_index = models.Index(
+        "(joint, parent_id) WHERE joint IS NOT NULL AND parent_id IS NOT NULL"
+    )
+    _joint_child_index = models.Index(
+        "(joint, child_id) WHERE joint IS NOT NULL AND child_id IS NOT NULL"
+    )
 
     def init(self):
         self.env.cr.execute(

@@ -10,18 +10,6 @@ from ..states import DONE, FAILED, STARTED
 # Characters of a call that the picture of a graph shows.
 _CALL_LENGTH = 300
 
-# Every parent and child, joints resolved.
-_PAIRS = SQL(
-    """
-    SELECT parent_id, child_id FROM queue_job_dependency WHERE joint IS NULL
-    UNION
-    SELECT into_joint.parent_id, out_of_joint.child_id
-    FROM queue_job_dependency into_joint
-    JOIN queue_job_dependency out_of_joint USING (joint)
-    WHERE into_joint.parent_id IS NOT NULL AND out_of_joint.child_id IS NOT NULL
-    """
-)
-
 
 class QueueJob(models.Model):
     """What ties jobs together, as fields."""
@@ -152,15 +140,29 @@ class QueueJob(models.Model):
         return linked
 
     def _linked_to(self, ids, there, here):
-        """Return the subquery of the jobs with an edge to one of a query."""
+        """Return the subquery of the jobs with an edge to one of a query.
+
+        Goes through each joint once, however many edges it stands for.
+        """
         return SQL(
-            "(SELECT %s FROM (%s) AS pair WHERE %s IN %s AND %s IS NOT NULL)",
-            SQL.identifier(here),
-            _PAIRS,
-            SQL.identifier(there),
-            ids.subselect(),
-            SQL.identifier(here),
+            """(
+            SELECT %(here)s FROM queue_job_dependency
+            WHERE %(there)s IN %(ids)s AND joint IS NULL AND %(here)s IS NOT NULL
+            UNION
+            SELECT %(here)s FROM queue_job_dependency
+            WHERE %(here)s IS NOT NULL AND joint IN (
+                SELECT joint FROM queue_job_dependency
+                WHERE %(there)s IN %(ids)s AND joint IS NOT NULL
+            ))""",
+            here=SQL.identifier(here),
+            there=SQL.identifier(there),
+            ids=ids.subselect(),
         )
+
+    def _dependents(self):
+        """Return the jobs that wait, or waited, for one of these."""
+        children = self._linked_to(self._as_query(), "parent_id", "child_id")
+        return self.browse(child for (child,) in self.env.execute_query(children))
 
     @api.depends("graph_uuid")
     @api.depends_context("uid", "allowed_company_ids")

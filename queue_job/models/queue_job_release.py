@@ -25,16 +25,16 @@ _BLOCKS = "p.state NOT IN ('done', 'cancelled')"
 # planning such a query takes longer than its execution, and because the first
 # step, which mostly finds nobody, must not be mixed with the second.
 #
-# A joint is looked at from its last parent backwards, because that one ends last:
-# one look, not one per parent. It is looked at once, whoever goes through it: what is
-# not MATERIALIZED the planner asks for each row. The jobs found are locked in the order
-# of their ids.
+# The parents of a job or a joint are looked at from the last one backwards, because
+# that one ends last: one look, not one per parent. By a subquery, not a join or EXISTS:
+# for those the planner would rather walk over all jobs, from the newest on. A joint is
+# looked at once, whoever goes through it: what is not MATERIALIZED the planner asks for
+# each row. The jobs found are locked in the order of their ids.
 RELEASE_FUNCTIONS_DDL = f"""
 CREATE OR REPLACE FUNCTION queue_job_joint_is_open(which integer) RETURNS boolean AS $$
 DECLARE
     blocking integer;
 BEGIN
-    -- Not a join: the planner would rather walk over all jobs from the newest on.
     SELECT d.parent_id INTO blocking FROM queue_job_dependency d
     WHERE d.joint = which AND d.parent_id IS NOT NULL
       AND (SELECT {_BLOCKS} FROM queue_job p WHERE p.id = d.parent_id)
@@ -49,19 +49,21 @@ DECLARE
 BEGIN
     WITH before AS MATERIALIZED (
         SELECT DISTINCT d.joint FROM queue_job_dependency d
-        WHERE d.child_id = ANY(jobs) AND d.joint IS NOT NULL
+        WHERE d.child_id = ANY(jobs) AND d.parent_id IS NULL
     )
     SELECT array_agg(joint) INTO open_joints FROM before WHERE queue_job_joint_is_open(joint);
     RETURN QUERY
     SELECT child.id FROM queue_job child
     WHERE child.id = ANY(jobs) AND child.state = 'wait_dependencies'
-      AND NOT EXISTS (
-        SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-        WHERE d.child_id = child.id AND d.joint IS NULL AND {_BLOCKS}
-      )
+      AND (
+        SELECT d.parent_id FROM queue_job_dependency d
+        WHERE d.child_id = child.id AND d.joint IS NULL
+          AND (SELECT {_BLOCKS} FROM queue_job p WHERE p.id = d.parent_id)
+        ORDER BY d.parent_id DESC LIMIT 1
+      ) IS NULL
       AND (open_joints IS NULL OR NOT EXISTS (
         SELECT FROM queue_job_dependency d
-        WHERE d.child_id = child.id AND d.joint = ANY(open_joints)
+        WHERE d.child_id = child.id AND d.parent_id IS NULL AND d.joint = ANY(open_joints)
       ))
     ORDER BY child.id
     FOR NO KEY UPDATE OF child;
@@ -118,7 +120,7 @@ FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
 HELD_BACK = f"""
 WITH before AS MATERIALIZED (
     SELECT DISTINCT d.joint FROM queue_job_dependency d
-    WHERE d.child_id = ANY(%(jobs)s) AND d.joint IS NOT NULL
+    WHERE d.child_id = ANY(%(jobs)s) AND d.parent_id IS NULL
 ), open AS MATERIALIZED (
     SELECT joint FROM before WHERE queue_job_joint_is_open(joint) OR EXISTS (
         SELECT FROM queue_job_dependency d
@@ -126,25 +128,35 @@ WITH before AS MATERIALIZED (
     )
 )
 SELECT job.id FROM unnest(%(jobs)s) AS job(id)
-WHERE EXISTS (
-    SELECT FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.child_id = job.id AND d.joint IS NULL AND ({_BLOCKS} OR p.id = ANY(%(jobs)s))
-) OR EXISTS (
+WHERE (
+    SELECT d.parent_id FROM queue_job_dependency d
+    WHERE d.child_id = job.id AND d.joint IS NULL AND (
+        d.parent_id = ANY(%(jobs)s)
+        OR (SELECT {_BLOCKS} FROM queue_job p WHERE p.id = d.parent_id)
+    )
+    ORDER BY d.parent_id DESC LIMIT 1
+) IS NOT NULL OR EXISTS (
     SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
-    WHERE d.child_id = job.id
+    WHERE d.child_id = job.id AND d.parent_id IS NULL
 )
 """
 
-# What waits for %(parents)s, directly or not.
+# What waits for %(parents)s, directly or not. Goes through each joint once, however
+# many parents it has.
 WAITING_BEHIND = """
-WITH RECURSIVE behind(id) AS (
-    SELECT unnest(%(parents)s)
+WITH RECURSIVE behind(id, joint) AS (
+    SELECT id, NULL::integer FROM unnest(%(parents)s) AS parent(id)
     UNION
-    SELECT child.id FROM behind
-    JOIN queue_job_dependency near ON near.parent_id = behind.id
-    LEFT JOIN queue_job_dependency far ON far.joint = near.joint AND far.child_id IS NOT NULL
-    JOIN queue_job child ON child.id = COALESCE(near.child_id, far.child_id)
-    WHERE child.state = 'wait_dependencies'
+    SELECT next.id, next.joint FROM behind CROSS JOIN LATERAL (
+        SELECT d.child_id AS id, d.joint FROM queue_job_dependency d
+        WHERE d.parent_id = behind.id
+        UNION ALL
+        SELECT d.child_id, NULL FROM queue_job_dependency d
+        WHERE d.joint = behind.joint AND d.child_id IS NOT NULL
+    ) AS next
+    WHERE next.id IS NULL OR (
+        SELECT state = 'wait_dependencies' FROM queue_job child WHERE child.id = next.id
+    )
 )
 SELECT child.id FROM queue_job child
 WHERE child.id IN (SELECT id FROM behind) AND child.state = 'wait_dependencies'
@@ -178,9 +190,7 @@ class QueueJob(models.Model):
         }
         if result is not None:
             values["result"] = result
-        self.env.flush_all()
-        self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
-        held_back = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
+        held_back = self._held_back()
         for jobs, state in (
             (self - held_back, PENDING),
             (held_back, WAIT_DEPENDENCIES),
@@ -196,6 +206,12 @@ class QueueJob(models.Model):
         self.env.flush_all()
         self._cancel_dependents(now)
         self._after_commit(FREE_BEHIND, self.ids)
+
+    def _held_back(self):
+        """Return those of these jobs that would wait for a parent, if all became pending."""
+        self.env.flush_all()
+        self.env.cr.execute(SQL(HELD_BACK, jobs=self.ids))
+        return self.browse(job_id for (job_id,) in self.env.cr.fetchall())
 
     # Release ----------------------------------------------------------------
 
@@ -237,8 +253,7 @@ class QueueJob(models.Model):
 
     def _without_dependents(self):
         """Return these jobs less those that wait behind another one of them."""
-        self.flush_model(["state"])
-        behind = {child for _parent, child in self._select_pairs("parent_id", self.ids)}
+        behind = set(self._dependents().ids)
         return self.filtered(
             lambda job: job.id not in behind or job.state != WAIT_DEPENDENCIES
         )
@@ -261,13 +276,11 @@ class QueueJob(models.Model):
 
     def unlink(self):
         """Delete jobs. One that was not done will never release anybody: cancel those."""
-        dependents = {
-            child for _parent, child in self._select_pairs("parent_id", self.ids)
-        }
+        dependents = self._dependents()
         unfinished = self.filtered(lambda job: job.state not in ENDED)
         if dependents and unfinished:
             unfinished._cancel_dependents()
-        self._after_commit(FREE_AMONG, list(dependents.difference(self.ids)))
+        self._after_commit(FREE_AMONG, (dependents - self).ids)
         return super().unlink()
 
 

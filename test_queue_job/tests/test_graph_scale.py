@@ -1,11 +1,16 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Large graphs: what they cost does not grow faster than they do. Counted, not timed."""
 
+import tracemalloc
+
 from odoo.tests import tagged
+from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.jobrunner import statements
+from odoo.addons.queue_job.models.queue_job_release import WAITING_BEHIND
 
 from .common import JobCase
 
@@ -20,6 +25,57 @@ class TestLargeGraphs(JobCase):
         function()
         self.env.flush_all()
         return self.env.cr.sql_log_count - before
+
+    def rows_read(self, function):
+        """Return how many rows and index entries of jobs and edges are read for it."""
+        self.env.flush_all()
+        # Which pays for small tables, however small a part is wanted.
+        self.env.cr.execute("SET LOCAL enable_seqscan = off")
+        before = self.rows_read_until_now()
+        function()
+        self.env.flush_all()
+        return self.rows_read_until_now() - before
+
+    def rows_read_until_now(self):
+        self.env.cr.execute(
+            """
+            WITH tables AS (
+                SELECT unnest('{queue_job,queue_job_dependency}'::regclass[]) AS oid
+            )
+            SELECT sum(pg_stat_get_xact_tuples_returned(oid)
+                       + pg_stat_get_xact_tuples_fetched(oid))
+            FROM (
+                SELECT oid FROM tables
+                UNION ALL
+                SELECT indexrelid FROM pg_index JOIN tables ON indrelid = oid
+            ) AS looked_at
+            """
+        )
+        return self.env.cr.fetchone()[0]
+
+    def rows_in_plan(self, query):
+        """Return how many rows all nodes of a plan give."""
+        self.env.flush_all()
+        self.env.cr.execute("ANALYZE queue_job, queue_job_dependency")
+        self.env.cr.execute(SQL("EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) %s", query))
+        nodes = [self.env.cr.fetchone()[0][0]["Plan"]]
+        for node in nodes:
+            nodes += node.get("Plans", ())
+        return sum(node["Actual Rows"] * node["Actual Loops"] for node in nodes)
+
+    def memory(self, function):
+        """Return how many bytes Python needs for it at most."""
+        tracemalloc.start()
+        try:
+            function()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    def assert_linear(self, measure, small=50, large=200):
+        """Fail when what is measured for a size grows much faster than the size."""
+        costs = [measure(size) for size in (small, large)]
+        self.assertLess(costs[1], 1.6 * large / small * costs[0], costs)
 
     def edges(self):
         self.env.cr.execute("SELECT count(*) FROM queue_job_dependency")
@@ -40,6 +96,89 @@ class TestLargeGraphs(JobCase):
         queries = self.count_queries(lambda: self.parents_and_children(2000))
         self.assertEqual(self.edges() - before, 4000)
         self.assertLess(queries, 60)
+
+    def test_b36_memory_of_a_graph_grows_with_its_jobs(self):
+        def memory(size):
+            return self.memory(lambda: self.parents_and_children(size))
+
+        memory(10)  # what is made once
+        self.assert_linear(memory, 100, 400)
+
+    def test_end_of_a_parent_reads_the_same_in_a_large_group_before_one(self):
+        """All but two of the parents are done: one look finds the other."""
+
+        def rows(size):
+            parents, [child] = self.delayables(size), self.delayables(1)
+            group(*parents).on_done(child).delay()
+            jobs = [delayable._generated_job for delayable in parents]
+            ended = self.job_model.browse([job._db_id for job in jobs[:-1]])
+            ended._editor().write({"state": "done"})
+            job = Job.load(self.env, jobs[-2].uuid)
+            return self.rows_read(
+                lambda: RunExecutor._enqueue_dependent_jobs(self.env, job)
+            )
+
+        self.assertLess(rows(400), rows(20) + 20)
+
+    def test_memory_of_moving_a_whole_group_grows_with_its_jobs(self):
+        for name in ("button_cancelled", "unlink"):
+
+            def memory(size, name=name):
+                parents, _children = self.parents_and_children(size)
+                jobs = self.job_model.browse([job._db_id for job in parents])
+                self.env.invalidate_all()
+                return self.memory(getattr(jobs, name))
+
+            memory(10)  # what is made once
+            with self.subTest(name):
+                self.assert_linear(memory, 100, 400)
+
+    def test_what_waits_behind_a_group_is_found_joint_by_joint(self):
+        def rows(size):
+            parents, _children = self.parents_and_children(size)
+            ids = [job._db_id for job in parents]
+            return self.rows_in_plan(SQL(WAITING_BEHIND, parents=ids))
+
+        self.assert_linear(rows)
+
+    def test_searches_do_not_make_all_pairs(self):
+        size = 200
+        parents, _children = self.parents_and_children(size)
+        graph = ("graph_uuid", "=", parents[0].graph_uuid)
+        for field in ("dependency_ids", "dependent_ids"):
+            domain = [(field, "any", [graph])]
+            with self.subTest(field):
+                self.assertEqual(self.job_model.search_count(domain), size)
+                query = self.job_model._search(domain).select()
+                self.assertLess(self.rows_in_plan(query), size * size)
+
+    def test_sweep_looks_at_a_joint_once(self):
+        """Its first parent has failed: all others are looked at before."""
+
+        def rows(size):
+            parents, children = (
+                [job._db_id for job in jobs] for jobs in self.parents_and_children(size)
+            )
+            jobs = self.job_model.browse(parents)
+            jobs[:1]._editor().write({"state": "failed"})
+            jobs[1:]._editor().write({"state": "done"})
+            self.job_model.browse(children)._editor().write(
+                {"date_created": "2020-01-01"}
+            )
+            last = min(children) - 1
+            return self.rows_read(
+                lambda: self.env.cr.execute(statements.FORGOTTEN, {"after": last})
+            )
+
+        self.assert_linear(rows)
+
+    def test_child_that_is_put_off_loads_none_of_its_parents(self):
+        _parents, children = self.parents_and_children(20)
+        job = Job.load(self.env, children[0].uuid)
+        loaded = []
+        self.patch(Job, "_of_row", classmethod(lambda *args: loaded.append(args)))
+        job.set_pending()
+        self.assertEqual((job.state, loaded), ("wait_dependencies", []))
 
     def test_end_of_a_parent_costs_the_same_in_a_large_group(self):
         counts = []
@@ -100,14 +239,35 @@ class TestLargeGraphs(JobCase):
             counts.append(self.count_queries(read))
         self.assertEqual(counts[0], counts[1])
 
+    def test_links_of_jobs_cost_the_same_in_a_large_graph(self):
+        counts = []
+        for size in (10, 200):
+            parents, children = self.parents_and_children(size)
+            self.env.invalidate_all()
+            parent, child = (
+                Job.load(self.env, jobs[0].uuid) for jobs in (parents, children)
+            )
+            counts.append(
+                [
+                    self.count_queries(lambda p=parent: len(p.reverse_depends_on)),
+                    self.count_queries(lambda c=child: len(c.depends_on)),
+                ]
+            )
+        self.assertEqual(*counts)
+
     def test_cycle_is_refused_with_the_jobs_on_it(self):
-        first, second, outside = self.delayables(3)
+        outside, first, second = delayables = [
+            self.record.delayable().testing_method(name)
+            for name in ("outside", "first", "second")
+        ]
         outside.on_done(first)
         first.on_done(second)
         second.on_done(first)
-        with self.assertRaisesRegex(
-            ValueError, r"wait for each other.*testing_method.*→"
-        ):
+        with self.assertRaisesRegex(ValueError, r"wait for each other.*→") as caught:
             outside.delay()
-        for delayable in (first, second, outside):
+        for delayable in delayables:
             delayable._generated_job = True
+        message = str(caught.exception)
+        self.assertIn("'first'", message)
+        self.assertIn("'second'", message)
+        self.assertNotIn("'outside'", message)
