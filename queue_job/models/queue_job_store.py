@@ -9,7 +9,7 @@ from odoo import api, models, tools
 from odoo.tools import SQL, OrderedSet
 
 from ..job_row import LOADED_COLUMNS
-from ..states import FAILED, WAITING
+from ..states import FAILED, WAIT_DEPENDENCIES, WAITING
 from .queue_job_key import IDENTITY
 from .queue_job_release import FREE_AMONG
 
@@ -40,12 +40,16 @@ class QueueJob(models.Model):
         The creation happens with the context of the caller of each job, so
         that overrides of ``create`` see it.
         """
-        new = {}
+        new, waiting = {}, []
         for job in jobs:
             if job._is_new():
                 new.setdefault(job.env, []).append(job)
-            else:
-                self._update_job(job)
+                continue
+            self._update_job(job)
+            if job.state == WAIT_DEPENDENCIES:
+                waiting.append(job._db_id)
+        # Whoever ended the last parent meanwhile did not see it wait.
+        self._after_commit(FREE_AMONG, waiting)
         for env, env_jobs in new.items():
             model = env(
                 su=True,

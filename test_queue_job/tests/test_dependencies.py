@@ -6,6 +6,7 @@ from odoo.tests import tagged
 
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.test_migrations import load_script
 
@@ -264,6 +265,33 @@ class TestReleaseRaces(CommittedJobCase):
                 self.columns(child, "state"), {"state": "wait_dependencies"}
             )
         self.acquire_and_run(parent)
+        self.assertEqual(self.columns(child, "state"), {"state": "pending"})
+
+    def test_parent_that_ends_while_its_child_is_put_off_releases_it(self):
+        """It was requeued while the child ran: whoever ends it sees no child that waits."""
+        with self.new_env() as env:
+            record = self.record_in(env)
+            a, b = (record.delayable().testing_method() for _name in "ab")
+            chain(a, b).delay()
+            parent, child = (d._generated_job.uuid for d in (a, b))
+        self.move(parent, "started")
+        self.move(child, "enqueued")
+        set_pending = Job.set_pending
+
+        def set_pending_slowly(job, **options):
+            set_pending(job, **options)
+            self.assertEqual(job.state, "wait_dependencies")
+            self.move(parent, "done")
+            with self.new_env() as env:
+                RunJobController._enqueue_dependent_jobs(env, Job.load(env, parent))
+
+        raising = mock.patch.object(
+            type(self.env["test.queue.job"]),
+            "testing_method",
+            side_effect=RetryableJobError("later"),
+        )
+        with raising, mock.patch.object(Job, "set_pending", set_pending_slowly):
+            self.acquire_and_run(child)
         self.assertEqual(self.columns(child, "state"), {"state": "pending"})
 
     def test_b04_children_of_parents_that_end_at_once_are_all_released(self):
