@@ -123,6 +123,10 @@ class Joint:
         self.children = tuple(children)
         self.stored = False
 
+    def is_like(self, other):
+        """Return whether another joint links the same."""
+        return self.parents == other.parents and self.children == other.children
+
     @classmethod
     def pays(cls, parents, children):
         """Return whether a joint is better than an edge for each pair."""

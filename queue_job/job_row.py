@@ -112,6 +112,8 @@ def _lists_others(dependencies):
 
 def link_through(joint):
     """Let all children of a joint of jobs wait for all its parents."""
+    if any(known.is_like(joint) for known in joint.parents[0]._joints_after):
+        return  # delayed again
     for parent in joint.parents:
         parent._joints_after.append(joint)
         parent._linked = True

@@ -112,7 +112,12 @@ class QueueJob(models.Model):
             pairs.update(
                 (job._db_id, child._db_id) for child in job._reverse_depends_on
             )
-            joints.update(joint for joint in job._joints_after if not joint.stored)
+            # At either end: it is stored with the last of its jobs.
+            joints.update(
+                joint
+                for joint in (*job._joints_before, *job._joints_after)
+                if not joint.stored
+            )
         joint_ids = []
         for joint in joints:
             ends = (

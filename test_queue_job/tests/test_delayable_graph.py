@@ -11,6 +11,7 @@ from odoo.addons.queue_job.delay import (
     chain,
     group,
 )
+from odoo.addons.queue_job.job import Job
 
 from .common import JobCase
 
@@ -321,6 +322,15 @@ class TestDelayGraph(JobCase):
         self.assertEqual(
             child.dependencies, {"depends_on": [parent.uuid], "reverse_depends_on": []}
         )
+
+    def test_store_of_others_stores_large_groups_too(self):
+        """Third parties replace ``Job.store``; then each job is stored by itself."""
+        store = Job.store
+        self.patch(Job, "store", lambda job: store(job))
+        parents, children = ([self.delayable(n) for n in range(12)] for _ in "ab")
+        group(*parents).on_done(group(*children)).delay()
+        for child in children:
+            self.assertEqual(len(self.row(child._generated_job).dependency_ids), 12)
 
     def test_group_is_stored_pending(self):
         a, b = map(self.delayable, "ab")

@@ -104,6 +104,14 @@ class TestLargeGraphs(JobCase):
         memory(10)  # what is made once
         self.assert_linear(memory, 100, 400)
 
+    def test_delaying_again_adds_no_edges(self):
+        parents, children = self.delayables(20), self.delayables(20)
+        top = chain(group(*parents), group(*children))
+        top.delay()
+        before = self.edges()
+        top.delay()
+        self.assertEqual(self.edges(), before)
+
     def test_end_of_a_parent_reads_the_same_in_a_large_group_before_one(self):
         """All but two of the parents are done: one look finds the other."""
 
