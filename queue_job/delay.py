@@ -10,7 +10,7 @@ import uuid
 
 from odoo.tools import OrderedSet
 
-from .graph import Graph, Joint
+from .graph import Graph, Joint, take_out
 from .job import Job, store_jobs
 from .job_row import link_through
 from .properties import description_of
@@ -123,7 +123,7 @@ class DelayableGraph(Graph):
 
     def _plan(self):
         """Return the graph of delayables and joints reachable from here."""
-        plan = Graph()
+        plan, links = Graph(), []
         seen = set()
         to_visit = [self]
         for graph in to_visit:
@@ -134,12 +134,31 @@ class DelayableGraph(Graph):
                 if isinstance(vertex, Delayable):
                     plan.add_vertex(vertex)
                 to_visit.append(vertex._graph)
-            for parent, child in graph.edges():
-                self._plan_edge(plan, parent._tail(), child._head())
+            links += graph._links()
+        # What comes after an empty chain or group waits for what comes before it.
+        for parents, children in take_out(_DelayableNode, links):
+            self._plan_link(plan, parents, children)
         return plan
 
+    def _links(self):
+        """Return ``(parents, children)`` for each vertex that others wait for.
+
+        All that waits for it together: that is as good as a group.
+        """
+        if not any(self._graph.values()):
+            return []
+        rank = {vertex: index for index, vertex in enumerate(self._graph)}
+        links = []
+        for parent, children in self._graph.items():
+            heads = OrderedSet()
+            for child in sorted(children, key=rank.__getitem__):
+                heads.update(child._head())
+            if heads:
+                links.append((parent._tail(), tuple(heads)))
+        return links
+
     @staticmethod
-    def _plan_edge(plan, parents, children):
+    def _plan_link(plan, parents, children):
         if Joint.pays(parents, children):
             joint = Joint(parents, children)
             for parent in parents:
@@ -175,9 +194,12 @@ class DelayableGraph(Graph):
 class _DelayableNode:
     """What chains and groups share: links from and to their ends."""
 
+    # Which members are at either end.
+    _first = _last = slice(None)
+
     def __init__(self, *delayables):
         self._graph = DelayableGraph()
-        self._members = tuple(delayables)
+        self._members = delayables
         for delayable in delayables:
             self._graph.add_vertex(delayable)
 
@@ -191,6 +213,28 @@ class _DelayableNode:
         """Store the whole graph below this, see :meth:`DelayableGraph.delay`."""
         self._graph.delay()
 
+    def _head(self):
+        """Return the delayables that start first; an empty node stands for itself."""
+        return self._ends("_first")
+
+    def _tail(self):
+        """Return the delayables that end last; an empty node stands for itself."""
+        return self._ends("_last")
+
+    def _ends(self, end):
+        # Not by recursion: whoever builds in a loop nests deeper than Python's stack.
+        ends, seen, stack = [], set(), [self]
+        while stack:
+            vertex = stack.pop()
+            if vertex in seen:
+                continue
+            seen.add(vertex)
+            if isinstance(vertex, _DelayableNode) and vertex._members:
+                stack.extend(reversed(vertex._members[getattr(vertex, end)]))
+            else:
+                ends.append(vertex)
+        return tuple(ends)
+
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(map(repr, self._members))})"
 
@@ -198,17 +242,12 @@ class _DelayableNode:
 class DelayableChain(_DelayableNode):
     """Elements that run one after another; an empty chain does nothing."""
 
+    _first, _last = slice(1), slice(-1, None)
+
     def __init__(self, *delayables):
         super().__init__(*delayables)
-        self._links = tuple(member for member in delayables if member._head())
-        for parent, child in itertools.pairwise(self._links):
+        for parent, child in itertools.pairwise(delayables):
             self._graph.add_edge(parent, child)
-
-    def _head(self):
-        return self._links[0]._head() if self._links else ()
-
-    def _tail(self):
-        return self._links[-1]._tail() if self._links else ()
 
 
 class DelayableGroup(_DelayableNode):
@@ -217,16 +256,6 @@ class DelayableGroup(_DelayableNode):
     def __init__(self, *delayables):
         super().__init__(*delayables)
         self._delayables = OrderedSet(delayables)
-
-    def _head(self):
-        return tuple(
-            OrderedSet(vertex for member in self._members for vertex in member._head())
-        )
-
-    def _tail(self):
-        return tuple(
-            OrderedSet(vertex for member in self._members for vertex in member._tail())
-        )
 
 
 class Delayable:

@@ -4,6 +4,36 @@
 from collections import deque
 
 
+def take_out(kind, links):
+    """Return links without the vertices of a class, which were in between.
+
+    What came after such a vertex comes after what was before it.
+
+    :param links: ``(parents, children)``: all of these before each of those
+    """
+    before = {}
+    for parents, children in links:
+        for child in children:
+            if isinstance(child, kind):
+                before.setdefault(child, []).extend(parents)
+
+    def real(parents):
+        found, seen, to_visit = {}, set(), list(parents)
+        for vertex in to_visit:
+            if not isinstance(vertex, kind):
+                found[vertex] = None
+            elif vertex not in seen:
+                seen.add(vertex)
+                to_visit.extend(before.get(vertex, ()))
+        return tuple(found)
+
+    kept = (
+        (parents, tuple(child for child in children if not isinstance(child, kind)))
+        for parents, children in links
+    )
+    return [(real(parents), children) for parents, children in kept if children]
+
+
 class Graph:
     """A directed graph: each vertex with the set of its children.
 
@@ -76,11 +106,11 @@ class Graph:
             for child in self._graph[parent]
             if child in rest
         }
-        vertex, seen = next(v for v in self._graph if v in parent_of), []
+        vertex, seen = next(v for v in self._graph if v in parent_of), {}
         while vertex not in seen:
-            seen.append(vertex)
+            seen[vertex] = len(seen)
             vertex = parent_of[vertex]
-        return seen[seen.index(vertex) :][::-1]
+        return list(seen)[seen[vertex] :][::-1]
 
     def root_vertices(self):
         """Return the set of the vertices that have no parent."""

@@ -1,4 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import itertools
+import sys
 import uuid
 from unittest import mock
 
@@ -218,6 +220,44 @@ class TestConnectGraphs(FlatCase):
         top = group(chain(self.a, self.b), chain(self.a, self.c))
         self.assert_edges(top, "ab", "ac")
 
+    def test_what_follows_something_empty_waits_for_what_is_before_it(self):
+        for make in (chain, group):
+            with self.subTest(make.__name__):
+                a, b, c, d = (self.delayable(name) for name in "abcd")
+                empty = make().on_done(c)
+                self.assert_edges(a.on_done(empty), "ac")
+                self.assert_edges(chain(b, make(), make(), d), "bd")
+                top = chain(a, make(b, empty), d)
+                self.assertIn((a, c), top._graph._connect_graphs().edges())
+
+    def test_emptiness_in_a_circle_holds_nobody_back(self):
+        one, other = group(), chain()
+        one.on_done(other.on_done(one, self.b))
+        self.a.on_done(one)
+        self.assert_edges(self.a, "ab")
+
+    def test_nesting_deeper_than_the_stack(self):
+        depth = 2 * sys.getrecursionlimit()
+        for make, inner_first in itertools.product((chain, group), (True, False)):
+            with self.subTest(make=make, inner_first=inner_first):
+                delayables = [self.delayable(str(n)) for n in range(depth)]
+                inward = delayables if inner_first else delayables[::-1]
+                top = make(inward[0])
+                for delayable in inward[1:]:
+                    top = make(top, delayable) if inner_first else make(delayable, top)
+                before, after = self.delayable("before"), self.delayable("after")
+                flat = chain(before, top, after)._graph._connect_graphs()
+                edges = (
+                    list(itertools.pairwise([before, *delayables, after]))
+                    if make is chain
+                    else [
+                        edge
+                        for delayable in delayables
+                        for edge in ((before, delayable), (delayable, after))
+                    ]
+                )
+                self.assertEqual(set(flat.edges()), set(edges))
+
     def test_large_groups_connect_all_pairs(self):
         one = [self.delayable(f"p{number}") for number in range(20)]
         other = [self.delayable(f"c{number}") for number in range(20)]
@@ -322,6 +362,15 @@ class TestDelayGraph(JobCase):
         self.assertEqual(
             child.dependencies, {"depends_on": [parent.uuid], "reverse_depends_on": []}
         )
+
+    def test_jobs_are_made_in_the_order_in_which_they_were_given(self):
+        groups = [
+            [self.delayable(f"{name}{n}") for n in range(2)] for name in "bcdefghijkl"
+        ]
+        top = self.delayable("a").on_done(*(group(*jobs) for jobs in groups))
+        top.delay()
+        ids = [d._generated_job._db_id for jobs in groups for d in jobs]
+        self.assertEqual(ids, sorted(ids))
 
     def test_store_of_others_stores_large_groups_too(self):
         """Third parties replace ``Job.store``; then each job is stored by itself."""

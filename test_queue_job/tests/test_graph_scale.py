@@ -97,6 +97,13 @@ class TestLargeGraphs(JobCase):
         self.assertEqual(self.edges() - before, 4000)
         self.assertLess(queries, 60)
 
+    def test_all_that_waits_for_a_group_waits_for_it_together(self):
+        """As long arguments of ``on_done``, too."""
+        before = self.edges()
+        parents, children = self.delayables(200), self.delayables(100)
+        group(*parents).on_done(*children).delay()
+        self.assertEqual(self.edges() - before, 300)
+
     def test_b36_memory_of_a_graph_grows_with_its_jobs(self):
         def memory(size):
             return self.memory(lambda: self.parents_and_children(size))
