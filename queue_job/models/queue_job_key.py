@@ -197,6 +197,8 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid;
         RETURN NULL;
+    ELSIF TG_OP = 'UPDATE' AND OLD.identity_key IS DISTINCT FROM NEW.identity_key THEN
+        DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid AND kind = '{IDENTITY}';
     END IF;
     IF NEW.identity_key <> '' THEN
         PERFORM queue_job_key_keep(
@@ -228,8 +230,9 @@ KEY_TRIGGERS = {
     "queue_job_keys_insert": """AFTER INSERT ON queue_job FOR EACH ROW
         WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)
         EXECUTE FUNCTION queue_job_keep_keys()""",
-    "queue_job_keys_update": """AFTER UPDATE OF state ON queue_job FOR EACH ROW
-        WHEN (OLD.state <> NEW.state
+    "queue_job_keys_update": """AFTER UPDATE OF state, identity_key ON queue_job FOR EACH ROW
+        WHEN (OLD.identity_key IS DISTINCT FROM NEW.identity_key
+              OR OLD.state <> NEW.state
               AND (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL))
         EXECUTE FUNCTION queue_job_keep_keys()""",
     "queue_job_keys_delete": """AFTER DELETE ON queue_job FOR EACH ROW

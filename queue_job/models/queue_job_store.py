@@ -10,6 +10,7 @@ from odoo.tools import SQL, OrderedSet
 
 from ..job_row import LOADED_COLUMNS
 from ..states import FAILED, WAIT_DEPENDENCIES, WAITING
+from ..utils import storable_text
 from .queue_job_key import IDENTITY
 from .queue_job_release import FREE_AMONG
 
@@ -174,9 +175,7 @@ class QueueJob(models.Model):
     def _key_requests(self, jobs):
         """Return ``(kind, blocking states, [(job, text to lock, key)])`` in order of look-up."""
         keyed = [
-            (job, job.identity_key, job.identity_key)
-            for job in jobs
-            if job.identity_key
+            (job, key, key) for job in jobs if (key := storable_text(job.identity_key))
         ]
         return [(IDENTITY, WAITING, keyed)]
 
@@ -197,7 +196,8 @@ class QueueJob(models.Model):
     def _search_twin(self, job):
         if not job.identity_key:
             return self.browse()
-        domain = [("identity_key", "=", job.identity_key), ("state", "in", WAITING)]
+        key = storable_text(job.identity_key)
+        domain = [("identity_key", "=", key), ("state", "in", WAITING)]
         return self.search(domain, limit=1)
 
     @api.model

@@ -29,10 +29,12 @@ class TwinRaces:
         with self.new_env() as own:
             return self.delay_twin(own, **properties).uuid
 
-    def callers_get_one_job(self, callers, rounds, ask):
+    def callers_get_one_job(self, callers, rounds, ask, jobs=1):
         """Let many callers ask at the same moment, each time for another key.
 
-        :param ask: called with an environment and the number of the round
+        :param ask: called with an environment and the number of the round; all
+            must get an equal answer
+        :param jobs: how many are made in each round
         """
         barrier = threading.Barrier(callers, timeout=PATIENCE)
 
@@ -46,7 +48,7 @@ class TwinRaces:
             for number in range(rounds):
                 answers = set(pool.map(call, [number] * callers))
                 self.assertEqual(len(answers), 1, number)
-        self.assertEqual(len(self.states()), rounds)
+        self.assertEqual(len(self.states()), rounds * jobs)
 
     def test_answer_is_a_job_newer_than_the_snapshot(self):
         with self.new_env() as late:

@@ -1,10 +1,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """One waiting job per key, with transactions that really run at the same time."""
 
+import random
 import time
 
 from odoo.tests import tagged
 
+from odoo.addons.queue_job import run
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.database import Database
@@ -127,6 +129,60 @@ class TestKeyRaces(TwinRaces, CommittedJobCase):
             group(again, other).delay()
             self.assertNotEqual(again._generated_job.uuid, twin)
         self.assertEqual(len(self.waiting("a")), 2)
+
+    def delay_keyed_chain(self, env, keys):
+        """Delay a chain of jobs with keys; return the uuid of each key."""
+        record = self.record_in(env)
+        delayables = {
+            key: record.delayable(identity_key=key).testing_method() for key in keys
+        }
+        chain(*delayables.values()).delay()
+        return {key: one._generated_job.uuid for key, one in delayables.items()}
+
+    def test_callers_of_keyed_graphs_get_one_graph(self):
+        """Each names the keys in an order of its own."""
+
+        def ask(env, number):
+            keys = [f"round {number} {name}" for name in "abcd"]
+            uuids = self.delay_keyed_chain(env, random.sample(keys, len(keys)))
+            return tuple(sorted(uuids.items()))
+
+        self.callers_get_one_job(8, 25, ask, jobs=4)
+
+    def test_twins_of_a_refused_graph_wait_for_the_caller(self):
+        with self.new_env() as env:
+            twins = self.delay_keyed_chain(env, "ab")
+        with self.new_env() as caller:
+            self.assertEqual(self.delay_keyed_chain(caller, "ab"), twins)
+            for uuid in twins.values():
+                self.move(uuid, "enqueued")
+                with self.new_env() as worker:
+                    self.assertEqual(self.claim(worker, uuid), run.HELD)
+        for uuid in twins.values():
+            self.move(uuid, "enqueued")
+            with self.new_env() as worker:
+                self.assertEqual(self.claim(worker, uuid), "claimed")
+
+    def test_key_that_is_taken_from_a_job_is_free(self):
+        with self.new_env() as env:
+            first = self.ask(env)
+        with self.new_env() as env:
+            row = env["queue.job"].search([("uuid", "=", first)])
+            row.identity_key = "other"
+        with self.new_env() as env:
+            self.assertNotEqual(self.ask(env), first)
+            self.assertEqual(self.ask(env, "other"), first)
+        with self.new_env() as env:
+            row = env["queue.job"].search([("uuid", "=", first)])
+            row.identity_key = False
+        with self.new_env() as env:
+            self.assertNotEqual(self.ask(env, "other"), first)
+
+    def test_key_with_characters_no_text_column_takes(self):
+        with self.new_env() as env:
+            first = self.ask(env, "nul \x00, surrogate \ud800")
+        with self.new_env() as env:
+            self.assertEqual(self.ask(env, "nul \x00, surrogate \ud800"), first)
 
     def test_many_created_keys_do_not_hold_up_other_jobs(self):
         """A long transaction makes jobs of more keys than there are locks."""
