@@ -9,6 +9,7 @@ from . import test_dependencies
 from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
+from . import test_graph_interleavings
 from . import test_graph_properties
 from . import test_graph_scale
 from . import test_import_paths
