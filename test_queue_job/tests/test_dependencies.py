@@ -198,6 +198,27 @@ class TestCancelDependents(GraphCase):
         self.rows(a)[0].button_cancelled()
         self.assertEqual(self.states(a, b, c, d), ["cancelled"] * 4)
 
+    def test_deleting_a_job_that_was_not_done_cancels_what_waits_for_it(self):
+        for state in ("pending", "failed"):
+            with self.subTest(state):
+                a, b, c, d = self.delayables("abcd")
+                a.on_done(b.on_done(c), d).delay()
+                top, done = self.rows(a, d)
+                top.state = state
+                done.state = "done"
+                top.unlink()
+                self.assertEqual(self.states(b, c, d), ["cancelled"] * 2 + ["done"])
+                self.assertEqual(self.rows(b)[0].result, CANCELLED_WITH_PARENT)
+
+    def test_deleting_a_job_that_was_done_cancels_nothing(self):
+        a, b, c = self.delayables("abc")
+        group(a, b).on_done(c).delay()
+        self.finish(a)
+        self.rows(a)[0].unlink()
+        self.assertEqual(self.states(b, c), ["pending", "wait_dependencies"])
+        self.finish(b)
+        self.assertEqual(self.states(c), ["pending"])
+
     def test_all_of_a_large_group(self):
         parents, children = (
             self.delayables("abcdefghijkl"),
