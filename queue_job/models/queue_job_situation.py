@@ -17,22 +17,32 @@ ROOT = "root"
 RUNNER_LOCK_ID = 2293787760715711918
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000
+# Of the jobs shown together, how many that hold them back through a joint are read.
+BLOCKING_LIMIT = 10_000
 
 _RANK = "COALESCE(priority, 0), COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id"
 
-# What a parent holds back, joints included, failed ones first.
+# What holds jobs back, failed ones first. Each joint is gone through once, and gives so
+# many: or one job of a large graph would leave no room for the next.
 _BLOCKING = """
-SELECT waiting.child, p.id, p.state FROM (
-    SELECT d.child_id AS child, d.parent_id AS parent FROM queue_job_dependency d
-    WHERE d.child_id = ANY(%(ids)s) AND d.joint IS NULL
+WITH own AS MATERIALIZED (
+    SELECT child_id, parent_id, joint FROM queue_job_dependency WHERE child_id = ANY(%(ids)s)
+), behind_joint AS MATERIALIZED (
+    SELECT d.joint, p.id, p.state, row_number() OVER (
+        PARTITION BY d.joint ORDER BY p.state = 'failed' DESC, p.id
+    ) AS place
+    FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
+    WHERE d.joint IN (SELECT joint FROM own) AND d.parent_id IS NOT NULL
+      AND p.state NOT IN ('done', 'cancelled')
+)
+SELECT child_id, id, state FROM (
+    SELECT own.child_id, b.id, b.state FROM own JOIN behind_joint b USING (joint)
+    WHERE b.place <= %(limit)s
     UNION
-    SELECT own.child_id, d.parent_id FROM queue_job_dependency own
-    JOIN queue_job_dependency d ON d.joint = own.joint AND d.parent_id IS NOT NULL
-    WHERE own.child_id = ANY(%(ids)s) AND own.joint IS NOT NULL
-) AS waiting JOIN queue_job p ON p.id = waiting.parent
-WHERE p.state NOT IN ('done', 'cancelled')
-ORDER BY p.state = 'failed' DESC, p.id
-LIMIT 10000
+    SELECT own.child_id, p.id, p.state FROM own JOIN queue_job p ON p.id = own.parent_id
+    WHERE own.joint IS NULL AND p.state NOT IN ('done', 'cancelled')
+) AS blocking
+ORDER BY state = 'failed' DESC, id
 """
 
 _RUNNER = """
@@ -286,7 +296,9 @@ class Situation:
         if job.id not in self._blocking:
             ids = [i for i in job._prefetch_ids if i] or job.ids
             self._blocking.update((job_id, []) for job_id in [*ids, job.id])
-            for child, parent, state in self._fetch(_BLOCKING, ids=list(ids)):
+            limit = max(BLOCKING_LIMIT // len(ids), 1)
+            rows = self._fetch(_BLOCKING, ids=list(ids), limit=limit)
+            for child, parent, state in rows:
                 self._blocking[child].append((parent, state))
         return self._blocking[job.id]
 

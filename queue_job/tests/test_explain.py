@@ -7,7 +7,9 @@ from unittest import mock
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.graph import Joint
 from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.models import queue_job_situation
 from odoo.addons.queue_job.models.queue_job_situation import Situation
 
 
@@ -262,6 +264,25 @@ class TestExplainOtherStates(ExplainCase):
         first.state = "done"
         explanation = self.assert_explained(last, "dependencies", "second")
         self.assertEqual([job["id"] for job in explanation["jobs"]], second.ids)
+
+    def test_job_beside_those_that_wait_for_many(self):
+        """In a list all are explained together."""
+        self.patch(Joint, "WORTH", 0)
+        partner = self.env["res.partner"]
+        waiting = self.jobs
+        for name in "abc":
+            first, second, last, other = (
+                partner.delayable(description=f"{name}{number}").create_company()
+                for number in range(4)
+            )
+            chain(group(first, second), group(last, other)).delay()
+            waiting |= last._generated_job.db_record().with_env(self.env)
+        self.env.flush_all()
+        self.env.invalidate_all()
+        with mock.patch.object(queue_job_situation, "BLOCKING_LIMIT", 3):
+            texts = [job.explanation["text"] for job in waiting]
+        for name, text in zip("abc", texts, strict=True):
+            self.assertIn(f"{name}0", text)
 
     def test_failed_dependency(self):
         _first, second, last = self.graph()
