@@ -17,7 +17,7 @@ from odoo import api, fields, models
 from odoo.tools import format_datetime
 
 from ..states import ENQUEUED, FAILED, PENDING, WAIT_DEPENDENCIES
-from .queue_job_situation import Situation, duration_text
+from .queue_job_situation import LOOKED_AT, Situation, duration_text
 
 # A sentence names so many jobs, and says how many more there are.
 NAMED = 3
@@ -67,16 +67,26 @@ class QueueJob(models.Model):
     def _explanation(self, kind, level, text, jobs=None, count=None):
         """Return an explanation: a sentence, and as text with the names of ``jobs``.
 
-        Named are only jobs that the reader may see.
+        Named are only jobs that the reader may see; where he sees none of them,
+        the sentence tells that there are some.
 
         :param count: how many jobs there are, when ``jobs`` are some of them
         """
-        jobs = (jobs or self.browse())._filtered_access("read")[:NAMED]
+        jobs = jobs or self.browse()
+        count = count or len(jobs)
+        seen = jobs[:LOOKED_AT]._filtered_access("read")[:NAMED]
         named = [
             {"id": job.id, "name": job.name or job.uuid, "state": job.state}
-            for job in jobs
+            for job in seen
         ]
-        more = max((count or len(named)) - len(named), 0)
+        more = count - len(named)
+        if more and not named:
+            hidden = (
+                self.env._("a job that you may not see.")
+                if more == 1
+                else self.env._("%s jobs that you may not see.", more)
+            )
+            text = f"{text} {hidden}"
         sentence = text
         if named:
             names = ", ".join(job["name"] for job in named)
@@ -97,8 +107,7 @@ class QueueJob(models.Model):
 
     def _explain_wait_dependencies(self, situation):
         blocking = situation.blocking_parents(self)
-        failed = [job_id for job_id, state in blocking if state == FAILED]
-        if failed:
+        if blocking.failed:
             return self._explanation(
                 "dependency_failed",
                 DANGER,
@@ -106,18 +115,18 @@ class QueueJob(models.Model):
                     "Waits for a job that failed, and will wait until that is requeued, "
                     "set to done or cancelled:"
                 ),
-                self.browse(failed),
-                len(failed),
+                self.browse(blocking.ids[: blocking.failed]),
+                blocking.failed,
             )
-        if blocking:
+        if blocking.count:
             return self._explanation(
                 "dependencies",
                 INFO,
                 self.env._("Waits until these jobs are done:"),
-                self.browse(job_id for job_id, _state in blocking),
-                len(blocking),
+                self.browse(blocking.ids),
+                blocking.count,
             )
-        return self._explanation(
+        return self._explain_runner(situation) or self._explanation(
             "dependencies",
             WARNING,
             self.env._(
@@ -140,7 +149,8 @@ class QueueJob(models.Model):
         if seconds < LONG_SENT:
             text = self.env._("A worker was asked to run it just now.")
             return self._explanation("sent", INFO, text)
-        return self._explanation(
+        # Whoever sent it is gone, and nobody else will send it again.
+        return self._explain_runner(situation) or self._explanation(
             "sent",
             WARNING,
             self.env._(
@@ -160,7 +170,12 @@ class QueueJob(models.Model):
             )
         else:
             text = self.env._("Has been running for %s.", duration)
-        return self._explanation("running", INFO, text)
+        if not self._explain_runner(situation):
+            return self._explanation("running", INFO, text)
+        gone = self.env._(
+            "No runner is alive, so nobody notices if its worker is gone."
+        )
+        return self._explanation("running", WARNING, f"{text} {gone}")
 
     # Of a pending job, in this order ----------------------------------------
 
@@ -248,7 +263,6 @@ class QueueJob(models.Model):
                     channel.name,
                 ),
                 self.browse(failed),
-                len(failed),
             )
         earlier = situation.earlier_with_eta(self, channel)
         if not earlier:
@@ -283,8 +297,7 @@ class QueueJob(models.Model):
             "full",
             INFO,
             " ".join(filter(None, [text, line, self.env._("Running:")])),
-            self.browse(job_id for job_id, _state in holders[:NAMED]),
-            len(holders),
+            self.browse(job_id for job_id, _state in holders),
         )
 
     def _explain_line(self, situation):

@@ -10,36 +10,41 @@ import babel.dates
 from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
-from ..states import STARTED
+from ..states import FAILED, STARTED
 
 ROOT = "root"
 # The advisory lock of the elected runner (jobrunner/connection.py).
 RUNNER_LOCK_ID = 2293787760715711918
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000
-# Of the jobs shown together, how many that hold them back through a joint are read.
-BLOCKING_LIMIT = 10_000
+# Of the jobs that hold another, so many are looked at to name some.
+LOOKED_AT = 100
 
 _RANK = "COALESCE(priority, 0), COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id"
 
-# What holds jobs back, failed ones first. Each joint is gone through once, and gives so
-# many: or one job of a large graph would leave no room for the next.
+# What holds jobs back, failed ones first. Each joint is gone through once, gives so many
+# (or one job of a large graph would leave no room for the next), and tells how many it
+# has and how many of them failed.
 _BLOCKING = """
 WITH own AS MATERIALIZED (
     SELECT child_id, parent_id, joint FROM queue_job_dependency WHERE child_id = ANY(%(ids)s)
 ), behind_joint AS MATERIALIZED (
-    SELECT d.joint, p.id, p.state, row_number() OVER (
-        PARTITION BY d.joint ORDER BY p.state = 'failed' DESC, p.id
-    ) AS place
+    SELECT d.joint, p.id, p.state,
+        row_number() OVER (
+            PARTITION BY d.joint ORDER BY p.state = 'failed' DESC, p.id
+        ) AS place,
+        count(*) OVER (PARTITION BY d.joint) AS count,
+        count(*) FILTER (WHERE p.state = 'failed') OVER (PARTITION BY d.joint) AS failed
     FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
     WHERE d.joint IN (SELECT joint FROM own) AND d.parent_id IS NOT NULL
       AND p.state NOT IN ('done', 'cancelled')
 )
-SELECT child_id, id, state FROM (
-    SELECT own.child_id, b.id, b.state FROM own JOIN behind_joint b USING (joint)
-    WHERE b.place <= %(limit)s
-    UNION
-    SELECT own.child_id, p.id, p.state FROM own JOIN queue_job p ON p.id = own.parent_id
+SELECT child_id, joint, id, state, count, failed FROM (
+    SELECT own.child_id, joint, b.id, b.state, b.count, b.failed
+    FROM own JOIN behind_joint b USING (joint) WHERE b.place <= %(limit)s
+    UNION ALL
+    SELECT own.child_id, NULL, p.id, p.state, 0, 0
+    FROM own JOIN queue_job p ON p.id = own.parent_id
     WHERE own.joint IS NULL AND p.state NOT IN ('done', 'cancelled')
 ) AS blocking
 ORDER BY state = 'failed' DESC, id
@@ -124,6 +129,14 @@ class ChannelSettings(NamedTuple):
     sequential: bool = False
     throttle: float = 0
     paused: bool = False
+
+
+class Blocking(NamedTuple):
+    """The jobs that a job waits for; ``ids`` are the first ones, those that failed before."""
+
+    count: int = 0
+    failed: int = 0
+    ids: tuple | list = ()
 
 
 class Situation:
@@ -213,6 +226,10 @@ class Situation:
             bool(stated.get("paused") or record.get("paused")),
         )
 
+    def is_pause_fixed(self, name):
+        """Return whether the configuration pauses a channel, so that its record cannot."""
+        return bool(self._stated.get(name, {}).get("paused"))
+
     @cached_property
     def _default_root_capacity(self):
         return self.env["queue.job.channel"]._default_root_capacity()
@@ -231,7 +248,8 @@ class Situation:
         names = ("capacity", "sequential", "throttle", "paused")
         return {name: dict(zip(names, values, strict=True)) for name, *values in rows}
 
-    def _spellings(self, name):
+    @staticmethod
+    def spellings(name):
         """Return how jobs may spell this very channel."""
         return [name, name.removeprefix(ROOT + ".")] if name != ROOT else [ROOT, ""]
 
@@ -263,9 +281,11 @@ class Situation:
         """Return the ids of jobs that failed in this very channel, a few at most."""
         rows = self._fetch(
             "SELECT id FROM queue_job WHERE state = 'failed' AND "
-            "(channel = ANY(%(names)s) OR %(is_root)s AND channel IS NULL) ORDER BY id LIMIT 100",
-            names=self._spellings(channel.name),
+            "(channel = ANY(%(names)s) OR %(is_root)s AND channel IS NULL) "
+            "ORDER BY id LIMIT %(limit)s",
+            names=self.spellings(channel.name),
             is_root=channel.name == ROOT,
+            limit=LOOKED_AT,
         )
         return [job_id for (job_id,) in rows]
 
@@ -281,7 +301,7 @@ class Situation:
         ]
         names = {name for name in self._records if self._is_below(name, channel.name)}
         names.update(
-            spelling for name in list(names) for spelling in self._spellings(name)
+            spelling for name in list(names) for spelling in self.spellings(name)
         )
         dates += [
             date for (date,) in self._fetch(_LAST_START, names=list(names), since=since)
@@ -292,22 +312,38 @@ class Situation:
     # Other jobs -------------------------------------------------------------
 
     def blocking_parents(self, job):
-        """Return ``(id, state)`` of what a job waits for, failed ones first."""
+        """Return what a job waits for."""
         if job.id not in self._blocking:
             ids = [i for i in job._prefetch_ids if i] or job.ids
-            self._blocking.update((job_id, []) for job_id in [*ids, job.id])
-            limit = max(BLOCKING_LIMIT // len(ids), 1)
-            rows = self._fetch(_BLOCKING, ids=list(ids), limit=limit)
-            for child, parent, state in rows:
-                self._blocking[child].append((parent, state))
+            self._blocking.update((job_id, Blocking()) for job_id in [*ids, job.id])
+            self._blocking.update(self._read_blocking(ids))
         return self._blocking[job.id]
+
+    def _read_blocking(self, ids):
+        """Return what holds those jobs back that something does, by id."""
+        found, beyond = {}, {}
+        rows = self._fetch(_BLOCKING, ids=list(ids), limit=LOOKED_AT)
+        for child, joint, parent, state, count, failed in rows:
+            # Two joints may have a parent in common.
+            found.setdefault(child, {})[parent] = state
+            not_read = (max(count - LOOKED_AT, 0), max(failed - LOOKED_AT, 0))
+            beyond.setdefault(child, {})[joint] = not_read
+        return {
+            child: Blocking(
+                len(states) + sum(count for count, _failed in beyond[child].values()),
+                list(states.values()).count(FAILED)
+                + sum(failed for _count, failed in beyond[child].values()),
+                list(states),
+            )
+            for child, states in found.items()
+        }
 
     def earlier_with_eta(self, job, channel):
         """Return ``(id, eta)`` of a better job of this very channel that waits for its eta."""
         rows = self._fetch(
             _EARLIER_WITH_ETA,
             now=self.now,
-            names=self._spellings(channel.name),
+            names=self.spellings(channel.name),
             rank=self._rank(job),
         )
         return rows[0] if rows else None

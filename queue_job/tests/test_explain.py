@@ -224,16 +224,64 @@ class TestExplainPending(ExplainCase):
         self.job("root.sub", state="done", date_started=ended, date_done=ended)
         self.assert_explained(job, "throttled", "root.sub", "10 minutes", "9 minutes")
 
-    def test_names_only_what_the_reader_may_see(self):
-        other = self.env["res.company"].create({"name": "other"})
-        self.root.capacity = 1
-        self.job(description="secret", state="started", company_id=other.id)
-        user = new_test_user(
-            self.env, "manager_of_one", "queue_job.group_queue_job_manager"
+    def hidden(self, description="secret", **values):
+        """Return a job of a company that the manager of ``as_manager`` does not see."""
+        other = self.env["res.company"].search([("name", "=", "other")])
+        other = other or self.env["res.company"].create({"name": "other"})
+        return self.job(description=description, company_id=other.id, **values)
+
+    def as_manager(self, job):
+        user = self.env["res.users"].search([("login", "=", "manager_of_one")])
+        return job.with_user(
+            user
+            or new_test_user(
+                self.env, "manager_of_one", "queue_job.group_queue_job_manager"
+            )
         )
-        explanation = self.explain(self.job().with_user(user))
+
+    def test_names_only_what_the_reader_may_see(self):
+        self.root.capacity = 1
+        self.hidden(state="started")
+        explanation = self.explain(self.as_manager(self.job()))
         self.assertEqual((explanation["kind"], explanation["jobs"]), ("full", []))
         self.assertNotIn("secret", explanation["text"])
+
+    def test_a_sentence_about_hidden_jobs_tells_how_many_there_are(self):
+        """It ended in a colon, as if something had been left out."""
+        later = datetime.now() + timedelta(hours=1)
+        sequential = {"capacity": 1, "sequential": True}
+        self.root.capacity = 1
+        first = self.hidden(state="started")
+        second = self.hidden(state="enqueued")
+        job = self.as_manager(self.job("root.sub"))
+        several = self.explain(job)
+        second.state = "done"
+        full = self.explain(job)
+        first.state = "done"
+        self.sub.write(sequential)
+        culprit = self.hidden(channel="root.sub", state="failed")
+        failed = self.explain(job)
+        culprit.write({"state": "pending", "eta": later, "priority": 0})
+        overtaken = self.explain(job)
+        self.assertEqual(
+            [it["kind"] for it in (several, full, failed, overtaken)],
+            ["full", "full", "sequential", "sequential_eta"],
+        )
+        for explanation in (full, failed, overtaken):
+            for key in ("sentence", "text"):
+                with self.subTest(kind=explanation["kind"], key=key):
+                    self.assertRegex(
+                        explanation[key], r": a job that you may not see\.$"
+                    )
+        self.assertTrue(several["text"].endswith(": 2 jobs that you may not see."))
+
+    def test_jobs_that_may_be_seen_are_named_before_hidden_ones_are_told(self):
+        self.root.capacity = 5
+        for _number in range(4):
+            self.hidden(state="started")
+        self.job(description="plain to see", state="started")
+        explanation = self.explain(self.as_manager(self.job()))
+        self.assertIn("plain to see and 4 more", explanation["text"])
 
     def test_a_page_of_jobs_costs_a_handful_of_queries(self):
         jobs = self.jobs.union(*(self.job() for _number in range(40)))
@@ -279,10 +327,55 @@ class TestExplainOtherStates(ExplainCase):
             waiting |= last._generated_job.db_record().with_env(self.env)
         self.env.flush_all()
         self.env.invalidate_all()
-        with mock.patch.object(queue_job_situation, "BLOCKING_LIMIT", 3):
+        with mock.patch.object(queue_job_situation, "LOOKED_AT", 1):
             texts = [job.explanation["text"] for job in waiting]
         for name, text in zip("abc", texts, strict=True):
             self.assertIn(f"{name}0", text)
+
+    def test_hidden_dependency(self):
+        first, second, last = self.graph()
+        user = new_test_user(self.env, "reader", "queue_job.group_queue_job_manager")
+        company = self.env["res.company"].create({"name": "other"})
+        (first + second).company_id = company
+        waits = self.explain(last.with_user(user))
+        second.state = "failed"
+        fails = self.explain(last.with_user(user))
+        self.assertTrue(waits["sentence"].endswith(": 2 jobs that you may not see."))
+        self.assertTrue(fails["sentence"].endswith(": a job that you may not see."))
+
+    def test_many_dependencies_in_a_list(self):
+        """Each row tells how many it waits for, however few of them are looked at."""
+        self.patch(Joint, "WORTH", 0)
+        partner = self.env["res.partner"]
+        parents = self.jobs
+        children = self.jobs
+        for _graph in range(2):
+            first = [partner.delayable().create_company() for _number in range(5)]
+            child, other = (partner.delayable().create_company() for _job in "ab")
+            chain(group(*first), group(child, other)).delay()
+            for delayable in first:
+                parents |= delayable._generated_job.db_record().with_env(self.env)
+            children |= child._generated_job.db_record().with_env(self.env)
+
+        def explained():
+            self.env.flush_all()
+            self.env.invalidate_all()
+            values = [child.explanation for child in children]
+            return [(it["kind"], len(it["jobs"]), it["more"]) for it in values]
+
+        with mock.patch.object(queue_job_situation, "LOOKED_AT", 2):
+            self.assertEqual(explained(), [("dependencies", 2, 3)] * 2)
+            parents[2:5].write({"state": "failed"})
+            self.assertEqual(
+                explained(), [("dependency_failed", 2, 1), ("dependencies", 2, 3)]
+            )
+
+    def test_nothing_left_to_wait_for(self):
+        first, second, last = self.graph()
+        (first + second).state = "done"
+        self.assert_explained(last, "dependencies", "will notice")
+        with mock.patch.object(Situation, "_runner", None):
+            self.assert_explained(last, "no_runner")
 
     def test_failed_dependency(self):
         _first, second, last = self.graph()
@@ -299,13 +392,25 @@ class TestExplainOtherStates(ExplainCase):
         job.date_enqueued = datetime.now() - timedelta(minutes=3)
         self.assert_explained(job, "sent", "3 minutes ago", "busy")
 
+    def test_sent_by_a_runner_that_is_gone(self):
+        """It told that all workers are busy, and nothing would ever start the job."""
+        job = self.job(state="enqueued", date_enqueued=datetime.now())
+        with mock.patch.object(Situation, "_runner", None):
+            self.assert_explained(job, "sent", "just now")
+            job.date_enqueued = datetime.now() - timedelta(hours=2)
+            self.assert_explained(job, "no_runner", "server_wide_modules")
+
     def test_started(self):
         job = self.job(
             state="started",
             worker_pid=77,
             date_started=datetime.now() - timedelta(minutes=3),
         )
-        self.assert_explained(job, "running", "3 minutes", "77")
+        explanation = self.assert_explained(job, "running", "3 minutes", "77")
+        self.assertEqual(explanation["level"], "info")
+        with mock.patch.object(Situation, "_runner", None):
+            explanation = self.assert_explained(job, "running", "77", "nobody notices")
+        self.assertEqual(explanation["level"], "warning")
 
     def test_ended(self):
         for state in ("done", "cancelled", "failed"):
