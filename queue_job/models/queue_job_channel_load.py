@@ -2,9 +2,10 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 from odoo.tools.misc import formatLang
+from odoo.tools.sql import escape_psql
 
 from .queue_job_load import Load, companies_seen, seconds_since
-from .queue_job_situation import duration_text
+from .queue_job_situation import Situation, duration_text
 
 
 class QueueJobChannel(models.Model):
@@ -93,10 +94,12 @@ class QueueJobChannel(models.Model):
         )
         if not self._is_root():
             name = self.complete_name
+            # Jobs may name their channel without the root.
+            names = Situation.spellings(name)
             action["domain"] = [
-                "|",
-                ("channel", "=", name),
-                ("channel", "=like", f"{name}.%"),
+                *("|", "|"),
+                ("channel", "in", names),
+                *(("channel", "=like", f"{escape_psql(it)}.%") for it in names),
             ]
             action["name"] = self.env._("Jobs of %s", name)
         return action
@@ -107,13 +110,19 @@ class QueueJobChannel(models.Model):
             return "" if age is None else duration_text(self.env, age)
         if key == "later":
             number = load["later"] + load["depending"]
-            return self._number_text(number) if number.count else ""
+            return self._number_text(number, "")
         if key == "running":
             text = self._number_text(load["running"])
             return f"{text} / {load['capacity']}" if load["capacity"] else text
-        return self._number_text(load[key]) if load[key].count else ""
+        return self._number_text(load[key], "")
 
-    def _number_text(self, number):
+    def _number_text(self, number, none="0"):
+        """Return a number as text.
+
+        :param none: what stands for none at all
+        """
+        if not number.count and number.exact:
+            return none
         text = formatLang(self.env, number.count, digits=0)
         if number.exact:
             return text

@@ -103,6 +103,7 @@ class Load:
             "throttle": settings.throttle,
             "paused": settings.paused,
             "stopped": any(channel.paused for channel in path),
+            "has_fixed_pause": self.situation.is_pause_fixed(name),
             "oldest": numbers.get("oldest"),
             **{
                 key: numbers.get(key, Number())
@@ -132,11 +133,6 @@ class Load:
     @property
     def _visible(self):
         return belongs_to(self.companies)
-
-    @property
-    def _read(self):
-        """Return what a count reads of each job: nothing, where the index alone will do."""
-        return SQL("1") if self.companies is None else SQL("company_id")
 
     def _running(self):
         return self._fetch(
@@ -183,33 +179,53 @@ class Load:
         rows = self._fetch(
             SQL(
                 """
-                SELECT asked.channel, seen.count, seen.visible
-                FROM unnest(%(names)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
-                    SELECT count(*)::int AS count,
-                        (count(*) FILTER (WHERE %(visible)s))::int AS visible
-                    FROM (
-                        SELECT %(read)s FROM queue_job
-                        WHERE %(such)s AND channel = asked.channel LIMIT %(limit)s
-                    ) AS job
-                ) AS seen
+                SELECT asked.channel, seen.count, seen.such
+                FROM unnest(%s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (%s) AS seen
                 UNION ALL
-                SELECT NULL, count(*)::int, (count(*) FILTER (WHERE %(visible)s))::int FROM (
-                    SELECT %(read)s FROM queue_job
-                    WHERE %(such)s AND channel IS NULL LIMIT %(limit)s
-                ) AS job WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL
+                SELECT NULL, seen.count, seen.such FROM (%s) AS seen
+                WHERE array_position(%s::varchar[], NULL) IS NOT NULL
                 """,
-                names=names,
-                such=condition,
-                read=self._read,
-                visible=self._visible,
-                limit=bound + 1,
+                names,
+                self._count(condition, SQL("channel = asked.channel"), bound),
+                self._count(condition, SQL("channel IS NULL"), bound),
+                names,
             )
         )
         return [
-            (channel, Number(min(visible, bound), count <= bound))
-            for channel, count, visible in rows
-            if visible
+            (channel, Number(min(such, bound), count <= bound))
+            for channel, count, such in rows
+            if such or count > bound
         ]
+
+    def _count(self, condition, match, bound):
+        """Return the statement that counts jobs: how many it looked at, and how many are such.
+
+        Of some companies it looks at all their jobs of the state, which an index finds; so
+        the many jobs of another company hide none.
+        """
+        limit = SQL("LIMIT %s", bound + 1)
+        if self.companies is None:
+            return SQL(
+                """
+                SELECT count(*)::int AS count, count(*)::int AS such
+                FROM (SELECT FROM queue_job WHERE %s AND %s %s) AS job
+                """,
+                condition,
+                match,
+                limit,
+            )
+        looked_at = SQL(
+            "SELECT state, eta FROM queue_job WHERE state = %s AND %s AND company_id",
+            "failed" if condition is _FAILED else "pending",
+            match,
+        )
+        return SQL(
+            """
+            SELECT count(*)::int AS count, (count(*) FILTER (WHERE %s))::int AS such
+            FROM ((%s = ANY(%s) %s) UNION ALL (%s IS NULL %s)) AS job
+            """,
+            *(condition, looked_at, list(self.companies), limit, looked_at, limit),
+        )
 
     def _or_about(self, number, state, channel):
         """Return about how many there are, where that is known and a count stopped."""
@@ -277,11 +293,8 @@ class Load:
                     for channel, count in estimates.items()
                     if count
                 ]
-        return [
-            (channel, Number(visible, False))
-            for channel, _count, visible in rows
-            if visible
-        ]
+        # Those beyond what was looked at may be in each of the channels.
+        return [(channel, Number(visible, False)) for channel, _count, visible in rows]
 
     def _oldest(self):
         """Return ``(channel, date)`` of the job without eta that waits longest.

@@ -60,6 +60,7 @@ class QueueJobOverview(models.AbstractModel):
                 "is_complete": is_complete,
             },
             "functions": self._functions(now, companies),
+            "has_jobs": self._has_jobs(),
             "seconds": round(time.monotonic() - started, 4),
         }
 
@@ -70,6 +71,10 @@ class QueueJobOverview(models.AbstractModel):
             raise AccessError(
                 self.env._("Only managers of the job queue see its overview.")
             )
+
+    def _has_jobs(self):
+        self.env.cr.execute("SELECT EXISTS (SELECT FROM queue_job)")
+        return self.env.cr.fetchone()[0]
 
     # Channels ---------------------------------------------------------------
 

@@ -2,12 +2,12 @@
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
+from lxml import etree
+
 from odoo.tests import tagged
 
 from ..models import queue_job_load
-from .test_queue_job_overview import OverviewCase
-
-CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
+from .test_queue_job_overview import CONFIGURED, OverviewCase
 
 
 @tagged("post_install", "-at_install")
@@ -96,12 +96,40 @@ class TestChannelScreen(OverviewCase):
             self.assertEqual(self.sub.running_text, "0 / 9")
             self.assertFalse(self.root.has_fixed_capacity)
 
+    def test_buttons_of_what_the_configuration_pauses_are_hidden(self):
+        """They changed the record, and the channel stayed paused."""
+        for name in ("form", "tree"):
+            view = self.env.ref(f"queue_job.view_queue_job_channel_{name}")
+            arch = etree.fromstring(view.arch)
+            for button in ("action_pause", "action_resume"):
+                (condition,) = arch.xpath(f"//button[@name='{button}']/@invisible")
+                for paused in (True, False):
+                    with self.subTest(view=name, button=button, paused=paused):
+                        values = {"paused": paused, "has_fixed_pause": True, "id": 1}
+                        self.assertTrue(eval(condition, values))
+                        values["has_fixed_pause"] = False
+                        is_hidden = paused == (button == "action_pause")
+                        self.assertEqual(bool(eval(condition, values)), is_hidden)
+
     def test_jobs_of_a_channel(self):
         mine = self.make(1) + self.make(1, channel="root.overview.deep")
         self.make(1, channel="root.overviewed")
         action = self.sub.action_open_jobs()
         self.assertEqual(self.jobs.search(action["domain"], order="id"), mine)
         self.assertFalse(self.root.action_open_jobs().get("domain"))
+
+    def test_jobs_of_a_channel_however_they_spell_it(self):
+        """The figures counted them, and the list left them out."""
+        mine = self.make(1, channel="overview") + self.make(1, channel="overview.deep")
+        action = self.sub.action_open_jobs()
+        self.assertEqual(self.jobs.search(action["domain"], order="id"), mine)
+
+    def test_name_of_a_channel_is_no_pattern(self):
+        channel = self.channel("a_b")
+        mine = self.make(1, channel="root.a_b.deep")
+        self.make(1, channel="root.axb.deep")
+        domain = channel.action_open_jobs()["domain"]
+        self.assertEqual(self.jobs.search(domain), mine)
 
     def test_list_is_edited_in_place_and_made_in_the_form(self):
         view = self.env.ref("queue_job.view_queue_job_channel_tree")

@@ -6,11 +6,12 @@ from unittest.mock import patch
 from odoo.exceptions import AccessError
 from odoo.tests import TransactionCase, new_test_user, tagged
 
-from ..models import queue_job_load
+from ..models import queue_job_channel_load, queue_job_load
 from ..models.queue_job_estimate import Estimates
 from ..models.queue_job_load import Load
 from ..models.queue_job_overview import RUNNER_LOCK_ID
 
+CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
 NOW = datetime(2026, 3, 4, 12, 30, 30)
 
 
@@ -313,6 +314,34 @@ class TestLoad(OverviewCase):
         figures = self.load(companies=self.env.company.ids)["root.overview"]
         self.assertEqual((figures["waiting"].count, figures["failed"].count), (1, 0))
 
+    def test_many_jobs_of_another_company_hide_none(self):
+        """Those of the reader's company, behind more than a count looks at, were 0."""
+        other = self.env["res.company"].create({"name": "Other"})
+        later = datetime.now() + timedelta(hours=1)
+        for company in (other, self.env.company, self.env["res.company"]):
+            count = 5 if company == other else 1
+            values = {"company_id": company.id}
+            self.make(count, state="failed", **values)
+            self.make(count, **values)
+            self.make(count, eta=later, **values)
+        with patch.multiple(queue_job_load, BUDGET=4, MOST=4, LEAST=4):
+            figures = self.load(companies=self.env.company.ids)["root.overview"]
+        for key in ("failed", "waiting", "later"):
+            with self.subTest(key=key):
+                self.assertEqual(figures[key], (2, True, False))
+
+    def test_count_that_stopped_before_the_first_is_not_none(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        self.make(8, state="wait_dependencies", company_id=other.id)
+        with patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3):
+            figures = self.load(companies=self.env.company.ids)["root.overview"]
+            self.assertEqual(figures["depending"], (0, False, False))
+            channel = self.sub.with_context(allowed_company_ids=self.env.company.ids)
+            with patch.object(
+                queue_job_channel_load, "companies_seen", lambda env: env.companies.ids
+            ):
+                self.assertEqual(channel.later_text, "0+")
+
 
 @tagged("post_install", "-at_install")
 class TestOverview(OverviewCase):
@@ -362,6 +391,25 @@ class TestOverview(OverviewCase):
         )
         self.assertEqual(channels[0]["name"], "root")
         self.assertEqual([it["depth"] for it in channels if it["label"] == "deep"], [2])
+
+    def test_queue_of_which_all_is_long_done_is_not_empty(self):
+        """A quiet weekend was taken for a queue that never had a job."""
+        self.env.cr.execute("DELETE FROM queue_job")
+        self.assertFalse(self.overview.read_overview()["has_jobs"])
+        self.done(1, datetime.now() - timedelta(days=9))
+        self.assertTrue(self.overview.read_overview()["has_jobs"])
+
+    def test_channel_that_the_configuration_pauses(self):
+        self.sub.paused = True
+        fixed = {"root": {"paused": True}}
+        with patch(CONFIGURED, return_value=fixed):
+            channels = self.overview.read_overview()["channels"]
+        paused = {
+            it["name"]: (it["paused"], it["has_fixed_pause"])
+            for it in channels
+            if it["name"] in ("root", "root.overview")
+        }
+        self.assertEqual(paused, {"root": (True, True), "root.overview": (True, False)})
 
     def test_periods(self):
         for period, points, width in (

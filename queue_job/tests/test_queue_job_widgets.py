@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The screens in a browser: unit tests of the widgets, and tours."""
 
+from datetime import datetime, timedelta
+
 from odoo.tests import tagged
 
 from ..delay import chain
@@ -71,6 +73,13 @@ class TestTours(BrowserCase):
         )
         channel = self.env["queue.job.channel"].search([("name", "=", "tour_channel")])
         self.assertEqual((channel.capacity, channel.paused), (7, False))
+
+    def test_overview_opens_the_jobs_that_it_counts(self):
+        self.env.cr.execute("DELETE FROM queue_job")
+        self.delayable("right now", channel="root.tour_channel").delay()
+        later = datetime.now() + timedelta(hours=1)
+        self.delayable("not yet", channel="tour_channel.deep", eta=later).delay()
+        self.start_tour("/odoo/job-queue", "queue_job_overview_lists", login="admin")
 
     def test_overview_changes_while_it_is_open(self):
         self.delayable("Job", channel="root.tour_channel").delay()

@@ -14,16 +14,17 @@ import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
 import {WebClient} from "@web/webclient/webclient";
 import {formatAge, formatNumber, formatRun} from "@queue_job/views/queue_job_formats";
+import {QueueJobOverview} from "@queue_job/views/overview/overview";
 import {ThroughputChart} from "@queue_job/views/overview/throughput_chart";
 
-class QueueJobOverview extends models.Model {
+class Overview extends models.Model {
     _name = "queue.job.overview";
 }
-class QueueJobChannel extends models.Model {
+class Channel extends models.Model {
     _name = "queue.job.channel";
 }
 defineMailModels();
-defineModels([QueueJobOverview, QueueJobChannel]);
+defineModels([Overview, Channel]);
 
 const count = (number, exact = true, estimated = false) => ({
     count: number,
@@ -42,6 +43,7 @@ function channel(name, values = {}) {
         throttle: 0,
         paused: false,
         stopped: false,
+        has_fixed_pause: false,
         age: null,
         running: count(0),
         sent: count(0),
@@ -71,6 +73,7 @@ function figures(values = {}) {
                 age: 61,
             }),
             channel("root.sub", {waiting: count(2000, false), failed: count(2)}),
+            channel("root.some", {waiting: count(0, false), later: count(0, false)}),
         ],
         series: {
             width: 1,
@@ -85,6 +88,7 @@ function figures(values = {}) {
                 {function: "<a>.b", done: 3, failed: 1, average: 1.5, longest: 130},
             ],
         },
+        has_jobs: true,
         seconds: 0.01,
         ...values,
     };
@@ -121,6 +125,9 @@ test("tells the state of the queue", async () => {
     expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("120");
     expect(".o_queue_job_tile_done").toHaveText(/in the last hour\s*\+ 60 failed/);
     expect("tr[data-channel='root.sub'] .o_queue_job_waiting").toHaveText("2,000+");
+    expect("tr[data-channel='root.some'] .o_queue_job_waiting").toHaveText("0+");
+    expect("tr[data-channel='root.some'] .o_queue_job_later").toHaveText("0+");
+    expect("tr[data-channel='root'] .o_queue_job_later").toHaveText("");
     expect(".o_queue_job_empty").toHaveCount(0);
 });
 
@@ -198,9 +205,68 @@ test("an empty queue says what to do", async () => {
     answer = figures({
         channels: [channel("root")],
         functions: {slowest: [], failing: []},
+        has_jobs: false,
     });
     await open();
     expect(".o_queue_job_empty").toHaveText(/with_delay/);
+});
+
+test("a queue where nothing happens is not an empty one", async () => {
+    answer = figures({
+        channels: [channel("root")],
+        functions: {slowest: [], failing: []},
+    });
+    await open();
+    expect(".o_queue_job_empty").toHaveCount(0);
+    expect(".o_queue_job_chart").toHaveCount(1);
+});
+
+test("what the configuration pauses has no button that would not work", async () => {
+    answer = figures({
+        channels: [
+            channel("root"),
+            channel("root.sub", {paused: true, stopped: true, has_fixed_pause: true}),
+        ],
+    });
+    await open();
+    expect("tr[data-channel='root.sub'] .badge").toHaveText(
+        "Paused in the configuration"
+    );
+    expect("tr[data-channel='root.sub'] button").toHaveCount(0);
+    expect("tr[data-channel='root'] .o_queue_job_pause").toHaveCount(1);
+});
+
+test("a figure opens the jobs that it counts", async () => {
+    patchWithCleanup(QueueJobOverview.prototype, {
+        openJobs(name, domain) {
+            expect.step([String(name), domain]);
+        },
+    });
+    answer = figures({
+        channels: [channel("root"), channel("root.a_b", {later: count(1)})],
+    });
+    await open();
+    await click(".o_queue_job_tile_waiting");
+    await click(".o_queue_job_tile_later");
+    await click("tr[data-channel='root.a_b'] .o_queue_job_later a");
+    const pending = ["state", "=", "pending"];
+    const later = [
+        ...["|", ["state", "=", "wait_dependencies"]],
+        ...["&", pending, ["eta", ">", "now"]],
+    ];
+    expect.verifySteps([
+        ["Jobs", [pending, "|", ["eta", "=", false], ["eta", "<=", "now"]]],
+        ["Jobs", later],
+        [
+            "Jobs of root.a_b",
+            [
+                ...later,
+                ...["|", "|", ["channel", "in", ["root.a_b", "a_b"]]],
+                ["channel", "=like", "root.a\\_b.%"],
+                ["channel", "=like", "a\\_b.%"],
+            ],
+        ],
+    ]);
 });
 
 test("figures are written for people", async () => {

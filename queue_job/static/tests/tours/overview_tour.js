@@ -59,7 +59,7 @@ registry.category("web_tour.tours").add("queue_job_overview", {
             run: "click",
         },
         {
-            content: "Open its jobs",
+            content: "It is not paused any more",
             trigger: "tr[data-channel='root.tour_channel'] .o_queue_job_pause",
         },
         {
@@ -68,5 +68,37 @@ registry.category("web_tour.tours").add("queue_job_overview", {
             run: "click",
         },
         {content: "The list of jobs is open", trigger: ".o_list_view"},
+    ],
+});
+
+const BACK = {trigger: ".breadcrumb-item:contains(Overview) a", run: "click"};
+
+registry.category("web_tour.tours").add("queue_job_overview_lists", {
+    steps: () => [
+        {
+            content: "One job waits, one is for later",
+            trigger: ".o_queue_job_tile_waiting .o_queue_job_figure:contains(1)",
+        },
+        {trigger: ".o_queue_job_tile_waiting", run: "click"},
+        {
+            content: "The list has the one that waits, and not the other",
+            trigger:
+                ".o_list_view:not(:contains(not yet)) .o_data_row:contains(right now)",
+        },
+        BACK,
+        {trigger: ".o_queue_job_tile_later", run: "click"},
+        {
+            trigger:
+                ".o_list_view:not(:contains(right now)) .o_data_row:contains(not yet)",
+        },
+        BACK,
+        {
+            trigger: "tr[data-channel='root.tour_channel'] .o_queue_job_later a",
+            run: "click",
+        },
+        {
+            trigger:
+                ".o_list_view:not(:contains(right now)) .o_data_row:contains(not yet)",
+        },
     ],
 });

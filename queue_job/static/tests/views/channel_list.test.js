@@ -37,6 +37,13 @@ class QueueJobChannel extends models.Model {
         },
         {id: 3, name: "b", complete_name: "root.a.b", depth: 2, capacity: 5},
         {id: 4, name: "c", complete_name: "root.c", depth: 1, capacity: 0},
+        {
+            id: 5,
+            name: "d",
+            complete_name: "root.d",
+            depth: 1,
+            has_fixed_pause: true,
+        },
     ];
 }
 
@@ -49,7 +56,7 @@ beforeEach(() => {
     reads = 0;
     waiting = "7";
     // An empty capacity is not 0, and the mock server knows no such field.
-    const capacities = {1: false, 2: false, 3: 5, 4: 0};
+    const capacities = {1: false, 2: false, 3: 5, 4: 0, 5: false};
     const complete = (row) => ({
         ...row,
         capacity: capacities[row.id],
@@ -94,11 +101,12 @@ test("channels stand below each other, and tell what stops them", async () => {
         "aPaused",
         "bPaused above",
         "c",
+        "dPaused in the configuration",
     ]);
     const indents = [...document.querySelectorAll(".o_queue_job_channel_name")].map(
         (element) => element.style.paddingLeft
     );
-    expect(indents).toEqual(["0em", "1.5em", "3em", "1.5em"]);
+    expect(indents).toEqual(["0em", "1.5em", "3em", "1.5em", "1.5em"]);
 });
 
 test("a capacity that is not set tells what applies", async () => {
@@ -108,6 +116,7 @@ test("a capacity that is not set tells what applies", async () => {
         "not set",
         "5",
         "no limit",
+        "not set",
     ]);
 });
 

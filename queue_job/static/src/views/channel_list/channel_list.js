@@ -101,7 +101,10 @@ export class ChannelNameField extends Component {
     }
 
     get note() {
-        if (this.data.paused || this.data.has_fixed_pause) {
+        if (this.data.has_fixed_pause) {
+            return _t("Paused in the configuration");
+        }
+        if (this.data.paused) {
             return _t("Paused");
         }
         return this.data.is_stopped ? _t("Paused above") : "";

@@ -18,6 +18,25 @@ const REFRESH = 2000;
 const REST = 40;
 const LONGEST_REST = 10000;
 
+// The jobs that each figure counts.
+const COUNTED = {
+    running: [["state", "in", ["started", "enqueued"]]],
+    waiting: [
+        ["state", "=", "pending"],
+        "|",
+        ["eta", "=", false],
+        ["eta", "<=", "now"],
+    ],
+    later: [
+        "|",
+        ["state", "=", "wait_dependencies"],
+        "&",
+        ["state", "=", "pending"],
+        ["eta", ">", "now"],
+    ],
+    failed: [["state", "=", "failed"]],
+};
+
 /** The page that opens first: what the queue does, and whether it does. */
 export class QueueJobOverview extends Component {
     static template = "queue_job.Overview";
@@ -90,10 +109,7 @@ export class QueueJobOverview extends Component {
     }
 
     get hasJobs() {
-        const keys = ["running", "sent", "waiting", "later", "depending", "failed"];
-        return (
-            keys.some((key) => this.root[key].count) || this.functions.slowest.length
-        );
+        return this.state.data.has_jobs;
     }
 
     get ended() {
@@ -177,6 +193,11 @@ export class QueueJobOverview extends Component {
         };
     }
 
+    /** Whether there are some, as far as is known. */
+    mayBeSome({count, exact}) {
+        return count || !exact;
+    }
+
     /** How much of a channel so many jobs fill, in percent. */
     share(channel, count) {
         return Math.min(100, (100 * count) / channel.capacity);
@@ -221,14 +242,16 @@ export class QueueJobOverview extends Component {
         });
     }
 
-    /** Open the jobs of a channel, and of what is below it, in some states. */
-    openJobsOf(channel, states, extra = []) {
-        const domain = [["state", "in", states], ...extra];
+    /** Open the jobs of a channel, and of what is below it, that one of its figures counts. */
+    openJobsOf(channel, figure) {
+        const domain = [...COUNTED[figure]];
         if (channel.depth) {
+            // Jobs may name their channel without the root.
+            const names = [channel.name, channel.name.slice("root.".length)];
             domain.push(
-                "|",
-                ["channel", "in", [channel.name, channel.name.slice("root.".length)]],
-                ["channel", "=like", `${channel.name}.%`]
+                ...["|", "|"],
+                ["channel", "in", names],
+                ...names.map((name) => ["channel", "=like", `${escaped(name)}.%`])
             );
         }
         this.openJobs(
@@ -247,6 +270,11 @@ export class QueueJobOverview extends Component {
     openChannels() {
         this.action.doAction("queue_job.action_queue_job_channel");
     }
+}
+
+/** Return a name as a pattern that is like nothing else. */
+function escaped(name) {
+    return name.replace(/[\\%_]/g, "\\$&");
 }
 
 registry.category("actions").add("queue_job.overview", QueueJobOverview);
