@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The screens of jobs, as the web client asks for them, and the confirmations."""
 
+from lxml import etree
+
 from odoo.tests import Form, TransactionCase, tagged
 
 from ..states import STATES
@@ -114,6 +116,31 @@ class TestConfirmations(TransactionCase):
                 self.assertEqual(
                     (form.moved_count, form.left_count), (moved, 5 - moved)
                 )
+
+    def test_done_jobs_that_would_run_once_more_are_told(self):
+        """Whoever selects all of a list does not mean to do again what is done."""
+        self.jobs[1:].write({"state": "failed"})
+        self.assertEqual(self.form("queue.requeue.job").done_count, 0)
+        self.jobs[2:4].write({"state": "done"})
+        form = self.form("queue.requeue.job")
+        self.assertEqual((form.moved_count, form.done_count), (4, 2))
+        arch = etree.fromstring(self.env.ref("queue_job.view_requeue_job").arch)
+        (shown,) = arch.xpath("//field[@name='done_count']/..")
+        self.assertFalse(eval(shown.get("invisible"), {"done_count": 2}))
+
+    def test_one_sentence_for_none_one_and_many(self):
+        """It said that 1 jobs will be cancelled."""
+        for name in ("requeue_job", "set_jobs_done", "set_jobs_cancelled"):
+            arch = etree.fromstring(self.env.ref(f"queue_job.view_{name}").arch)
+            for count, opening in ((0, "None of"), (1, "One job"), (2, "jobs will")):
+                with self.subTest(view=name, count=count):
+                    (shown,) = (
+                        sentence
+                        for sentence in arch.xpath("//div[@class='fs-4']")
+                        if not eval(sentence.get("invisible"), {"moved_count": count})
+                    )
+                    text = "".join(shown.itertext()).strip()
+                    self.assertTrue(text.startswith(opening), text)
 
     def test_large_selection_is_a_domain(self):
         ids = [*self.jobs.ids, *range(10**8, 10**8 + 1000)]

@@ -2,7 +2,7 @@
 from odoo import api, fields, models
 from odoo.fields import Domain
 
-from ..states import CAN_REQUEUE
+from ..states import CAN_REQUEUE, DONE
 
 # More are neither shown nor sent to the browser one by one.
 SHOWN = 500
@@ -44,6 +44,9 @@ class QueueRequeueJob(models.TransientModel):
     jobs_count = fields.Integer(compute="_compute_counts")
     moved_count = fields.Integer(compute="_compute_counts")
     left_count = fields.Integer(compute="_compute_counts")
+    done_count = fields.Integer(
+        compute="_compute_done_count", help="Those that were done run once more."
+    )
 
     def _is_for_jobs(self):
         return self.env.context.get("active_model") == "queue.job"
@@ -73,6 +76,12 @@ class QueueRequeueJob(models.TransientModel):
             wizard.jobs_count = jobs.search_count(domain)
             wizard.moved_count = jobs.search_count(wizard._moved_domain())
             wizard.left_count = wizard.jobs_count - wizard.moved_count
+
+    @api.depends("job_ids", "jobs_domain")
+    def _compute_done_count(self):
+        for wizard in self:
+            domain = wizard._moved_domain() & Domain("state", "=", DONE)
+            wizard.done_count = self.env["queue.job"].search_count(domain)
 
     def _domain(self):
         if self.jobs_domain:

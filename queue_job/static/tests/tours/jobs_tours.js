@@ -53,7 +53,10 @@ tours.add("queue_job_requeue_selection", {
     steps: () => [
         {trigger: ".o_data_row:contains(tour failed)"},
         ...chooseInActionMenu("Requeue Jobs"),
-        {trigger: ".modal:contains(3 jobs will go back):contains(1 will be left)"},
+        {
+            trigger:
+                ".modal:contains(3 jobs will go back):contains(Left alone):contains(1)",
+        },
         {trigger: ".modal button[name=requeue]", run: "click"},
         {
             trigger:
