@@ -47,7 +47,7 @@ class QueueJob(models.Model):
         self.ensure_one()
         return self.env._(
             "Something bad happened during the execution of the job. "
-            "More details in the 'Exception Information' section."
+            "More details in the 'Exception' section."
         )
 
     def _needaction_domain_get(self):

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import tagged
 
-from .translations import TranslationsCase
+from .translations import LANGUAGES, TranslationsCase
 
 
 @tagged("post_install", "-at_install")
@@ -16,6 +16,13 @@ class TestTranslations(TranslationsCase):
 
     def test_translations_keep_placeholders_and_tags(self):
         self.check_placeholders()
+
+    def test_message_of_a_failure_names_the_section_of_the_form(self):
+        message = self.env["queue.job"].new()._message_failed_job()
+        for language in LANGUAGES:
+            texts = self._translations(language)
+            with self.subTest(language=language):
+                self.assertIn(texts["Exception"], texts[message])
 
     def test_web_client_gets_its_terms(self):
         self.check_web_client()

@@ -1,8 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What dependents find in the views: XML ids, anchors, names of filters."""
 
+from datetime import timedelta
+
 from lxml import etree
 
+from odoo import fields
 from odoo.tests import Form, TransactionCase, tagged
 from odoo.tools.misc import file_open
 
@@ -287,6 +290,69 @@ class TestJobViews(ViewCase):
                 self.env["queue.job"].search(
                     eval(domain, {"uid": self.env.uid}), limit=1
                 )
+
+    def test_filters_select_what_their_names_say(self):
+        self.env.cr.execute("DELETE FROM queue_job")
+        arch = self.arch("view_queue_job_search")
+        states = dict(self.env["queue.job"]._fields["state"].selection)
+        ages = {"last_24_hours": 0.9, "last_7_days": 6.9, "last_30_days": 29.9}
+        jobs = {name: self.job(state=name) for name in states}
+        jobs |= {name: self.job(days) for name, days in ages.items()}
+        jobs["old"] = self.job(30.1)
+        jobs["retried"] = self.job(40, retry=2)
+        jobs["tried"] = self.job(40, retry=1)
+        in_time = ("last_24_hours", "last_7_days", "last_30_days")
+        expected = {state: {state} for state in states}
+        expected["pending"] |= {*in_time, "old", "retried", "tried"}
+        expected["retried"] = {"retried"}
+        for place, name in enumerate(in_time):
+            expected[name] = {*states, *in_time[: place + 1]}
+        names = {job.id: name for name, job in jobs.items()}
+        for name, selected in expected.items():
+            (domain,) = arch.xpath(f"//filter[@name='{name}']/@domain")
+            with self.subTest(filter=name):
+                found = self.env["queue.job"].search(eval(domain))
+                self.assertEqual({names[job.id] for job in found}, selected)
+
+    def job(self, days=0, **values):
+        job = self.env["res.partner"].with_delay().create_company().db_record()
+        created = fields.Datetime.now() - timedelta(days=days)
+        editor = job.with_context(_job_edit_sentinel=job.EDIT_SENTINEL)
+        editor.write({"date_created": created, **values})
+        return job
+
+    def test_groups_are_by_what_their_names_say(self):
+        arch = self.arch("view_queue_job_search")
+        for name in self.found(arch, "//filter[starts-with(@name, 'group_by_')]/@name"):
+            (context,) = arch.xpath(f"//filter[@name='{name}']/@context")
+            field = {"graph": "graph_uuid", "user": "user_id"}.get(
+                name.removeprefix("group_by_"), name.removeprefix("group_by_")
+            )
+            with self.subTest(name=name):
+                self.assertEqual(eval(context), {"group_by": field})
+
+    def test_form_tells_what_no_limit_of_retries_is(self):
+        arch = self.arch("view_queue_job_form")
+        (max_retries,) = arch.xpath("//sheet//field[@name='max_retries']")
+        note = " ".join("".join(max_retries.getparent().itertext()).split())
+        self.assertIn("If the max. retries is 0", note)
+        self.assertIn("unlimited", note)
+
+    def test_message_of_a_failure_names_the_section_of_the_form(self):
+        """It spoke of an 'Exception Information' that no screen has."""
+        (group,) = self.arch("view_queue_job_form").xpath("//group[@name='exc_info']")
+        message = self.env["queue.job"].new()._message_failed_job()
+        self.assertIn(f"'{group.get('string')}' section", message)
+
+    def test_empty_screens_say_what_to_do(self):
+        for xmlid, part in (
+            ("action_queue_job", "with_delay"),
+            ("action_queue_job_failure", "run its jobs again"),
+            ("action_queue_job_channel", "capacity"),
+            ("action_queue_job_function", "with_delay"),
+        ):
+            with self.subTest(action=xmlid):
+                self.assertIn(part, self.env.ref(f"queue_job.{xmlid}").help or "")
 
     def test_action(self):
         action = self.env.ref("queue_job.action_queue_job")
