@@ -218,7 +218,7 @@ test("a thousand jobs and two thousand edges can be looked at", async () => {
         ),
     });
     await open(4);
-    expect(".alert-warning").toHaveText(/1000 jobs and 1920 dependencies/);
+    expect(".alert-warning").toHaveText(/1,000 jobs and 1,920 dependencies/);
     const start = performance.now();
     await contains(".o_job_graph_anyway").click();
     await animationFrame();

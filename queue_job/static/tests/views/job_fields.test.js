@@ -15,6 +15,7 @@ import {
 import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
 import {browser} from "@web/core/browser/browser";
+import {localization} from "@web/core/l10n/localization";
 import {formatDuration} from "@queue_job/views/job_duration/job_duration";
 
 const TRACEBACK =
@@ -127,6 +128,12 @@ test("durations are read by people", async () => {
     }
 });
 
+test("durations are written as the language writes numbers", async () => {
+    await makeMockEnv();
+    patchWithCleanup(localization, {decimalPoint: ","});
+    expect(String(formatDuration(2.5))).toBe("2,5 s");
+});
+
 test("duration in a list", async () => {
     await mountView({
         resModel: "queue.job",
@@ -157,6 +164,14 @@ test("timeline tells the day where it changes", async () => {
         "10:00:01",
         "10:00:03",
     ]);
+});
+
+test("timeline tells the time as the language does", async () => {
+    mockDate("2026-01-01 20:00:00", 0);
+    await makeMockEnv();
+    patchWithCleanup(localization, {timeFormat: "hh:mm:ss a"});
+    await mountForm(2, `<field name="timeline" widget="job_timeline"/>`);
+    expect(".o_job_timeline time:first").toHaveText("10:00:00 AM");
 });
 
 test("explanation and timeline are as wide as the form", async () => {

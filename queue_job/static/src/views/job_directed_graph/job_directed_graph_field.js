@@ -4,8 +4,10 @@ import {loadBundle} from "@web/core/assets";
 import {_t} from "@web/core/l10n/translation";
 import {registry} from "@web/core/registry";
 import {useService} from "@web/core/utils/hooks";
+import {formatInteger} from "@web/views/fields/formatters";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
+import {formatRun} from "../queue_job_formats";
 import {JobGraphPicture} from "./job_graph_picture";
 
 // Jobs times edges that are drawn without asking.
@@ -81,20 +83,20 @@ export class JobDirectedGraphField extends Component {
         return window.dagre;
     }
 
-    get warning() {
+    get counts() {
         const {nodes, edges} = this.graph;
+        return {jobs: formatInteger(nodes.length), edges: formatInteger(edges.length)};
+    }
+
+    get warning() {
         return _t(
             "This graph has %(jobs)s jobs and %(edges)s dependencies. Drawing it may take a moment.",
-            {jobs: nodes.length, edges: edges.length}
+            this.counts
         );
     }
 
     get size() {
-        const {nodes, edges} = this.graph;
-        return _t("%(jobs)s jobs, %(edges)s dependencies", {
-            jobs: nodes.length,
-            edges: edges.length,
-        });
+        return _t("%(jobs)s jobs, %(edges)s dependencies", this.counts);
     }
 
     get labels() {
@@ -111,9 +113,7 @@ export class JobDirectedGraphField extends Component {
                 id: node.id,
                 name: name || plainName(node),
                 state: state || "unknown",
-                detail: seconds
-                    ? `${label} · ${_t("%s s", seconds.toFixed(seconds < 10 ? 2 : 0))}`
-                    : label,
+                detail: seconds ? `${label} · ${formatRun(seconds)}` : label,
                 call: call || "",
             };
         });

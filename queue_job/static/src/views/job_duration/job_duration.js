@@ -1,5 +1,6 @@
 import {_t} from "@web/core/l10n/translation";
 import {registry} from "@web/core/registry";
+import {formatFloat} from "@web/views/fields/formatters";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
 import {Component} from "@odoo/owl";
@@ -22,7 +23,8 @@ export function formatDuration(seconds) {
         return _t("%s ms", Math.max(Math.round(seconds * 1000), 1));
     }
     if (seconds < 10) {
-        return _t("%s s", Math.round(seconds * 10) / 10);
+        const digits = Number.isInteger(Math.round(seconds * 10) / 10) ? 0 : 1;
+        return _t("%s s", formatFloat(seconds, {digits: [16, digits]}));
     }
     const whole = Math.round(seconds);
     if (whole < MINUTE) {

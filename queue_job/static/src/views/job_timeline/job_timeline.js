@@ -1,4 +1,5 @@
 import {_t} from "@web/core/l10n/translation";
+import {localization} from "@web/core/l10n/localization";
 import {deserializeDateTime, formatDateTime} from "@web/core/l10n/dates";
 import {registry} from "@web/core/registry";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
@@ -44,7 +45,7 @@ export class JobTimelineField extends Component {
                 key: index,
                 color: COLORS[step.kind] || "secondary",
                 time: isSameDay
-                    ? date.toFormat("HH:mm:ss")
+                    ? date.toFormat(localization.timeFormat)
                     : formatDateTime(date, {showSeconds: true}),
                 duration: formatDuration(step.seconds),
                 isLast: index === steps.length - 1,
