@@ -82,8 +82,8 @@ class Load:
             add(channel, "running" if state == "started" else "sent", Number(count))
         for channel, key, number in self._pending():
             add(channel, key, number)
-        for channel, number in self._counted(_FAILED):
-            add(channel, "failed", self._or_about(number, "failed", channel))
+        for channel, number in self._failed().items():
+            add(channel, "failed", number)
         for channel, number in self._depending():
             add(channel, "depending", number)
         for channel, date in self._oldest():
@@ -170,72 +170,94 @@ class Load:
         )
         return [name for (name,) in rows]
 
-    def _counted(self, condition):
-        """Return ``(channel, Number)`` of such jobs."""
-        names = self._names(_TIMED if condition in (_DUE, _LATER) else condition)
+    def _count(self, names, condition):
+        """Return ``{channel: Number}`` of such jobs of all companies."""
+
+        def looked_at(match, limit):
+            # No column: where the index alone will do, the table is not read.
+            return SQL(
+                "SELECT FROM queue_job WHERE %s AND %s LIMIT %s",
+                *(condition, match, limit),
+            )
+
+        (counts,) = self._counts(names, looked_at, SQL("TRUE"))
+        return counts
+
+    def _count_of_companies(self, names, state, *conditions):
+        """Return ``{channel: Number}`` of such jobs for each of the conditions on a state.
+
+        Looks at all jobs that the companies have in the state, once: an index finds
+        them, so that the many jobs of another company hide none.
+        """
+
+        def looked_at(match, limit):
+            jobs = SQL(
+                "SELECT state, eta FROM queue_job WHERE state = %s AND %s AND company_id",
+                *(state, match),
+            )
+            return SQL(
+                "(%s = ANY(%s) LIMIT %s) UNION ALL (%s IS NULL LIMIT %s)",
+                *(jobs, list(self.companies), limit, jobs, limit),
+            )
+
+        return self._counts(names, looked_at, *conditions)
+
+    def _counts(self, names, looked_at, *conditions):
         if not names:
-            return []
+            return [{} for _condition in conditions]
         bound = min(max(BUDGET // len(names), LEAST), MOST)
+        counts = SQL(", ").join(
+            SQL("(count(*) FILTER (WHERE %s))::int", such) for such in conditions
+        )
         rows = self._fetch(
             SQL(
                 """
-                SELECT asked.channel, seen.count, seen.such
-                FROM unnest(%s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (%s) AS seen
+                SELECT asked.channel, seen.*
+                FROM unnest(%(names)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
+                    SELECT count(*)::int, %(counts)s FROM (%(named)s) AS job
+                ) AS seen
                 UNION ALL
-                SELECT NULL, seen.count, seen.such FROM (%s) AS seen
-                WHERE array_position(%s::varchar[], NULL) IS NOT NULL
+                SELECT NULL, count(*)::int, %(counts)s FROM (%(nameless)s) AS job
+                WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL
                 """,
-                names,
-                self._count(condition, SQL("channel = asked.channel"), bound),
-                self._count(condition, SQL("channel IS NULL"), bound),
-                names,
+                names=list(names),
+                counts=counts,
+                named=looked_at(SQL("channel = asked.channel"), bound + 1),
+                nameless=looked_at(SQL("channel IS NULL"), bound + 1),
             )
         )
         return [
-            (channel, Number(min(such, bound), count <= bound))
-            for channel, count, such in rows
-            if such or count > bound
+            {
+                channel: Number(min(numbers[place], bound), seen <= bound)
+                for channel, seen, *numbers in rows
+                if numbers[place] or seen > bound
+            }
+            for place in range(len(conditions))
         ]
 
-    def _count(self, condition, match, bound):
-        """Return the statement that counts jobs: how many it looked at, and how many are such.
-
-        Of some companies it looks at all their jobs of the state, which an index finds; so
-        the many jobs of another company hide none.
-        """
-        limit = SQL("LIMIT %s", bound + 1)
-        if self.companies is None:
-            return SQL(
-                """
-                SELECT count(*)::int AS count, count(*)::int AS such
-                FROM (SELECT FROM queue_job WHERE %s AND %s %s) AS job
-                """,
-                condition,
-                match,
-                limit,
-            )
-        looked_at = SQL(
-            "SELECT state, eta FROM queue_job WHERE state = %s AND %s AND company_id",
-            "failed" if condition is _FAILED else "pending",
-            match,
-        )
-        return SQL(
-            """
-            SELECT count(*)::int AS count, (count(*) FILTER (WHERE %s))::int AS such
-            FROM ((%s = ANY(%s) %s) UNION ALL (%s IS NULL %s)) AS job
-            """,
-            *(condition, looked_at, list(self.companies), limit, looked_at, limit),
-        )
-
-    def _or_about(self, number, state, channel):
-        """Return about how many there are, where that is known and a count stopped."""
+    def _failed(self):
+        """Return ``{channel: Number}`` of the jobs that failed."""
+        names = self._names(_FAILED)
         if self.companies is not None:
-            return number
-        return number.or_about(self.estimates.of(state, channel))
+            (counts,) = self._count_of_companies(names, "failed", _FAILED)
+            return counts
+        return {
+            channel: number.or_about(self.estimates.of("failed", channel))
+            for channel, number in self._count(names, _FAILED).items()
+        }
 
     def _pending(self):
         """Return ``(channel, key, Number)`` of pending jobs, ``waiting`` or for ``later``."""
-        counts = [dict(self._counted(such)) for such in (_PLAIN, _DUE, _LATER)]
+        plain, timed = self._names(_PLAIN), self._names(_TIMED)
+        if self.companies is None:
+            counts = [
+                self._count(names, such)
+                for names, such in ((plain, _PLAIN), (timed, _DUE), (timed, _LATER))
+            ]
+        else:
+            counts = self._count_of_companies(
+                {*plain, *timed}, "pending", _PLAIN, _DUE, _LATER
+            )
         rows = []
         for channel in set().union(*counts):
             plain, due, later = (count.get(channel, Number()) for count in counts)
