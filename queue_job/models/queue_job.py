@@ -296,14 +296,20 @@ class QueueJob(models.Model):
             if self.graph_uuid
             else self
         )
+        name = self.env._("Jobs for graph %s", self.graph_uuid)
+        return self._action_list(name, [("id", "in", jobs.ids)], context={})
+
+    @api.model
+    def _action_list(self, name, domain, **values):
+        """Return the action of the jobs for those of a domain, under a name.
+
+        :param values: what else is not as in the action of the menu
+        """
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "queue_job.action_queue_job"
         )
-        action.update(
-            name=self.env._("Jobs for graph %s", self.graph_uuid),
-            context={},
-            domain=[("id", "in", jobs.ids)],
-        )
+        # The web client shows the display name.
+        action.update(name=name, display_name=name, domain=domain, **values)
         return action
 
     # Related actions --------------------------------------------------------

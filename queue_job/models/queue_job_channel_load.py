@@ -89,20 +89,17 @@ class QueueJobChannel(models.Model):
     def action_open_jobs(self):
         """Return the action that lists the jobs of this channel and of what is below it."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "queue_job.action_queue_job"
-        )
-        if not self._is_root():
-            name = self.complete_name
-            # Jobs may name their channel without the root.
-            names = Situation.spellings(name)
-            action["domain"] = [
-                *("|", "|"),
-                ("channel", "in", names),
-                *(("channel", "=like", f"{escape_psql(it)}.%") for it in names),
-            ]
-            action["name"] = self.env._("Jobs of %s", name)
-        return action
+        if self._is_root():
+            return self.env["queue.job"]._action_list(self.env._("Jobs"), [])
+        # Jobs may name their channel without the root.
+        names = Situation.spellings(self.complete_name)
+        domain = [
+            *("|", "|"),
+            ("channel", "in", names),
+            *(("channel", "=like", f"{escape_psql(it)}.%") for it in names),
+        ]
+        name = self.env._("Jobs of %s", self.complete_name)
+        return self.env["queue.job"]._action_list(name, domain)
 
     def _load_text(self, load, key):
         if key == "oldest":

@@ -86,13 +86,9 @@ class QueueJobFailure(models.Model):
 
     def action_open_jobs(self):
         """Return the action that lists the jobs of these groups."""
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "queue_job.action_queue_job"
+        return self.env["queue.job"]._action_list(
+            self.env._("Failed Jobs"), self._jobs_domain(), context={}
         )
-        action.update(
-            name=self.env._("Failed Jobs"), context={}, domain=self._jobs_domain()
-        )
-        return action
 
     def action_requeue(self):
         return self._confirm("queue_job.action_requeue_job")

@@ -82,17 +82,12 @@ class QueueJob(models.Model):
     @api.model
     def _action_open_jobs_of(self, records):
         """Return the action that lists the jobs about ``records``."""
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "queue_job.action_queue_job"
-        )
-        action.update(
-            name=self.env._("Jobs of %s", records.display_name)
+        name = (
+            self.env._("Jobs of %s", records.display_name)
             if len(records) == 1
-            else action["name"],
-            context={},
-            domain=self._concerned_domain(records),
+            else self.env._("Jobs")
         )
-        return action
+        return self._action_list(name, self._concerned_domain(records), context={})
 
     # Which models ask for it ------------------------------------------------
 

@@ -5,6 +5,7 @@ from lxml import etree
 
 from odoo.tests import Form, TransactionCase, tagged
 
+from ..delay import chain
 from ..states import STATES
 
 ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
@@ -21,6 +22,25 @@ class TestScreens(TransactionCase):
         self.assertEqual(
             named["kanban"], self.env.ref("queue_job.view_queue_job_kanban").id
         )
+
+    def test_lists_are_called_by_their_names(self):
+        """The web client showed the display name, which was Jobs for each of them."""
+        delayable = self.env["res.partner"].delayable().create_company()
+        chain(delayable, self.env["res.partner"].delayable().create_company()).delay()
+        job = delayable._generated_job.db_record().with_env(self.env)
+        channel = self.env["queue.job.channel"].create(
+            {"name": "named", "parent_id": self.env.ref("queue_job.channel_root").id}
+        )
+        partner = self.env.user.partner_id
+        for action, name in (
+            (job.open_graph_jobs(), f"Jobs for graph {job.graph_uuid}"),
+            (channel.action_open_jobs(), "Jobs of root.named"),
+            (channel.parent_id.action_open_jobs(), "Jobs"),
+            (job._action_open_jobs_of(partner), f"Jobs of {partner.display_name}"),
+            (self.env["queue.job.failure"].action_open_jobs(), "Failed Jobs"),
+        ):
+            with self.subTest(name=name):
+                self.assertEqual((action["name"], action["display_name"]), (name, name))
 
     def test_all_views_can_be_read(self):
         for model in ("queue.job", "queue.job.attempt", "queue.job.failure"):
