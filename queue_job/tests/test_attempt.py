@@ -2,7 +2,10 @@
 """An error is not lost by the retry that follows it."""
 
 import contextlib
+from datetime import datetime, timedelta
 from unittest import mock
+
+from freezegun import freeze_time
 
 from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools import mute_logger
@@ -12,6 +15,7 @@ from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.models import queue_job_attempt
 
+NINE = datetime(2026, 3, 4, 9)
 LOGGER = "odoo.addons.queue_job.controllers.main"
 
 
@@ -166,3 +170,42 @@ class TestTimeline(AttemptCase):
         self.assertGreater(row.waited, 0)
         self.assertGreater(row.timeline[0]["seconds"], 0)
         self.assertEqual((row.ran, row.tries), (0, "0 / ∞"))
+
+    def row_at(self, **minutes):
+        """Return a job whose dates are so many minutes after nine o'clock."""
+        state = minutes.pop("state")
+        row = self.delay().db_record()
+        dates = {name: NINE + timedelta(minutes=at) for name, at in minutes.items()}
+        editor = row.with_context(_job_edit_sentinel=row.EDIT_SENTINEL)
+        editor.with_context(tracking_disable=True).write({"state": state, **dates})
+        return row
+
+    def steps(self, row):
+        return [(step["kind"], step["seconds"]) for step in row.timeline]
+
+    def test_way_of_a_job_that_is_done(self):
+        row = self.row_at(
+            state="done", date_created=0, date_enqueued=1, date_started=3, date_done=7
+        )
+        row.exec_time = 240
+        self.assertEqual(
+            self.steps(row),
+            [("created", 60), ("enqueued", 120), ("started", 240), ("done", None)],
+        )
+        self.assertEqual((row.waited, row.ran), (180, 240))
+
+    def test_way_of_a_job_that_is_cancelled(self):
+        row = self.row_at(state="cancelled", date_created=0, date_cancelled=5)
+        self.assertEqual(self.steps(row), [("created", 300), ("cancelled", None)])
+        self.assertEqual((row.waited, row.ran), (300, 0))
+
+    def test_waits_and_runs_until_now(self):
+        with freeze_time(NINE + timedelta(minutes=30)):
+            due = self.row_at(state="pending", date_created=0, eta=10)
+            later = self.row_at(state="pending", date_created=0, eta=40)
+            runs = self.row_at(state="started", date_created=0, date_started=25)
+            self.assertEqual(self.steps(due), [("created", 600), ("pending", 1200)])
+            self.assertEqual((due.waited, due.ran), (1200, 0))
+            self.assertEqual(self.steps(later), [("created", 1800)])
+            self.assertEqual((later.waited, later.ran), (0, 0))
+            self.assertEqual((runs.waited, runs.ran), (1500, 300))
