@@ -3,6 +3,8 @@
 
 from unittest import mock
 
+from lxml import etree
+
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 
@@ -142,6 +144,17 @@ class TestUserGroup(TransactionCase):
             "attempt_ids",
         )
         self.assertTrue(mine.read(fields)[0]["explanation"])
+
+    def test_link_to_the_job_function_is_shown_to_whoever_may_open_it(self):
+        """A click on it was an access error."""
+        manager = new_test_user(
+            self.env, "m", "base.group_user,queue_job.group_queue_job_manager"
+        )
+        view = self.env.ref("queue_job.view_queue_job_form")
+        for user, is_link in ((self.user, False), (manager, True)):
+            arch = etree.fromstring(self.jobs.with_user(user).get_view(view.id)["arch"])
+            (field,) = arch.xpath("//field[@name='job_function_id']")
+            self.assertEqual("no_open" not in field.get("options", ""), is_link)
 
     def test_menus(self):
         visible = self.env["ir.ui.menu"].with_user(self.user)._visible_menu_ids()
