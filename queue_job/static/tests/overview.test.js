@@ -5,6 +5,7 @@ import {
     defineModels,
     getService,
     makeMockEnv,
+    makeServerError,
     models,
     mountWithCleanup,
     onRpc,
@@ -102,6 +103,9 @@ beforeEach(() => {
     patchWithCleanup(ThroughputChart.prototype, {setup() {}});
     onRpc("queue.job.overview", "read_overview", ({args}) => {
         reads.push(args[0]);
+        if (!answer) {
+            throw makeServerError();
+        }
         return answer;
     });
 });
@@ -160,6 +164,48 @@ test("asks even the slowest server now and then", async () => {
         await advanceTime(2100);
     }
     expect(reads).toEqual(["hour", "hour"]);
+});
+
+test("tells that its figures are old while the server does not answer", async () => {
+    await open();
+    const {console} = window;
+    patchWithCleanup(console, {warn: () => expect.step("warned")});
+    answer = null;
+    await advanceTime(2100);
+    await animationFrame();
+    expect.verifySteps(["warned"]);
+    expect(".alert-warning").toHaveText(/these figures are old/);
+    expect(".o_queue_job_tile_running .o_queue_job_figure").toHaveText("3 / 4");
+    answer = figures();
+    await advanceTime(10100);
+    await animationFrame();
+    expect(".alert-warning").toHaveCount(0);
+});
+
+test("a page that nobody looks at asks nothing, and at once when it is shown", async () => {
+    let isHidden = true;
+    await open();
+    patchWithCleanup(document, {
+        get hidden() {
+            return isHidden;
+        },
+    });
+    await advanceTime(10000);
+    expect(reads).toEqual(["hour"]);
+    isHidden = false;
+    document.dispatchEvent(new Event("visibilitychange"));
+    await animationFrame();
+    expect(reads).toEqual(["hour", "hour"]);
+});
+
+test("tells what holds up all jobs", async () => {
+    answer = figures({channels: [channel("root", {paused: true, stopped: true})]});
+    answer.runner.is_changing = true;
+    await open();
+    expect(queryAllTexts(".alert-warning")).toEqual([
+        "Modules are being installed, upgraded or removed: no job starts before that is over.",
+        "The root channel is paused: no job starts.",
+    ]);
 });
 
 test("another period is read at once", async () => {
