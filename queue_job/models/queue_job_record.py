@@ -110,16 +110,23 @@ class QueueJob(models.Model):
         actions = self.env["ir.actions.server"].sudo()
         model = self.env["ir.model"]._get(model_name)
         domain = [("code", "=", OFFER), ("model_id", "=", model.id)]
-        action = actions.search(domain, limit=1) or actions.create(
-            {
-                "name": "Jobs",
-                "model_id": model.id,
-                "binding_model_id": model.id,
-                "state": "code",
-                "code": OFFER,
-                "group_ids": [(4, self.env.ref("queue_job.group_queue_job_user").id)],
-            }
-        )
+        action = actions.search(domain, limit=1)
+        if not action:
+            action = actions.create(
+                {
+                    "name": "Jobs",
+                    "model_id": model.id,
+                    "binding_model_id": model.id,
+                    "state": "code",
+                    "code": OFFER,
+                    "group_ids": [
+                        (4, self.env.ref("queue_job.group_queue_job_user").id)
+                    ],
+                }
+            )
+            for lang, _name in self.env["res.lang"].get_installed():
+                reader = self.with_context(lang=lang)
+                action.with_context(lang=lang).name = reader.env._("Jobs")
         # So the action goes with this addon, and not before.
         xmlid = f"queue_job.action_open_jobs_of_{model_name.replace('.', '_')}"
         self.env["ir.model.data"].sudo()._update_xmlids(

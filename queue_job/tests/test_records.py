@@ -77,6 +77,14 @@ class TestRecords(TransactionCase):
         # An update of the addon alone keeps it.
         self.assertEqual((xmlid.module, xmlid.noupdate), ("queue_job", True))
 
+    def test_offered_in_the_languages_that_are_installed(self):
+        self.env["res.lang"]._activate_lang("es_ES")
+        self.jobs._offer_on_records("res.partner")
+        action = self.env["ir.actions.server"].search(
+            [("model_name", "=", "res.partner"), ("name", "=", "Jobs")]
+        )
+        self.assertEqual(action.with_context(lang="es_ES").name, "Trabajos")
+
     def test_delaying_stays_one_query(self):
         asked = mock.patch.object(
             type(self.jobs), "_recorded_models", lambda jobs: frozenset({"res.partner"})
