@@ -114,6 +114,14 @@ class ServerCase(unittest.TestCase):
             "channel IN (%s) AND state NOT IN ('done', 'failed')" % names
         )
 
+    def is_idle(self):
+        """Return whether no worker is in a pass: it holds the row of its cron."""
+        locked = self.server.query(
+            "SELECT (SELECT count(*) FROM ir_cron WHERE queue_job_runner) - count(*) FROM"
+            " (SELECT FROM ir_cron WHERE queue_job_runner FOR NO KEY UPDATE SKIP LOCKED) AS free"
+        )[0][0]
+        return not locked
+
     def drain(self, *names, timeout=60):
         """Open channels and wait for the end; return the largest number seen running in each."""
         most = {}
@@ -218,6 +226,8 @@ class TestManyWorkers(ServerCase):
         with elected.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK,))
         try:
+            # A pass that is under way began when there was no runner.
+            self.server.wait(self.is_idle, 20)
             self.open("served")
             told = (
                 "the job runner of the server performs the jobs of "
