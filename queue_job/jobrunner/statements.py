@@ -332,11 +332,11 @@ FROM job ORDER BY job.id
 """
 RELEASE = """
 WITH free AS MATERIALIZED (
-    SELECT id FROM queue_job WHERE id = ANY(%s) AND state = 'wait_dependencies'
+    SELECT id FROM queue_job WHERE id = ANY(%s) AND state IS NOT DISTINCT FROM 'wait_dependencies'
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE queue_job SET state = 'pending' FROM free
-WHERE queue_job.id = free.id AND queue_job.state = 'wait_dependencies'
+WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'wait_dependencies'
 RETURNING queue_job.uuid
 """
 # What a worker does after the commit of a job, if it lives: see queue_job_release.py.

@@ -44,7 +44,7 @@ BEGIN
         -- the job before must survive it.
         BEGIN
             SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
-            WHERE uuid = uuids[n] AND state = 'pending'
+            WHERE uuid = uuids[n] AND state IS NOT DISTINCT FROM 'pending'
               AND (eta IS NULL OR eta <= clock_timestamp() AT TIME ZONE 'UTC')
             LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND AND queue_job_key_is_free(job.identity_key)
