@@ -12,7 +12,7 @@ from odoo.tools import OrderedSet
 
 from .graph import Graph, Joint, take_out
 from .job import Job, store_jobs
-from .job_row import link_through
+from .job_links import link_through
 from .properties import description_of
 from .utils import must_run_without_delay
 

@@ -2,9 +2,9 @@
 """A job: one method call to perform later, as a value with moves.
 
 :class:`Job` knows its attributes and the moves from one state to another; how it
-is loaded and stored is in :mod:`.job_row`. Rows, locks and everything
-set-based are methods of the model ``queue.job``; who calls the moves, and
-when, is the executor.
+is loaded and stored is in :mod:`.job_row`, what ties it to others in
+:mod:`.job_links`. Rows, locks and everything set-based are methods of the model
+``queue.job``; who calls the moves, and when, is the executor.
 
 Moved here from their own rooms: the states, the identity functions.
 """
@@ -130,7 +130,7 @@ class Job(StoredJob):
         assert kwargs is None or isinstance(kwargs, dict), (
             f"kwargs: {kwargs!r} is not a dict"
         )
-        self._init_links()
+        self._init_row()
         self.recordset = func.__self__
         self._method_name = func.__name__
         self._args = args or ()

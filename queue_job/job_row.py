@@ -1,17 +1,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""A job and its row: which attribute is which column, how it is loaded and stored.
+"""A job and its row: which attribute is which column, how it is loaded and stored."""
 
-The links to other jobs are here too, for they are stored with the job.
-"""
-
-import json
 import logging
-from weakref import WeakSet
 
 from psycopg2 import InterfaceError, OperationalError
 
 from .exception import NoSuchJobError
-from .states import DONE, ENDED, WAIT_DEPENDENCIES
+from .job_links import LinkedJob, lists_others
 from .utils import storable_text
 
 # The name that administrators and test suites know.
@@ -96,48 +91,13 @@ LOADED_COLUMNS = (
 )
 
 
-# What is stored of a job that lists no other.
-_NO_LINKS = '{"depends_on": [], "reverse_depends_on": []}'
-
-
-def _lists_others(dependencies):
-    """Return whether the text of the column ``dependencies`` names other jobs."""
-    if not dependencies or dependencies == _NO_LINKS:
-        return False
-    try:
-        return any(json.loads(dependencies).values())
-    except (ValueError, AttributeError):
-        return False
-
-
-def link_through(joint):
-    """Let all children of a joint of jobs wait for all its parents."""
-    if any(known.is_like(joint) for known in joint.parents[0]._joints_after):
-        return  # delayed again
-    for parent in joint.parents:
-        parent._joints_after.append(joint)
-        parent._linked = True
-    waits = any(parent.state != DONE for parent in joint.parents)
-    for child in joint.children:
-        child._joints_before.append(joint)
-        child._linked = True
-        if waits:
-            child.state = WAIT_DEPENDENCIES
-
-
-class StoredJob:
+class StoredJob(LinkedJob):
     """What a job knows of its row; :class:`~.job.Job` is made of it."""
 
-    def _init_links(self):
+    def _init_row(self):
+        self._init_links()
         self._db_id = None
         self._load_error = None
-        self._depends_on = set()
-        self._reverse_depends_on = WeakSet()
-        self._joints_before = []
-        self._joints_after = []
-        self._linked = False
-        # Whether the row of a job without graph lists other jobs.
-        self._listed = False
         # The mutable columns as they were stored last.
         self._known = {}
         # The row was made by this object: a rollback may have undone that.
@@ -146,8 +106,6 @@ class StoredJob:
         # The liveness lock is still to be taken, together with the savepoint of the work.
         self.lock_with_work = False
         self._work = None
-        # It is known that nobody waits for this job alone.
-        self.frees_nobody = False
         # The run of a worker that this job is part of.
         self.run = None
 
@@ -194,7 +152,7 @@ class StoredJob:
         :param reader: records of queue.job, for the environment of the job
         """
         job = cls.__new__(cls)
-        job._init_links()
+        job._init_row()
         job._db_id = row["id"]
         job._uuid = row["uuid"]
         job._method_name = row["method_name"]
@@ -206,7 +164,7 @@ class StoredJob:
             loaded["_" + name] = loaded.pop(name)
         vars(job).update(loaded, **{name: row[name] or 0 for name in _LOADED_NUMBERS})
         job.company_id = row["company_id"] or False
-        job._listed = not job.graph_uuid and _lists_others(row["dependencies"])
+        job._listed = not job.graph_uuid and lists_others(row["dependencies"])
         job._load_call(reader, row)
         job.job_config = job._read_config()
         job._known = {column: getattr(job, name) for name, column in MUTABLE.items()}
@@ -350,15 +308,6 @@ class StoredJob:
             if column not in CORE_COLUMNS
         }
 
-    def _dependencies_value(self):
-        """Return the uuid lists of the column, left empty for large graphs."""
-        if self._joints_before or self._joints_after:
-            return {"depends_on": [], "reverse_depends_on": []}
-        return {
-            "depends_on": [job.uuid for job in self._depends_on],
-            "reverse_depends_on": [job.uuid for job in self._reverse_depends_on],
-        }
-
     def _is_new(self):
         """Return whether the row is still to be made, or again after a rollback."""
         if self._is_maker and not self._record().exists():
@@ -375,8 +324,7 @@ class StoredJob:
         self._db_id = None
         self._is_maker = False
         self._known = {}
-        for joint in (*self._joints_before, *self._joints_after):
-            joint.stored = False
+        self._forget_edges()
 
     def _is_own_run(self, state):
         """Lock the row and tell whether it is still as this job knows it.
@@ -402,74 +350,3 @@ class StoredJob:
     def job_record_with_same_identity_key(self):
         """Return a waiting row with the same identity key, or an empty recordset."""
         return self.env["queue.job"].sudo()._search_twin(self)
-
-    # Links ------------------------------------------------------------------
-
-    def add_depends(self, jobs):
-        """Let this job wait for ``jobs``, a set; stored with the next ``store``.
-
-        :raise ValueError: when this job is one of them
-        """
-        if self in jobs:
-            raise ValueError(f"Job {self.uuid} cannot depend on itself")
-        self._depends_on |= jobs
-        self._linked = True
-        for parent in jobs:
-            parent._reverse_depends_on.add(self)
-            parent._linked = True
-        if any(parent.state != DONE for parent in jobs):
-            self.state = WAIT_DEPENDENCIES
-
-    @property
-    def depends_on(self):
-        """The jobs this one waits for, from memory or else from the edges."""
-        return self._linked_jobs(
-            self._depends_on, self._joints_before, "parents", "dependency_ids"
-        )
-
-    @property
-    def reverse_depends_on(self):
-        """The jobs that wait for this one, from memory or else from the edges."""
-        return self._linked_jobs(
-            self._reverse_depends_on, self._joints_after, "children", "dependent_ids"
-        )
-
-    def _linked_jobs(self, direct, joints, end, field):
-        jobs = set(direct).union(*(getattr(joint, end) for joint in joints))
-        if jobs:
-            return jobs
-        return self._load_from_db_records(self._record()[field])
-
-    def should_check_dependents(self):
-        """Return whether any job waits for this one."""
-        if self.frees_nobody:
-            return False
-        if self._reverse_depends_on or self._joints_after:
-            return True
-        return self._may_be_linked() and self._record()._has_dependents()
-
-    def _may_be_linked(self):
-        """Return whether it is worth a look for links: most jobs are alone."""
-        return bool(self._linked or self._listed or self.graph_uuid)
-
-    def _is_held_back(self):
-        """Return whether a parent may still release this job.
-
-        One that was cancelled will not, see ``models/queue_job_release.py``.
-        """
-        if not self._may_be_linked():
-            return False
-        if self._depends_on or self._joints_before:
-            return any(parent.state not in ENDED for parent in self.depends_on)
-        return bool(self._record()._held_back())
-
-    def enqueue_waiting(self):
-        """Make pending what waited for this job and for nothing else now.
-
-        Locks the dependents in the order of their ids; the caller commits.
-        """
-        self._record()._release_dependents()
-
-    def cancel_dependent_jobs(self):
-        """Cancel what waits for this job, and what waits for that, and so on."""
-        self._record()._cancel_dependents()

@@ -16,6 +16,7 @@ VALUES = {
     "identity",
     "fields",
     "job",
+    "job_links",
     "job_row",
     "properties",
     "twin",
