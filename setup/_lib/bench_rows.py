@@ -1,16 +1,12 @@
-"""The rows of figures: what each needs, does, and is to reach.
-
-OCA's figures and the aims are those of the suite's design, section 8: OCA queue_job
-19.0.2.4.0, Odoo 19, PostgreSQL 15, two cores, four prefork workers, ``root:4``.
-"""
+"""The rows of figures: what each needs and does."""
 
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import progress
+from .bench_figures import AIMS, figure
 from .bench_measure import Cost, Meter, Sampler, StatementLog, Watch, memory, tree
 from .bench_server import READY, RUNNER, BenchServer, Client, script
 from .cron_figures import measure as measure_cron
@@ -23,22 +19,6 @@ DRAIN_SECONDS, DRAIN_LEAST = 0.3, 120
 WARM_UP = 400
 
 
-@dataclass
-class Figure:
-    """One cell of the table.
-
-    ``reached`` is None where the figure has no aim of its own.
-    """
-
-    row: str
-    what: str
-    oca: str
-    aim: str
-    value: float
-    shown: str
-    reached: bool | None = None
-
-
 class Bench:
     """The rows on one lab; parts that several rows share are made when first needed."""
 
@@ -47,6 +27,8 @@ class Bench:
         self.options = options
         self.figures = []
         self.details = {}
+        # Jobs per second without a graph; the aim until it is measured.
+        self.rate = AIMS["rate"].least
         self._server = None
         self._client = None
         self._meter = None
@@ -96,9 +78,8 @@ class Bench:
             self._server.check, timeout, condition
         )
 
-    def _add(self, row, what, oca, aim, value, unit, reached=None, digits=1):
-        shown = "%.*f %s" % (digits, value, unit)
-        self.figures.append(Figure(row, what, oca, aim, value, shown.strip(), reached))
+    def _add(self, name, value, **options):
+        self.figures.append(figure(name, value, **options))
 
     # Rows ---------------------------------------------------------------------
 
@@ -114,61 +95,12 @@ class Bench:
             name: statistics.median(cost.per_job(jobs)[name] for cost in costs)
             for name in median.per_job(jobs)
         }
-        best = jobs / costs[0].seconds
-        add = self._add
-        add(
-            "drain",
-            "no-op jobs done per second, %s waiting" % jobs,
-            "86",
-            ">= 860",
-            self.rate,
-            "(best %.0f)" % best,
-            self.rate >= 860,
-            0,
-        )
-        add(
-            "drain",
-            "PostgreSQL transactions per job",
-            "17.4",
-            "<= 2",
-            each["transactions"],
-            "",
-            each["transactions"] <= 2,
-            2,
-        )
-        add(
-            "drain",
-            "CPU of the Odoo processes per job",
-            "12.7 ms",
-            "<= 2 ms",
-            each["odoo_cpu"] * 1000,
-            "ms",
-            each["odoo_cpu"] <= 0.002,
-            2,
-        )
-        add(
-            "drain",
-            "  of that the runner",
-            "",
-            "",
-            each["runner_cpu"] * 1000,
-            "ms",
-            None,
-            2,
-        )
-        add(
-            "drain",
-            "CPU of PostgreSQL per job",
-            "7.0 ms",
-            "<= 1 ms",
-            each["pg_cpu"] * 1000,
-            "ms",
-            each["pg_cpu"] <= 0.001,
-            2,
-        )
-        add("drain", "requests per job", "", "", each["requests"], "", None, 3)
-        what = "rows updated and committed one by one, without any queue"
-        add("drain", what, "", "", self._meter.watch.commit_rate(jobs), "/s", None, 0)
+        self._add("rate", self.rate, note="(best %.0f)" % (jobs / costs[0].seconds))
+        self._add("transactions", each["transactions"])
+        for name in ("odoo_cpu", "runner_cpu", "pg_cpu"):
+            self._add(name, each[name] * 1000)
+        self._add("requests", each["requests"])
+        self._add("commit_rate", self._meter.watch.commit_rate(jobs))
         self.details["drain"] = [
             {**cost.per_job(jobs), "rate": jobs / cost.seconds} for cost in costs
         ]
@@ -193,19 +125,9 @@ class Bench:
             self._client.commit()
             self._drained(jobs)
         requests = self._server.count_requests() - requests
-        what = "messages to PostgreSQL per job"
-        self._add("counts", what, "", "", cost.messages / jobs, "", None, 2)
-        self._add(
-            "counts",
-            "PostgreSQL transactions per job, in its log",
-            "17.4",
-            "<= 2",
-            cost.transactions / jobs,
-            "",
-            cost.transactions <= 2 * jobs,
-            2,
-        )
-        self._add("counts", "requests per job", "", "", requests / jobs, "", None, 3)
+        self._add("messages", cost.messages / jobs)
+        self._add("logged_transactions", cost.transactions / jobs)
+        self._add("logged_requests", requests / jobs)
         self.details["statements"] = {
             statement: {
                 "per_job": count / jobs,
@@ -219,27 +141,8 @@ class Bench:
         self._start()
         with progress.step("Latency of %d jobs" % self.options.samples):
             seconds = sorted(self._client.latency(self.options.samples, 0.1))
-        median, late = statistics.median(seconds), seconds[int(len(seconds) * 0.95)]
-        what = "commit of one with_delay to done, idle server"
-        self._add(
-            "latency",
-            what + ", median",
-            "20 ms",
-            "<= 10 ms",
-            median * 1000,
-            "ms",
-            median <= 0.010,
-        )
-        self._add(
-            "latency",
-            what + ", 95th",
-            "94 ms",
-            "<= 20 ms",
-            late * 1000,
-            "ms",
-            late <= 0.020,
-        )
-        self.idle_latency = median
+        self._add("latency", statistics.median(seconds) * 1000)
+        self._add("late", seconds[int(len(seconds) * 0.95)] * 1000)
 
     def delay(self):
         """Delay jobs in a loop, and in a group."""
@@ -247,50 +150,13 @@ class Bench:
         jobs = 1000
         self._client.loop(10)
         self._client.group(10)
-        loops = sorted(self._discarded("loop", jobs) for _number in range(3))
-        seconds, queries = loops[1]
-        self._add(
-            "delay",
-            "with_delay in a loop, 1,000 jobs",
-            "400 /s",
-            ">= 800 /s",
-            jobs / seconds,
-            "/s",
-            jobs / seconds >= 800,
-            0,
-        )
-        self._add(
-            "delay",
-            "with_delay, queries per job",
-            "2",
-            "1",
-            queries / jobs,
-            "",
-            queries <= jobs * 1.05,
-            2,
-        )
-        groups = sorted(self._discarded("group", jobs) for _number in range(3))
-        seconds, queries = groups[1]
-        self._add(
-            "delay",
-            "group(1,000).delay()",
-            "245 to 420 /s",
-            ">= 1,960 /s",
-            jobs / seconds,
-            "/s",
-            jobs / seconds >= 1960,
-            0,
-        )
-        self._add(
-            "delay",
-            "group(1,000).delay(), queries",
-            "2,005",
-            "< 20",
-            queries,
-            "",
-            queries < 20,
-            0,
-        )
+        for name in ("loop", "group"):
+            _least, (seconds, queries), _most = sorted(
+                self._discarded(name, jobs) for _number in range(3)
+            )
+            self._add(name, jobs / seconds)
+            each = queries / jobs if name == "loop" else queries
+            self._add(name + "_queries", each)
 
     def _discarded(self, name, *args):
         result = getattr(self._client, name)(*args)
@@ -305,31 +171,10 @@ class Bench:
         self._client.rollback()
         graphs = [self._graph(half) for _number in range(self.options.repeat)]
         seconds, queries, rate = map(statistics.median, zip(*graphs, strict=True))
-        self._add(
-            "graph",
-            "graph 500 before 500, stored",
-            "5.0 s",
-            "<= 0.25 s",
-            seconds,
-            "s",
-            seconds <= 0.25,
-            2,
-        )
-        self._add(
-            "graph", "graph 500 before 500, queries", "", "", queries, "", None, 0
-        )
-        plain = getattr(self, "rate", 860)
+        self._add("graph_stored", seconds)
+        self._add("graph_queries", queries)
         # A tenth is noise.
-        self._add(
-            "graph",
-            "graph 500 before 500, drained",
-            "4.9 /s",
-            "as jobs without",
-            rate,
-            "/s",
-            rate >= 0.9 * plain,
-            0,
-        )
+        self._add("graph_drained", rate, reached=rate >= 0.9 * self.rate)
         self.details["graph"] = graphs
 
     def _graph(self, half):
@@ -352,17 +197,7 @@ class Bench:
             )
             seconds = self._client.latency(40, 0.01)
             worst.append(max(seconds) - usual)
-        worst = statistics.median(worst)
-        self._add(
-            "deaf",
-            "one UPDATE over 20,000 waiting rows, deaf for",
-            "16.7 s",
-            "<= 0.2 s",
-            worst,
-            "s",
-            worst <= 0.2,
-            2,
-        )
+        self._add("deaf", statistics.median(worst))
         watch.execute(
             "UPDATE queue_job SET state = 'cancelled' WHERE channel = 'root.slow'"
             " AND state = 'pending'"
@@ -378,23 +213,15 @@ class Bench:
             client.loop(10)
             client.commit()
             seconds, queries = client.loop(calls)
-        what = "10,000 refused calls"
-        each, looks = seconds / calls * 1000, queries / calls
-        self._add(
-            "refused", what + ", queries each", "", "1", looks, "", looks <= 1.01, 2
-        )
-        self._add(
-            "refused", what + ", time each", "", "<= 1 ms", each, "ms", each <= 1, 2
-        )
+        self._add("refused_queries", queries / calls)
+        self._add("refused", seconds / calls * 1000)
 
     def cron(self):
         """Drain 1,000 no-op jobs by two cron workers, against one pass for each job."""
         database = self.lab.database("cron", ("queue_job_cron_jobrunner",))
         figures = measure_cron(self.lab.odoo, database)
-        what = "cron runner, 1,000 no-op jobs"
-        batches, gain = figures.batches * 1000, figures.gain
-        self._add("cron", what + ", each", "", "", batches, "ms")
-        self._add("cron", what + ", gain of batches", "", ">= 5", gain, "x", gain >= 5)
+        self._add("cron", figures.batches * 1000)
+        self._add("cron_gain", figures.gain)
 
     def flood(self, count, channel, holder_seconds):
         """Let jobs wait in a channel that one job holds."""
@@ -416,50 +243,9 @@ class Bench:
     def start(self):
         """Start a runner alone on many waiting jobs."""
         self.close()
-        small = self._runner_start(200_000)
-        self._add(
-            "start",
-            "runner ready with 200,000 waiting",
-            "10.8 s",
-            "<= 2 s",
-            small["seconds"],
-            "s",
-            small["seconds"] <= 2,
-            2,
-        )
-        self._add(
-            "start",
-            "  its memory then",
-            "203 MB",
-            "<= 90 MB",
-            small["megabytes"],
-            "MB",
-            small["megabytes"] <= 90,
-            0,
-        )
-        self._add("start", "  its memory at most", "", "", small["peak"], "MB", None, 0)
-        big = self._runner_start(1_000_000)
-        self._add(
-            "start",
-            "runner ready with 1,000,000 waiting",
-            "",
-            "<= 4 s",
-            big["seconds"],
-            "s",
-            big["seconds"] <= 4,
-            2,
-        )
-        self._add(
-            "start",
-            "  its memory then",
-            "",
-            "<= 180 MB",
-            big["megabytes"],
-            "MB",
-            big["megabytes"] <= 180,
-            0,
-        )
-        self._add("start", "  its memory at most", "", "", big["peak"], "MB", None, 0)
+        for count, suffix in ((200_000, ""), (1_000_000, "_million")):
+            for name, value in self._runner_start(count).items():
+                self._add(name + suffix, value)
 
     def _runner_start(self, count):
         database = self.lab.copy(self.installed, "bench")
@@ -501,7 +287,7 @@ class Bench:
             sampler.stop()
             megabytes, peak = memory(pid)
         self.lab.databases.drop(database)
-        return {"seconds": ready - began, "megabytes": megabytes, "peak": peak}
+        return {"ready": ready - began, "memory": megabytes, "peak": peak}
 
 
 def insert_waiting(watch, template_id, count, channel):
