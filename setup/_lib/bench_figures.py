@@ -68,7 +68,8 @@ AIMS = {
     ),
     "requests": Aim("drain", "requests per job", "%.3f"),
     "commit_rate": Aim(
-        *("drain", "rows updated and committed one by one, without any queue"), "%.0f /s"
+        *("drain", "rows updated and committed one by one, without any queue"),
+        "%.0f /s",
     ),
     "messages": Aim("counts", "messages to PostgreSQL per job", "%.2f"),
     "logged_transactions": Aim(
@@ -121,7 +122,8 @@ AIMS = {
     ),
     "peak": Aim("start", "  its memory at most", "%.0f MB"),
     "ready_million": Aim(
-        *("start", "runner ready with 1,000,000 waiting", "%.2f s", "", "<= 4 s"), most=4
+        *("start", "runner ready with 1,000,000 waiting", "%.2f s", "", "<= 4 s"),
+        most=4,
     ),
     "memory_million": Aim(
         *("start", "  its memory then", "%.0f MB", "", "<= 180 MB"), most=180
@@ -131,11 +133,18 @@ AIMS = {
         *("refused", "10,000 refused calls, queries each", "%.2f", "", "1"), most=1.01
     ),
     "refused": Aim(
-        *("refused", "10,000 refused calls, time each", "%.2f ms", "", "<= 1 ms"), most=1
+        *("refused", "10,000 refused calls, time each", "%.2f ms", "", "<= 1 ms"),
+        most=1,
     ),
     "cron": Aim("cron", "cron runner, 1,000 no-op jobs, each", "%.1f ms"),
     "cron_gain": Aim(
-        *("cron", "cron runner, 1,000 no-op jobs, gain of batches", "%.1f x", "", ">= 5"),
+        *(
+            "cron",
+            "cron runner, 1,000 no-op jobs, gain of batches",
+            "%.1f x",
+            "",
+            ">= 5",
+        ),
         least=5,
     ),
 }
