@@ -7,27 +7,18 @@ from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 from odoo.tests import tagged
-from odoo.tests.common import _super_send
 
 from ..jobrunner.database import Database
 from ..jobrunner.runner import QueueJobRunner
 from ..run import DONE, Report
+from .fake_odoo import BesideFakeOdoo
 from .runner_case import RunnerCase
-from .test_jobrunner_dispatch import FakeOdoo
 
 
 @tagged("post_install", "-at_install")
-class TestLoop(RunnerCase):
-    """A whole runner against a server that answers like a worker."""
-
-    @classmethod
-    def _request_handler(cls, s, r, /, **kw):
-        return _super_send(s, r, **kw)
-
+class TestLoop(BesideFakeOdoo, RunnerCase):
     def setUp(self):
         super().setUp()
-        self.odoo = FakeOdoo()
-        self.addCleanup(self.odoo.close)
         self.runner = QueueJobRunner(
             host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
         )

@@ -10,7 +10,6 @@ from unittest.mock import patch
 import psycopg2
 
 from odoo.tests import BaseCase, tagged
-from odoo.tests.common import _super_send
 
 from ..jobrunner import connection, patience, runner, session
 from ..jobrunner.config import connection_info_for
@@ -18,8 +17,8 @@ from ..jobrunner.connection import MasterElectionLost
 from ..jobrunner.database import Database
 from ..jobrunner.patience import Patience, SilentError, within
 from ..jobrunner.runner import QueueJobRunner
+from .fake_odoo import BesideFakeOdoo
 from .runner_case import RunnerCase
-from .test_jobrunner_dispatch import FakeOdoo
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
 # Seconds: longer than any of these tests takes.
@@ -178,17 +177,11 @@ class TestWithin(BaseCase):
 
 
 @tagged("post_install", "-at_install")
-class TestSilence(RelayCase):
+class TestSilence(BesideFakeOdoo, RelayCase):
     """A whole runner whose connection to PostgreSQL falls silent."""
-
-    @classmethod
-    def _request_handler(cls, s, r, /, **kw):
-        return _super_send(s, r, **kw)
 
     def setUp(self):
         super().setUp()
-        self.odoo = FakeOdoo()
-        self.addCleanup(self.odoo.close)
         # Two seconds to connect is the least that libpq knows.
         options = {**connection.CONNECTION_OPTIONS, "connect_timeout": 2}
         for module, name, value in (
