@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 
+from psycopg2 import OperationalError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from odoo import http
@@ -79,6 +80,8 @@ class Run:
         # Jobs read together before they are claimed, with the version of the row.
         self.read = {}
         self.claimed = None
+        # Ids of jobs that are done and behind which nobody has looked yet.
+        self.unlooked = []
         # The request has just looked.
         self.next_signal_check = time.monotonic() + SIGNAL_INTERVAL
         self.stop_at_failure = False
@@ -94,6 +97,16 @@ class Run:
         if self.claimed:
             self.waiting.appendleft(self.claimed.uuid)
             self.claimed = None
+
+    def leave_look(self, job):
+        """Leave the look behind a job to the end of the run, if it will find nobody.
+
+        Its links were read when the run began. Who came to wait for it since is found
+        at the end, or by the runner if this worker dies.
+        """
+        if job.seemed_to_free_nobody(self.claimed):
+            job.frees_nobody = True
+            self.unlooked.append(job._db_id)
 
     def stop(self):
         """Start no further job."""
@@ -132,6 +145,7 @@ class RunExecutor(JobExecutor):
             job = cls._next_in_run(env, job_run)
             if job:
                 cls._perform_in_run(env, job, job_run)
+        cls._look_behind(env, job_run)
         job_run.report.left = list(job_run.waiting)
         return job_run.report
 
@@ -145,10 +159,12 @@ class RunExecutor(JobExecutor):
     def _read(cls, env, uuids):
         """Return ``{uuid: (job, version)}`` of the jobs that exist."""
         jobs = env["queue.job"].sudo()
-        return {
+        read = {
             row["uuid"]: (Job._of_row(jobs, row), row["version"])
             for row in jobs._read_rows("uuid", uuids)
         }
+        Job._read_links([job for job, _version in read.values()])
+        return read
 
     @classmethod
     def _next_in_run(cls, env, job_run):
@@ -229,6 +245,8 @@ class RunExecutor(JobExecutor):
     @classmethod
     def _commit_done(cls, env, job):
         job_run = job.run
+        if job_run:
+            job_run.leave_look(job)
         try:
             if not job_run or not job_run.claimed or not cls._may_chain(env):
                 return super()._commit_done(env, job)
@@ -292,6 +310,19 @@ class RunExecutor(JobExecutor):
         if job.frees_nobody or (next_job and next_job._work):
             return False
         return env.cr.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE
+
+    @classmethod
+    def _look_behind(cls, env, job_run):
+        """Release who waits for jobs of the run behind which nobody has looked."""
+        if not job_run.unlooked or env.cr.closed:
+            return
+        jobs = env["queue.job"].sudo().browse(job_run.unlooked)
+        try:
+            jobs._release_dependents()
+            env.cr.commit()
+        except OperationalError:
+            _rollback(env.cr)
+            jobs._release_dependents_apart()
 
     @classmethod
     def _perform_in_run(cls, env, job, job_run):

@@ -48,6 +48,8 @@ class LinkedJob:
         self._listed = False
         # It is known that nobody waits for this job alone.
         self.frees_nobody = False
+        # What came after this job when it was read for a run, see ``_links_after``.
+        self._links_read = None
 
     def add_depends(self, jobs):
         """Let this job wait for ``jobs``, a set; stored with the next ``store``.
@@ -84,11 +86,29 @@ class LinkedJob:
             return jobs
         return self._load_from_db_records(self._record()[field])
 
+    @classmethod
+    def _read_links(cls, jobs):
+        """Learn in one statement who waits for jobs that are about to run."""
+        linked = {job._db_id: job for job in jobs if job._may_be_linked()}
+        if not linked:
+            return
+        model = next(iter(linked.values())).env["queue.job"]
+        links = model.browse(linked)._links_after()
+        for job_id, job in linked.items():
+            job._links_read = links.get(job_id, set())
+
+    def seemed_to_free_nobody(self, next_job=None):
+        """Return whether nobody was seen to wait for this job and not for the next one too."""
+        links = self._links_read
+        return links is not None and links <= (
+            (next_job and next_job._links_read) or set()
+        )
+
     def should_check_dependents(self):
         """Return whether any job waits for this one."""
         if self.frees_nobody:
             return False
-        if self._reverse_depends_on or self._joints_after:
+        if self._reverse_depends_on or self._joints_after or self._links_read:
             return True
         return self._may_be_linked() and self._record()._has_dependents()
 

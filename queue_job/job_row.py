@@ -236,11 +236,11 @@ class StoredJob(LinkedJob):
         :param before: the job that the commit ends; when it releases others, the
             work is not begun
         """
-        linked = before and before._may_be_linked()
+        look = before and before._may_be_linked() and not before.frees_nobody
         self._work = self._record()._commit_and_begin_work(
-            self.run_number, before._record_id() if linked else None
+            self.run_number, before._record_id() if look else None
         )
-        if linked:
+        if look:
             before.frees_nobody = bool(self._work)
 
     def _become(self, other):

@@ -74,6 +74,7 @@ class CronExecutor(RunExecutor):
             job = cls._next_in_run(env, job_run)
             if job:
                 cls._perform_in_run(env, job, job_run)
+        cls._look_behind(env, job_run)
         return job_run.report
 
     @classmethod

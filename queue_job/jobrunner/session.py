@@ -39,6 +39,8 @@ RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
 # table makes that slow while a long job runs.
 RELOAD_SHARE = 1 / 200
 BEAT_EVERY = 10
+# Jobs after which a statement that marks runs is sent.
+MARKED_TOGETHER = 50
 
 
 class Session:
@@ -141,7 +143,20 @@ class Session:
         return channel._queue.peek(now)
 
     def send(self, runs, now):
-        """Mark the jobs of runs as enqueued and send what was obtained."""
+        """Mark the jobs of runs as enqueued and send what was obtained.
+
+        Long runs one by one: a worker begins the first while the next is marked.
+        """
+        together = []
+        for run in runs:
+            together.append(run)
+            if sum(len(run.jobs) for run in together) >= MARKED_TOGETHER:
+                self._mark_and_send(together, now)
+                together = []
+        if together:
+            self._mark_and_send(together, now)
+
+    def _mark_and_send(self, runs, now):
         ids = [job.seq for run in runs for job in run.jobs]
         obtained = self.db.mark_enqueued(ids, now)
         for run in runs:

@@ -252,6 +252,20 @@ class QueueJob(models.Model):
             "shadow": True,
         }
 
+    def _links_after(self):
+        """Return ``{id: links}`` of those of these jobs for which others wait, or waited.
+
+        A link is the number of a joint, or the negative id of a child.
+        """
+        self.env.cr.execute(
+            SQL(
+                "SELECT parent_id, array_agg(COALESCE(joint, -child_id)) "
+                "FROM queue_job_dependency WHERE parent_id = ANY(%s) GROUP BY parent_id",
+                list(self.ids),
+            )
+        )
+        return {job_id: set(links) for job_id, links in self.env.cr.fetchall()}
+
     def _has_dependents(self):
         """Return whether any job waits, or waited, for this one."""
         self.env.cr.execute(

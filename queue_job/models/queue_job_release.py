@@ -116,6 +116,8 @@ $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 """
 FREE_BEHIND = "SELECT queue_job_free_behind(%(jobs)s)"
 FREE_AMONG = "SELECT queue_job_free_among(%(jobs)s)"
+# Where the ORM has nothing to do.
+MAKE_PENDING = "UPDATE queue_job SET state = 'pending' WHERE id = ANY(%(jobs)s)"
 
 # Those of %(jobs)s that a parent holds back, which may be another one of them: all
 # become pending together.
@@ -227,12 +229,21 @@ class QueueJob(models.Model):
         self.flush_model(["state"])
         self._release(FREE_BEHIND, self.ids)
 
+    def _release_dependents_apart(self):
+        """Do the same in a transaction apart, tried again after a conflict."""
+        _release_now(self.env.registry, FREE_BEHIND, self.ids)
+
     @api.model
     def _release(self, statement, ids):
         self.env.cr.execute(SQL(statement, jobs=list(ids)))
         released = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
-        if released:
+        if not released:
+            return
+        if self._are_moves_heard():
             released._editor().write({"state": PENDING})
+            return
+        self.env.cr.execute(SQL(MAKE_PENDING, jobs=released.ids))
+        released.invalidate_recordset()
 
     @api.model
     def _after_commit(self, statement, ids):

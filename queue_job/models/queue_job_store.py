@@ -94,9 +94,16 @@ class QueueJob(models.Model):
         :param name: of the column that is one of ``values``
         """
         self.flush_model(LOADED_COLUMNS[1:])
+        # One by one: for many at once the planner would rather read a table that it
+        # believes to be small.
         self.env.cr.execute(
             SQL(
-                "%s WHERE %s = ANY(%s)", read_rows(), SQL.identifier(name), list(values)
+                "SELECT job.* FROM unnest(%s::%s[]) AS asked(value) "
+                "CROSS JOIN LATERAL (%s WHERE %s = asked.value LIMIT 1) AS job",
+                list(dict.fromkeys(values)),
+                SQL(self._fields[name].column_type[1]),
+                read_rows(),
+                SQL.identifier(name),
             )
         )
         return self.env.cr.dictfetchall()

@@ -183,6 +183,23 @@ class TestRuns(SessionCase):
         rest = [uuid for uuid in uuids if uuid not in sum(runs, [])]
         self.assertEqual(len(rest), 2)
 
+    def test_long_run_is_sent_before_the_next_is_marked(self):
+        uuids = [self.job(priority=number) for number in range(200)]
+        session = self.session("root:2")
+        self.teach(session)
+        marked = []
+        mark = session.db.mark_enqueued
+
+        def noting(ids, now):
+            marked.append((len(ids), len(self.sent)))
+            return mark(ids, now)
+
+        with patch.object(session.db, "mark_enqueued", noting):
+            runs = self.dispatch(session)
+        self.assertEqual([len(run) for run in runs], [100, 50])
+        self.assertEqual(sum(runs, []), uuids[:150])
+        self.assertEqual(marked, [(100, 0), (50, 1)])
+
     def test_throttled_channel_gets_runs_of_one(self):
         uuids = [self.job(priority=number, channel="root.t") for number in range(3)]
         session = self.session("root:9,t:2:throttle=1")

@@ -4,7 +4,9 @@
 from datetime import datetime
 from unittest import mock
 
+from odoo.sql_db import Cursor
 from odoo.tests import tagged
+from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.executor import JobExecutor
@@ -291,6 +293,32 @@ class TestLinks(JobCase):
         self.env.flush_all()
         parent.enqueue_waiting()
         self.assertEqual(row.state, "pending")
+
+
+@tagged("post_install", "-at_install")
+class TestReading(JobCase):
+    def test_rows_of_a_run_are_found_by_key_in_a_small_table_too(self):
+        cr = self.env.cr
+        cr.execute(
+            "INSERT INTO queue_job (uuid, state, dependencies) "
+            "SELECT 'read-' || n, 'enqueued', '{}' FROM generate_series(1, 500) n"
+        )
+        cr.execute("ANALYZE queue_job")
+        jobs = self.env["queue.job"]
+        uuids = [f"read-{number}" for number in range(1, 101)]
+        sent = []
+        execute = Cursor.execute
+
+        def noting(cursor, query, *args, **options):
+            sent.append(query)
+            return execute(cursor, query, *args, **options)
+
+        with mock.patch.object(Cursor, "execute", noting):
+            rows = jobs._read_rows("uuid", uuids)
+        self.assertEqual({row["uuid"] for row in rows}, set(uuids))
+        cr.execute(SQL("EXPLAIN %s", sent[-1]))
+        plan = "\n".join(line for (line,) in cr.fetchall())
+        self.assertNotIn("Seq Scan", plan)
 
 
 @tagged("post_install", "-at_install")

@@ -3,6 +3,8 @@
 
 from unittest import mock
 
+from psycopg2.errors import SerializationFailure
+
 from odoo.sql_db import Cursor
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -10,6 +12,7 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job import run
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
+from odoo.addons.queue_job.job import Job
 
 from .common import CONTROLLER_LOGGER, Unheard
 from .test_runs import RunCase, TestRuns
@@ -67,21 +70,79 @@ class TestChained(ChainedCase):
         # One to read them all, and the claim and the beginning of the first.
         self.assertLessEqual(len(sent), 2 * JOBS + 2, sent)
 
-    def test_a_job_of_a_graph_that_releases_nobody_costs_two_messages(self):
+    def delay_group_before(self, new, children):
+        """Delay ``JOBS`` jobs before others; return the uuids of both, the first enqueued.
+
+        :param new: makes a delayable in an environment
+        """
         with self.new_env() as env:
-            model = env["queue.job"]
-            parents, child = (
-                [model.delayable()._test_job() for _ in range(count)]
-                for count in (JOBS, 1)
-            )
-            group(*parents).on_done(*child).delay()
-            uuids = [one._generated_job.uuid for one in (*parents, *child)]
-        for uuid in uuids[:-1]:
+            halves = [[new(env) for _ in range(n)] for n in (JOBS, children)]
+            before, after = (group(*half) for half in halves)
+            before.on_done(after).delay()
+            uuids = [[one._generated_job.uuid for one in half] for half in halves]
+        for uuid in uuids[0]:
             self.move(uuid, "enqueued")
-        sent = self.messages(uuids[:-1])
-        self.assertEqual(self.states(uuids), ["done"] * JOBS + ["pending"])
-        release = 6
-        self.assertLessEqual(len(sent), 2 * JOBS + 2 + release, sent)
+        return uuids
+
+    def test_a_job_of_a_graph_that_releases_nobody_costs_two_messages(self):
+        parents, children = self.delay_group_before(
+            lambda env: env["queue.job"].delayable()._test_job(), 1
+        )
+        sent = self.messages(parents)
+        self.assertEqual(self.states(parents + children), ["done"] * JOBS + ["pending"])
+        release = 8
+        self.assertLessEqual(len(sent), 2 * JOBS + 3 + release, sent)
+        # All wait for the last one as well.
+        self.assertFalse([text for text in sent if "frees_nobody" in text])
+
+    def perform_while_one_comes(self, uuids):
+        """Perform a run; its first job lets a new one wait for the second. Return its uuid."""
+        late = []
+
+        def let_one_wait(record):
+            if late:
+                return
+            with self.new_env() as env:
+                job = Job(self.record_in(env).write_name, args=("late",))
+                job.add_depends({Job.load(env, uuids[1])})
+                job.store()
+                late.append(job.uuid)
+
+        with mock.patch.object(self.model_class, "testing_method", let_one_wait):
+            self.perform(uuids)
+        self.assertEqual(self.states(uuids), ["done"] * len(uuids))
+        return late[0]
+
+    def delay_graph_of_tests(self):
+        return self.delay_group_before(
+            lambda env: self.record_in(env).delayable().testing_method(), JOBS
+        )
+
+    def test_who_came_to_wait_for_a_parent_of_others_is_released(self):
+        """What is known of links when a run begins may be untrue when it ends."""
+        parents, _children = self.delay_graph_of_tests()
+        late = self.perform_while_one_comes(parents)
+        self.assertEqual(self.states([late]), ["pending"])
+
+    def test_who_came_to_wait_for_a_job_without_dependents_is_released(self):
+        parents, children = self.delay_graph_of_tests()
+        self.perform(parents)
+        for uuid in children:
+            self.move(uuid, "enqueued")
+        late = self.perform_while_one_comes(children)
+        self.assertEqual(self.states([late]), ["pending"])
+
+    @mute_logger("odoo.sql_db")
+    def test_who_came_to_wait_is_released_though_somebody_else_releases_too(self):
+        parents, _children = self.delay_graph_of_tests()
+        conflict = mock.patch.object(
+            type(self.env["queue.job"]),
+            "_release_dependents",
+            side_effect=SerializationFailure("could not serialize access"),
+        )
+        with conflict:
+            late = self.perform_while_one_comes(parents[:-1])
+        self.assertEqual(self.states([late]), ["pending"])
 
     def delay_chain(self):
         """Delay two jobs one after another, the first of them enqueued."""
