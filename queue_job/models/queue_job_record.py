@@ -3,7 +3,7 @@
 
 A module asks for it with one line: in Python, ``_inherit = ["x.y",
 "queue.job.record.mixin"]``, which gives the model ``action_open_jobs`` and
-``jobs_count``; or in XML, which puts "Jobs" into the Action menu of a model::
+``jobs_count``; or in XML, which puts "Jobs" into the Actions menu of a model::
 
     <function model="queue.job" name="_offer_on_records" eval="('sale.order',)" />
 
@@ -106,7 +106,7 @@ class QueueJob(models.Model):
 
     @api.model
     def _offer_on_records(self, model_name):
-        """Put "Jobs" into the Action menu of a model, and fill the columns of its jobs."""
+        """Put "Jobs" into the Actions menu of a model, and fill the columns of its jobs."""
         actions = self.env["ir.actions.server"].sudo()
         model = self.env["ir.model"]._get(model_name)
         domain = [("code", "=", OFFER), ("model_id", "=", model.id)]

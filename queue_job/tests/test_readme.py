@@ -36,7 +36,7 @@ class TestReadme(ReadmeFacts):
         *("HTTPS_PROXY", "NO_PROXY"),
         *("max_capacity", "db_max_capacity"),  # of late 18.0
     }
-    prose = ("Action", "Do not wait for a job", "PostgreSQL's", "Threaded server")
+    prose = ("Actions", "Do not wait for a job", "PostgreSQL's", "Threaded server")
 
     @property
     def numbers(self):

@@ -2,7 +2,7 @@ import {registry} from "@web/core/registry";
 
 const tours = registry.category("web_tour.tours");
 
-/** Choose all jobs of the list, and a wizard of the Action menu. */
+/** Choose all jobs of the list, and a wizard of the Actions menu. */
 function chooseInActionMenu(label) {
     return [
         {trigger: "thead .o_list_record_selector input", run: "click"},
