@@ -20,9 +20,10 @@ export class ThroughputChart extends Component {
             },
             () => [this.canvasRef.el]
         );
+        // The times below the bars go on when nothing else does.
         useEffect(
             () => this.update(),
-            () => [JSON.stringify(this.props.series)]
+            () => [JSON.stringify(this.data)]
         );
     }
 
@@ -88,9 +89,7 @@ export class ThroughputChart extends Component {
     }
 
     update() {
-        if (this.chart) {
-            this.chart.data = this.data;
-            this.chart.update("none");
-        }
+        this.chart.data = this.data;
+        this.chart.update("none");
     }
 }
