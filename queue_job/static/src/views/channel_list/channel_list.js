@@ -41,7 +41,7 @@ export class ChannelListController extends ListController {
         ) {
             return;
         }
-        this.show(await this.model.orm.silent.call(...this.probe()));
+        await this.show(await this.model.orm.silent.call(...this.probe()));
     }
 
     /** The call that reads what is shown, without the loading bar. */
@@ -57,7 +57,7 @@ export class ChannelListController extends ListController {
         ];
     }
 
-    show(rows) {
+    async show(rows) {
         const {root} = this.model;
         if (root.editedRecord) {
             return;
@@ -71,7 +71,7 @@ export class ChannelListController extends ListController {
             );
         });
         if (isChanged) {
-            root.load();
+            await root.load();
         }
     }
 }
