@@ -99,7 +99,7 @@ test("draws each job with its state, and arrows from parent to child", async () 
         "Third <b>",
     ]);
     expect(queryAllTexts(".o_job_graph_detail")).toEqual([
-        "Done · 2.50 s",
+        "Done · 2.5 s",
         "Failed",
         "Failed",
     ]);

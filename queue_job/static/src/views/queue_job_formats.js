@@ -1,16 +1,23 @@
 import {_t} from "@web/core/l10n/translation";
 import {formatFloat, formatInteger} from "@web/views/fields/formatters";
 
-/** Return seconds as people say them, with two units at most. */
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/**
+ * Return the age of what goes on, which needs no seconds beside minutes: they
+ * would change at each look.
+ */
 export function formatAge(seconds) {
     if (seconds === null || seconds === undefined || seconds === false) {
         return "";
     }
     const whole = Math.floor(seconds);
     const [days, hours, minutes] = [
-        whole / 86400,
-        (whole / 3600) % 24,
-        (whole / 60) % 60,
+        whole / DAY,
+        (whole / HOUR) % 24,
+        (whole / MINUTE) % 60,
     ].map(Math.floor);
     if (days) {
         return hours ? _t("%(days)s d %(hours)s h", {days, hours}) : _t("%s d", days);
@@ -23,13 +30,31 @@ export function formatAge(seconds) {
     return minutes ? _t("%s min", minutes) : _t("%s s", whole);
 }
 
-/** Return the seconds of a run. */
-export function formatRun(seconds) {
-    if (seconds >= 120) {
-        return formatAge(seconds);
+/**
+ * Return how long something took, with two units at most; nothing for no time at all.
+ *
+ * @param {number|false|null} seconds
+ * @returns {string}
+ */
+export function formatDuration(seconds) {
+    if (!seconds || seconds < 0) {
+        return "";
     }
-    const digits = Number.isInteger(seconds) ? 0 : seconds < 10 ? 2 : 1;
-    return _t("%s s", formatFloat(seconds, {digits: [16, digits]}));
+    if (seconds < 0.1) {
+        return _t("%s ms", Math.max(Math.round(seconds * 1000), 1));
+    }
+    if (seconds < 10) {
+        const digits = Number.isInteger(Math.round(seconds * 10) / 10) ? 0 : 1;
+        return _t("%s s", formatFloat(seconds, {digits: [16, digits]}));
+    }
+    const whole = Math.round(seconds);
+    if (whole > MINUTE && whole < HOUR && whole % MINUTE) {
+        return _t("%(minutes)s min %(seconds)s s", {
+            minutes: Math.floor(whole / MINUTE),
+            seconds: whole % MINUTE,
+        });
+    }
+    return formatAge(whole);
 }
 
 /** Return a count, and whether it is an estimate or only the least there can be. */

@@ -7,7 +7,7 @@ import {useService} from "@web/core/utils/hooks";
 import {formatInteger} from "@web/views/fields/formatters";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import {formatRun} from "../queue_job_formats";
+import {formatDuration} from "../queue_job_formats";
 import {JobGraphPicture} from "./job_graph_picture";
 
 // Jobs times edges that are drawn without asking.
@@ -113,7 +113,7 @@ export class JobDirectedGraphField extends Component {
                 id: node.id,
                 name: name || plainName(node),
                 state: state || "unknown",
-                detail: seconds ? `${label} · ${formatRun(seconds)}` : label,
+                detail: seconds ? `${label} · ${formatDuration(seconds)}` : label,
                 call: call || "",
             };
         });

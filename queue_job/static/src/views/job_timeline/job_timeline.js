@@ -4,7 +4,7 @@ import {deserializeDateTime, formatDateTime} from "@web/core/l10n/dates";
 import {registry} from "@web/core/registry";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
-import {formatDuration} from "../job_duration/job_duration";
+import {formatDuration} from "../queue_job_formats";
 
 import {Component, useState} from "@odoo/owl";
 

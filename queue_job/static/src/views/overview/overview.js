@@ -8,7 +8,7 @@ import {formatInteger} from "@web/views/fields/formatters";
 import {standardActionServiceProps} from "@web/webclient/actions/action_service";
 
 import {usePoll} from "../poll_hook";
-import {formatAge, formatNumber, formatRun} from "../queue_job_formats";
+import {formatAge, formatDuration, formatNumber} from "../queue_job_formats";
 import {ThroughputChart} from "./throughput_chart";
 
 // Milliseconds between two looks.
@@ -49,8 +49,8 @@ export class QueueJobOverview extends Component {
         this.display = {controlPanel: {}};
         this.state = useState({data: null, period: "hour", error: false});
         this.formatAge = formatAge;
+        this.formatDuration = formatDuration;
         this.formatNumber = formatNumber;
-        this.formatRun = formatRun;
         this.formatInteger = formatInteger;
         onWillStart(() => this.load());
         usePoll(() => this.poll(), REFRESH);
@@ -58,10 +58,9 @@ export class QueueJobOverview extends Component {
 
     async load() {
         const period = this.state.period;
-        const read = this.orm.silent.call("queue.job.overview", "read_overview", [
+        const data = await this.orm.silent.call("queue.job.overview", "read_overview", [
             period,
         ]);
-        const data = await read;
         if (period === this.state.period) {
             this.state.data = data;
             this.state.error = false;
@@ -164,7 +163,7 @@ export class QueueJobOverview extends Component {
     }
 
     throttleWords(channel) {
-        return _t("Every %s", formatRun(channel.throttle));
+        return _t("Every %s", formatDuration(channel.throttle));
     }
 
     /** What is held up, as sentences; nothing when all goes well. */
