@@ -152,17 +152,18 @@ class Bench:
         self._client.loop(10)
         self._client.group(10)
         for name in ("loop", "group"):
-            _least, (seconds, queries), _most = sorted(
-                self._discarded(name, jobs) for _number in range(3)
-            )
+            seconds, queries = self._stored(name, jobs)
             self._add(name, jobs / seconds)
             each = queries / jobs if name == "loop" else queries
             self._add(name + "_queries", each)
 
-    def _discarded(self, name, *args):
-        result = getattr(self._client, name)(*args)
-        self._client.rollback()
-        return result
+    def _stored(self, name, *args):
+        """Return the seconds and queries that storing takes; nothing is kept."""
+        results = []
+        for _number in range(3):
+            results.append(getattr(self._client, name)(*args))
+            self._client.rollback()
+        return sorted(results)[1]
 
     def graph(self):
         """Store and drain a group before a group."""
@@ -170,25 +171,25 @@ class Bench:
         half = 500
         self._client.graph(10, 10)
         self._client.rollback()
+        seconds, queries = self._stored("graph", half, half)
+        self._add("graph_stored", seconds)
+        self._add("graph_queries", queries)
         # By turns: times on a shared machine wander.
         graphs, batches = [], []
         for _number in range(self.options.repeat):
             graphs.append(self._graph(half))
             batches.append(self._two_batches(half))
-        seconds, queries, rate = map(statistics.median, zip(*graphs, strict=True))
-        without = statistics.median(batches)
-        self._add("graph_stored", seconds)
-        self._add("graph_queries", queries)
+        rate, without = statistics.median(graphs), statistics.median(batches)
         # A tenth is noise.
         self._add("graph_drained", rate, reached=rate >= 0.9 * without)
         self._add("batches_drained", without)
         self.details["graph"] = {"graphs": graphs, "batches": batches}
 
     def _graph(self, half):
-        """Return the seconds and queries that storing takes, and the rate of the drain."""
-        seconds, queries = self._client.graph(half, half)
+        """Return the rate at which a group before a group is done."""
+        self._client.graph(half, half)
         began, _ended = self._client.commit()
-        return seconds, queries, 2 * half / (self._drained(2 * half) - began)
+        return 2 * half / (self._drained(2 * half) - began)
 
     def _two_batches(self, half):
         """Return the rate of as many jobs without a graph, of which half wait for the others.
