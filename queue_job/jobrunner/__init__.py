@@ -3,9 +3,8 @@
 
 It performs no job and imports no model. Reading order: ``channel`` and ``tree``
 (which job), ``connection``, ``database`` and ``statements`` (whose, and how it is
-moved),
-``runs`` and ``dispatch`` (how it is sent), ``session`` and ``runner`` (the loop),
-``server`` (how it starts).
+moved), ``runs`` and ``dispatch`` (how it is sent), ``session`` and ``runner`` (the
+loop), ``server`` (how it starts).
 
 ``queue_job_config`` is read when it is asked for, not at import.
 """

@@ -122,11 +122,12 @@ def _channels_where(condition, order):
 
 _PLAIN = "state = 'pending' AND eta IS NULL"
 _TIMED = "state = 'pending' AND eta IS NOT NULL"
-_PLAIN_ORDER = f"COALESCE(priority, 0), {_CREATED.format(q='')}, id"
+# In which order jobs start.
+RANK = f"COALESCE(priority, 0), {_CREATED.format(q='')}, id"
 
-WAITING_CHANNELS = f"""
-{_channels_where(_PLAIN, _PLAIN_ORDER)} UNION {_channels_where(_TIMED, "eta, id")}
-"""
+PLAIN_CHANNELS = _channels_where(_PLAIN, RANK)
+TIMED_CHANNELS = _channels_where(_TIMED, "eta, id")
+WAITING_CHANNELS = f"{PLAIN_CHANNELS} UNION {TIMED_CHANNELS}"
 FAILED_CHANNELS = _channels_where("state = 'failed'", "id")
 
 
@@ -149,10 +150,10 @@ def _window(condition, order):
     """
 
 
-CANDIDATES = _window(_PLAIN, _PLAIN_ORDER)
+CANDIDATES = _window(_PLAIN, RANK)
 # From the last known job on: the entries of the jobs before it, which ended but
 # cannot be vacuumed while a long job runs, are not walked over.
-CANDIDATES_AFTER = _window(f"{_PLAIN} AND ({_PLAIN_ORDER}) > %(after)s", _PLAIN_ORDER)
+CANDIDATES_AFTER = _window(f"{_PLAIN} AND ({RANK}) > %(after)s", RANK)
 TIMED = _window(_TIMED, "eta, id")
 TIMED_AFTER = _window(f"{_TIMED} AND (eta, id) > %(after)s", "eta, id")
 FAILED = _window("state = 'failed'", "id")

@@ -4,6 +4,7 @@ from datetime import timedelta
 from odoo import api, exceptions, fields, models
 
 from .. import notify
+from ..jobrunner import channel_config
 from .install import create_or_reuse
 
 # Days. Older than any job, and a date that Python and PostgreSQL know.
@@ -150,9 +151,7 @@ class QueueJobChannel(models.Model):
     @api.model
     def _settings_of_configuration(self):
         """Return what the configuration states, by complete name of channel."""
-        from ..jobrunner.channel_config import fixed_settings
-
-        return fixed_settings()
+        return channel_config.fixed_settings()
 
     @api.model
     def _default_root_capacity(self):

@@ -4,7 +4,8 @@ from odoo.tools import SQL
 from odoo.tools.misc import formatLang
 from odoo.tools.sql import escape_psql
 
-from .queue_job_load import Load, companies_seen, seconds_since
+from .queue_job_companies import companies_seen
+from .queue_job_load import Load, seconds_since
 from .queue_job_situation import Situation, duration_text
 
 

@@ -196,7 +196,7 @@ class QueueJob(models.Model):
         return self._explanation("eta", INFO, text)
 
     def _explain_runner(self, situation):
-        if situation.runner():
+        if situation.runner:
             return None
         return self._explanation(
             "no_runner",
@@ -208,7 +208,7 @@ class QueueJob(models.Model):
         )
 
     def _explain_modules(self, situation):
-        if not situation.modules_are_changing():
+        if not situation.modules_are_changing:
             return None
         return self._explanation(
             "modules",
@@ -321,7 +321,7 @@ class QueueJob(models.Model):
             "Next in line, and nothing in this database holds it. If it stays so, look "
             "in the log of the server with the runner (%s): it may not reach a worker, or "
             "what is configured for all databases is full.",
-            situation.runner(),
+            situation.runner.name or "?",
         )
 
     def _line_text(self, situation, channel):

@@ -10,6 +10,14 @@ from datetime import datetime
 
 from odoo.tools import SQL
 
+from ..jobrunner.channel_config import full_name
+from ..jobrunner.statements import (
+    FAILED_CHANNELS,
+    PLAIN_CHANNELS,
+    RANK,
+    TIMED_CHANNELS,
+)
+from .queue_job_companies import belongs_to
 from .queue_job_estimate import Estimates, Number
 from .queue_job_situation import Situation
 
@@ -27,10 +35,8 @@ _DUE = SQL(
 _LATER = SQL(
     "state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')"
 )
-_TIMED = SQL("state = 'pending' AND eta IS NOT NULL")
 _FAILED = SQL("state = 'failed'")
 _PRIORITY = SQL("COALESCE(priority, 0)")
-_CREATED = SQL("COALESCE(date_created, '1970-01-01 00:00:00'::timestamp)")
 
 
 class Load:
@@ -72,7 +78,7 @@ class Load:
         own = {}
 
         def add(channel, key, value):
-            figures = own.setdefault(Situation.full_name(channel), {})
+            figures = own.setdefault(full_name(channel), {})
             if isinstance(value, Number):
                 figures[key] = figures.get(key, Number()) + value
             elif value is not None:
@@ -148,27 +154,9 @@ class Load:
             )
         )
 
-    def _names(self, condition):
-        """Return the channels with such jobs, in which None stands for no channel."""
-        rows = self._fetch(
-            SQL(
-                """
-                WITH RECURSIVE seen(channel) AS (
-                    (SELECT channel FROM queue_job WHERE %(such)s AND channel IS NOT NULL
-                     ORDER BY channel LIMIT 1)
-                    UNION ALL
-                    SELECT (SELECT channel FROM queue_job WHERE %(such)s
-                            AND channel > seen.channel ORDER BY channel LIMIT 1)
-                    FROM seen WHERE seen.channel IS NOT NULL
-                )
-                SELECT channel FROM seen WHERE channel IS NOT NULL
-                UNION ALL
-                (SELECT NULL FROM queue_job WHERE %(such)s AND channel IS NULL LIMIT 1)
-                """,
-                such=condition,
-            )
-        )
-        return [name for (name,) in rows]
+    def _channels_with(self, statement):
+        """Return the channels that have such jobs; None stands for no channel."""
+        return [name for (name,) in self._fetch(statement)]
 
     def _count(self, names, condition):
         """Return ``{channel: Number}`` of such jobs of all companies."""
@@ -237,7 +225,7 @@ class Load:
 
     def _failed(self):
         """Return ``{channel: Number}`` of the jobs that failed."""
-        names = self._names(_FAILED)
+        names = self._channels_with(FAILED_CHANNELS)
         if self.companies is not None:
             (counts,) = self._count_of_companies(names, "failed", _FAILED)
             return counts
@@ -248,7 +236,8 @@ class Load:
 
     def _pending(self):
         """Return ``(channel, key, Number)`` of pending jobs, ``waiting`` or for ``later``."""
-        plain, timed = self._names(_PLAIN), self._names(_TIMED)
+        plain = self._channels_with(PLAIN_CHANNELS)
+        timed = self._channels_with(TIMED_CHANNELS)
         if self.companies is None:
             counts = [
                 self._count(names, such)
@@ -325,7 +314,7 @@ class Load:
         priority is looked up. For one company only it is not known by
         index, and only the first job of each is asked.
         """
-        names = self._names(_PLAIN)
+        names = self._channels_with(PLAIN_CHANNELS)
         if not names:
             return []
         first = SQL(
@@ -335,7 +324,7 @@ class Load:
             _PRIORITY,
             _PLAIN,
         )
-        order = SQL("ORDER BY %s, %s, id LIMIT 1", _PRIORITY, _CREATED)
+        order = SQL("ORDER BY %s LIMIT 1", SQL(RANK))
         rows = []
         for match, source in (
             (
@@ -375,7 +364,8 @@ class Load:
 
     def _oldest_due(self):
         """Return ``(channel, eta)`` of the job that has waited longest since its eta."""
-        names = [name for name in self._names(_TIMED) if name is not None]
+        channels = self._channels_with(TIMED_CHANNELS)
+        names = [name for name in channels if name is not None]
         if not names:
             return []
         return self._fetch(
@@ -392,27 +382,6 @@ class Load:
                 self._visible,
             )
         )
-
-
-def companies_seen(env):
-    """Return the ids of the companies whose jobs the reader sees, None when that is all."""
-    if env.su:
-        return None
-    # An archived company has jobs too.
-    companies = env["res.company"].sudo().with_context(active_test=False)
-    if companies.search_count([("id", "not in", env.companies.ids)], limit=1):
-        return env.companies.ids
-    return None
-
-
-def belongs_to(companies):
-    """Return the condition on rows with a company: of one of these, or of none.
-
-    :param companies: what :func:`companies_seen` returns
-    """
-    if companies is None:
-        return SQL("TRUE")
-    return SQL("(company_id IS NULL OR company_id = ANY(%s))", list(companies))
 
 
 def seconds_since(date):

@@ -6,22 +6,15 @@ from odoo import api, models
 from odoo.exceptions import AccessError
 from odoo.tools import config
 
-from .queue_job_load import Load, companies_seen, seconds_since
-from .queue_job_situation import RUNNER_LOCK_ID
+from ..jobrunner.config import _channels, _is_runner_enabled
+from .queue_job_companies import companies_seen
+from .queue_job_load import Load, seconds_since
+from .queue_job_situation import Situation
 
 # Minutes, and minutes of one point of the chart.
 PERIODS = {"hour": (60, 1), "day": (1440, 15)}
 # Functions in each of the two lists.
 LISTED = 6
-
-_RUNNER = """
-SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC',
-    host(activity.client_addr)
-FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
-WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
-  AND lock.classid = %s AND lock.objid = %s
-  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 
 
 class QueueJobOverview(models.AbstractModel):
@@ -118,30 +111,24 @@ class QueueJobOverview(models.AbstractModel):
     @api.model
     def _runner(self):
         """Return who dispatches the jobs of this database, or what to check."""
-        self.env.cr.execute(
-            _RUNNER, [RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF]
-        )
-        row = self.env.cr.fetchone()
-        if row:
-            name, since, address = row
-            # What another role of PostgreSQL does is hidden.
-            node, _colon, pid = (
-                (name or "").removeprefix("queue_job runner ").rpartition(":")
-            )
+        situation = Situation(self.env)
+        runner, is_changing = situation.runner, situation.modules_are_changing
+        if runner:
+            node, _colon, pid = runner.name.rpartition(":")
             return {
                 "is_alive": True,
-                "node": node or name or self.env._("an unknown server"),
+                "node": node or runner.name or self.env._("an unknown server"),
                 "pid": pid,
-                "address": address or "",
-                "age": seconds_since(since),
-                "is_changing": self._is_changing(),
+                "address": runner.address or "",
+                "age": seconds_since(runner.since),
+                "is_changing": is_changing,
                 "checks": [],
             }
         instead = self._runs_instead()
         return {
             "is_alive": False,
             "instead": instead or None,
-            "is_changing": self._is_changing(),
+            "is_changing": is_changing,
             "checks": [] if instead else self._checks(),
         }
 
@@ -152,21 +139,12 @@ class QueueJobOverview(models.AbstractModel):
         """
         return {}
 
-    def _is_changing(self):
-        self.env.cr.execute(
-            "SELECT EXISTS (SELECT FROM ir_module_module "
-            "WHERE state IN ('to install', 'to upgrade', 'to remove'))"
-        )
-        return self.env.cr.fetchone()[0]
-
     def _checks(self):
         """Return what to look at when no runner is alive, as this server sees it.
 
         The runner may be meant to live on another server: what is right here
         may still be wrong there.
         """
-        from ..jobrunner.config import _channels, _is_runner_enabled
-
         is_loaded = "queue_job" in self._server_wide_modules()
         names = self._databases_served()
         return [

@@ -10,17 +10,16 @@ import babel.dates
 from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
+from ..jobrunner import statements
+from ..jobrunner.channel_config import ROOT, full_name
+from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
+from ..jobrunner.statements import RANK
 from ..states import FAILED, STARTED
 
-ROOT = "root"
-# The advisory lock of the elected runner (jobrunner/connection.py).
-RUNNER_LOCK_ID = 2293787760715711918
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000
 # Of the jobs that hold another, so many are looked at to name some.
 LOOKED_AT = 100
-
-_RANK = "COALESCE(priority, 0), COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id"
 
 # What holds jobs back, failed ones first. Each joint is gone through once, gives so many
 # (or one job of a large graph would leave no room for the next), and tells how many it
@@ -51,38 +50,24 @@ ORDER BY state = 'failed' DESC, id
 """
 
 _RUNNER = """
-SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC'
+SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC',
+    host(activity.client_addr)
 FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
 WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
   AND lock.classid = %(high)s AND lock.objid = %(low)s
   AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-# The channels in which jobs wait: one step of the index each.
-_WAITING_CHANNELS = """
-WITH RECURSIVE seen(channel) AS (
-    (SELECT channel FROM queue_job WHERE state = 'pending' AND {when} AND channel IS NOT NULL
-     ORDER BY channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT channel FROM queue_job WHERE state = 'pending' AND {when}
-            AND channel > seen.channel ORDER BY channel LIMIT 1)
-    FROM seen WHERE seen.channel IS NOT NULL
-)
-SELECT channel FROM seen WHERE channel IS NOT NULL
-"""
-_PLAIN_CHANNELS = _WAITING_CHANNELS.format(when="eta IS NULL")
-_TIMED_CHANNELS = _WAITING_CHANNELS.format(when="eta IS NOT NULL")
-
 _BEFORE = f"""
 SELECT count(*) FROM (
     SELECT FROM unnest(%(plain)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
         SELECT FROM queue_job WHERE state = 'pending' AND eta IS NULL
-          AND queue_job.channel = asked.channel AND ({_RANK}) < %(rank)s LIMIT %(limit)s
+          AND queue_job.channel = asked.channel AND ({RANK}) < %(rank)s LIMIT %(limit)s
     ) AS job
     UNION ALL
     SELECT FROM unnest(%(timed)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
         SELECT FROM queue_job WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
-          AND queue_job.channel = asked.channel AND ({_RANK}) < %(rank)s LIMIT %(limit)s
+          AND queue_job.channel = asked.channel AND ({RANK}) < %(rank)s LIMIT %(limit)s
     ) AS job
     LIMIT %(limit)s
 ) AS before
@@ -92,27 +77,27 @@ SELECT count(*) FROM (
 _HEADS = f"""
 SELECT asked.channel, job.* FROM unnest(%(plain)s::varchar[]) AS asked(channel)
 CROSS JOIN LATERAL (
-    SELECT {_RANK} FROM queue_job
+    SELECT {RANK} FROM queue_job
     WHERE state = 'pending' AND eta IS NULL AND queue_job.channel = asked.channel
-    ORDER BY {_RANK} LIMIT 1
+    ORDER BY {RANK} LIMIT 1
 ) AS job
 UNION ALL
 SELECT asked.channel, job.* FROM unnest(%(timed)s::varchar[]) AS asked(channel)
 CROSS JOIN LATERAL (
-    SELECT {_RANK} FROM (
+    SELECT {RANK} FROM (
         SELECT priority, date_created, id FROM queue_job
         WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
           AND queue_job.channel = asked.channel
         ORDER BY eta, id LIMIT 100
     ) AS due
-    ORDER BY {_RANK} LIMIT 1
+    ORDER BY {RANK} LIMIT 1
 ) AS job
 """
 
 _EARLIER_WITH_ETA = f"""
 SELECT id, eta FROM queue_job
 WHERE state = 'pending' AND eta IS NOT NULL AND eta > %(now)s AND channel = ANY(%(names)s)
-  AND ({_RANK}) < %(rank)s
+  AND ({RANK}) < %(rank)s
 ORDER BY eta, id LIMIT 1
 """
 
@@ -137,6 +122,14 @@ class Blocking(NamedTuple):
     count: int = 0
     failed: int = 0
     ids: tuple | list = ()
+
+
+class Runner(NamedTuple):
+    """Who dispatches; what another role of PostgreSQL does is hidden: then the name is empty."""
+
+    name: str
+    since: datetime | None
+    address: str | None
 
 
 class Situation:
@@ -166,46 +159,25 @@ class Situation:
 
     # Runner -----------------------------------------------------------------
 
-    def runner(self):
-        """Return the name of the runner of this database, None when none is alive."""
-        return self._runner and self._runner[0]
-
-    def runner_since(self):
-        """Return since when the runner dispatches, None when none is alive."""
-        return self._runner and self._runner[1]
-
     @cached_property
-    def _runner(self):
-        high, low = RUNNER_LOCK_ID >> 32, RUNNER_LOCK_ID & 0xFFFFFFFF
+    def runner(self):
+        """The :class:`Runner` that dispatches the jobs of this database, None without one."""
+        high, low = PG_ADVISORY_LOCK_ID >> 32, PG_ADVISORY_LOCK_ID & 0xFFFFFFFF
         rows = self._fetch(_RUNNER, high=high, low=low)
         if not rows:
             return None
-        name, since = rows[0]
-        # Another role of PostgreSQL is hidden.
-        return (name or "").removeprefix("queue_job runner ") or "?", since
-
-    def modules_are_changing(self):
-        return self._modules_are_changing
+        name, since, address = rows[0]
+        return Runner((name or "").removeprefix("queue_job runner "), since, address)
 
     @cached_property
-    def _modules_are_changing(self):
-        return self._fetch(
-            "SELECT EXISTS (SELECT FROM ir_module_module "
-            "WHERE state IN ('to install', 'to upgrade', 'to remove'))"
-        )[0][0]
+    def modules_are_changing(self):
+        return self._fetch(statements.MODULES_CHANGING)[0][0]
 
     # Channels ---------------------------------------------------------------
 
-    @staticmethod
-    def full_name(channel):
-        """Return the complete name of what a job has as channel."""
-        if not channel or channel == ROOT:
-            return ROOT
-        return channel if channel.startswith(ROOT + ".") else f"{ROOT}.{channel}"
-
     def path(self, channel):
         """Return the settings of a channel and those above it, the root first."""
-        names = self.full_name(channel).split(".")
+        names = full_name(channel).split(".")
         return [
             self.settings(".".join(names[:depth])) for depth in range(1, len(names) + 1)
         ]
@@ -254,7 +226,7 @@ class Situation:
         return [name, name.removeprefix(ROOT + ".")] if name != ROOT else [ROOT, ""]
 
     def _is_below(self, channel, name):
-        full = self.full_name(channel)
+        full = full_name(channel)
         return full == name or full.startswith(name + ".")
 
     def holders(self, channel):
@@ -395,11 +367,14 @@ class Situation:
 
     @cached_property
     def _plain_channels(self):
-        return [name for (name,) in self._fetch(_PLAIN_CHANNELS)]
+        return self._channels_with(statements.PLAIN_CHANNELS)
 
     @cached_property
     def _timed_channels(self):
-        return [name for (name,) in self._fetch(_TIMED_CHANNELS)]
+        return self._channels_with(statements.TIMED_CHANNELS)
+
+    def _channels_with(self, statement):
+        return [name for (name,) in self._fetch(statement) if name is not None]
 
     def _rank(self, job):
         # Without a date a job comes before all with one.

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from .queue_job_load import belongs_to
+from .queue_job_companies import belongs_to
 
 # Jobs whose end is not yet committed may end before others that are.
 LAG = timedelta(seconds=5)

@@ -10,7 +10,7 @@ from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.graph import Joint
 from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
 from odoo.addons.queue_job.models import queue_job_situation
-from odoo.addons.queue_job.models.queue_job_situation import Situation
+from odoo.addons.queue_job.models.queue_job_situation import Runner, Situation
 
 
 class ExplainCase(TransactionCase):
@@ -24,10 +24,10 @@ class ExplainCase(TransactionCase):
         cls.env.cr.execute(
             "UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'"
         )
-        cls.runner = ("node:12", datetime.now())
+        cls.runner = Runner("node:12", datetime.now(), None)
         cls.startClassPatcher(
             mock.patch.object(
-                Situation, "_runner", property(lambda situation: cls.runner)
+                Situation, "runner", property(lambda situation: cls.runner)
             )
         )
         cls.configuration = {}
@@ -120,7 +120,7 @@ class TestExplainPending(ExplainCase):
 
     def test_no_runner(self):
         job = self.job()
-        with mock.patch.object(Situation, "_runner", None):
+        with mock.patch.object(Situation, "runner", None):
             self.assert_explained(job, "no_runner", "server_wide_modules")
 
     def test_modules(self):
@@ -374,7 +374,7 @@ class TestExplainOtherStates(ExplainCase):
         first, second, last = self.graph()
         (first + second).state = "done"
         self.assert_explained(last, "dependencies", "will notice")
-        with mock.patch.object(Situation, "_runner", None):
+        with mock.patch.object(Situation, "runner", None):
             self.assert_explained(last, "no_runner")
 
     def test_failed_dependency(self):
@@ -395,7 +395,7 @@ class TestExplainOtherStates(ExplainCase):
     def test_sent_by_a_runner_that_is_gone(self):
         """It told that all workers are busy, and nothing would ever start the job."""
         job = self.job(state="enqueued", date_enqueued=datetime.now())
-        with mock.patch.object(Situation, "_runner", None):
+        with mock.patch.object(Situation, "runner", None):
             self.assert_explained(job, "sent", "just now")
             job.date_enqueued = datetime.now() - timedelta(hours=2)
             self.assert_explained(job, "no_runner", "server_wide_modules")
@@ -408,7 +408,7 @@ class TestExplainOtherStates(ExplainCase):
         )
         explanation = self.assert_explained(job, "running", "3 minutes", "77")
         self.assertEqual(explanation["level"], "info")
-        with mock.patch.object(Situation, "_runner", None):
+        with mock.patch.object(Situation, "runner", None):
             explanation = self.assert_explained(job, "running", "77", "nobody notices")
         self.assertEqual(explanation["level"], "warning")
 
@@ -432,9 +432,8 @@ class TestExplainOtherStates(ExplainCase):
 @tagged("post_install", "-at_install")
 class TestSituation(TransactionCase):
     def test_runner_is_found_by_its_lock(self):
-        self.assertIsNone(Situation(self.env).runner())
+        self.assertIsNone(Situation(self.env).runner)
         with self.registry.cursor() as cr:
             cr.execute("SELECT pg_advisory_xact_lock(%s)", (PG_ADVISORY_LOCK_ID,))
             situation = Situation(self.env(cr=cr))
-            self.assertTrue(situation.runner())
-            self.assertTrue(situation.runner_since())
+            self.assertTrue(situation.runner.since)

@@ -6,10 +6,10 @@ from unittest.mock import patch
 from odoo.exceptions import AccessError
 from odoo.tests import TransactionCase, new_test_user, tagged
 
+from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..models import queue_job_channel_load, queue_job_load
 from ..models.queue_job_estimate import Estimates
 from ..models.queue_job_load import Load
-from ..models.queue_job_overview import RUNNER_LOCK_ID
 
 CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
 NOW = datetime(2026, 3, 4, 12, 30, 30)
@@ -442,7 +442,7 @@ class TestOverview(OverviewCase):
     def test_runner_is_who_holds_the_lock(self):
         with self.registry.cursor() as cr:
             cr.execute("SET application_name = 'queue_job runner node-7:4242'")
-            cr.execute("SELECT pg_try_advisory_xact_lock(%s)", [RUNNER_LOCK_ID])
+            cr.execute("SELECT pg_try_advisory_xact_lock(%s)", [PG_ADVISORY_LOCK_ID])
             self.assertTrue(cr.fetchone()[0])
             runner = self.overview._runner()
             cr.execute("RESET application_name")

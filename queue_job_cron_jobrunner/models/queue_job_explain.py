@@ -28,7 +28,7 @@ class QueueJob(models.Model):
         )
 
     def _late_text(self, situation, due):
-        if situation.runner():
+        if situation.runner:
             return super()._late_text(situation, due)
         return self.env._(
             "Next in line, and no cron worker has taken it for %s: all are busy, or no server "

@@ -6,7 +6,7 @@ from unittest import mock
 
 from odoo.tests import TransactionCase, tagged
 
-from odoo.addons.queue_job.models.queue_job_overview import RUNNER_LOCK_ID
+from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
 
 CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
 
@@ -76,7 +76,7 @@ class TestScreens(TransactionCase):
         job = self.job(date_created=datetime.now() - timedelta(minutes=10))
         with self.registry.cursor() as cr:
             cr.execute("SET application_name = 'queue_job runner node-7:42'")
-            cr.execute("SELECT pg_advisory_xact_lock(%s)", [RUNNER_LOCK_ID])
+            cr.execute("SELECT pg_advisory_xact_lock(%s)", [PG_ADVISORY_LOCK_ID])
             explanation = self.explain(job)
             cr.execute("RESET application_name")
         # root:0 in the configuration of this server: no limit.
