@@ -47,10 +47,11 @@ def main(options, cache):
         options.addons or options.classes or options.tests
     )
     own_ran = own_wanted and OWN_TESTS.is_dir()
+    # Before the tests of setup/: a server that one of them starts would end with them.
+    suite = Suite.provision(cache, options)
     if own_ran:
         _run_own(cache, tally, options)
     if odoo_wanted:
-        suite = Suite.provision(cache, options)
         folders = [REPO, *suite.odoo.addons_paths[1:]]
         wanted = [name for name in options.addons if name != OWN]
         available = find_addons(folders)

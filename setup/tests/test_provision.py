@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from _lib import bootstrap, cli, debian, odoo_source, suite
+from _lib import bootstrap, cli, debian, odoo_source, postgres, suite
 from _lib.cache import CACHE_VARIABLE, Cache
 from _lib.errors import SetupError
 
@@ -140,6 +140,28 @@ class TestOdooSource(FolderCase):
         target = self.folder / "target"
         odoo_source.from_archive(target, str(archive))
         self.assertEqual(odoo_source.release_of(target), (19, 0))
+
+
+class TestServer(unittest.TestCase):
+    def test_is_used_by_the_call_that_runs_the_tests(self):
+        """One that a test started would end with the tests, under whoever else uses it."""
+        if postgres.named():
+            self.skipTest("the environment names a server")
+        users = (Cache.locate().root / "postgresql.users").stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        holders = {
+            int(pid)
+            for _number, _kind, _mode, _access, pid, place, *_span in locks
+            if place.endswith(":%d" % users)
+        }
+        self.assertTrue(holders & set(self.ancestors()), holders)
+
+    def ancestors(self):
+        pid = os.getppid()
+        while pid:
+            yield pid
+            stat = Path("/proc/%d/stat" % pid).read_text()
+            pid = int(stat.rpartition(")")[2].split()[1])
 
 
 class TestDebian(unittest.TestCase):
