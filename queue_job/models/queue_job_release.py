@@ -239,11 +239,15 @@ class QueueJob(models.Model):
         released = self.browse(job_id for (job_id,) in self.env.cr.fetchall())
         if not released:
             return
-        if self._are_moves_heard():
+        if self._is_release_heard():
             released._editor().write({"state": PENDING})
             return
         self.env.cr.execute(SQL(MAKE_PENDING, jobs=released.ids))
         released.invalidate_recordset()
+
+    def _is_release_heard(self):
+        """Return whether others want to know that a job does not wait for others any more."""
+        return self._are_moves_heard()
 
     @api.model
     def _after_commit(self, statement, ids):

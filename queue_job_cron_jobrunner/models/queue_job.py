@@ -26,6 +26,9 @@ class QueueJob(models.Model):
         # Only pending jobs have a trigger.
         return (*super()._passing_over_moves(), "odoo.addons.queue_job_cron_jobrunner.")
 
+    def _is_release_heard(self):
+        return True
+
     def write(self, vals):
         result = super().write(vals)
         if "state" in vals or "eta" in vals:

@@ -128,6 +128,14 @@ class TestTriggers(CronRunnerCase):
         job.requeue()
         self.assertTrue(self.triggers())
 
+    def test_end_of_a_parent_triggers_what_waited_for_it(self):
+        chain(*(self.jobs.delayable()._test_job() for _number in range(2))).delay()
+        parent, child = self.jobs.search([("state", "!=", "done")], order="id")
+        self.triggers().unlink()
+        parent.button_done()
+        self.assertEqual(child.state, "pending")
+        self.assertTrue(self.triggers())
+
     def test_opened_channel_triggers(self):
         self.delay()
         self.triggers().unlink()
