@@ -7,47 +7,49 @@ of what waits, puts them in the tree that the regular runner uses too, and asks
 that tree. So both have the same rules, written once.
 """
 
-from odoo.addons.queue_job.jobrunner.channel_config import ROOT, full_name
+from odoo.addons.queue_job.jobrunner.channel_config import (
+    ROOT,
+    ChannelRecord,
+    full_name,
+    settings_of,
+)
 from odoo.addons.queue_job.jobrunner.channels import ChannelManager
 
 # Jobs that one run takes at most; its time budget ends it earlier if they are not short.
 RUN_LENGTH = 50
 
 
+def stated_for_cron_workers(stated):
+    """Return what a configuration states here: ``root:0`` switches off the regular runner only.
+
+    :param stated: what :func:`stated_by` returns
+    """
+    root = dict(stated.get(ROOT, {}))
+    if root.get("capacity") != 0:
+        return stated
+    del root["capacity"]
+    return {**stated, ROOT: root}
+
+
 def merged_settings(stated, records, cron_count):
     """Return ``{full name: (capacity, sequential, throttle, paused)}``.
 
-    What the configuration states wins over the record of a channel; a channel
-    that either of them pauses is paused. ``root:0`` switches off the regular
-    runner and states no capacity. Without a capacity from anybody, root has one
-    slot for each runner cron: who adds a cron wants it to work.
+    Without a capacity from anybody, root has one slot for each runner cron: who
+    adds a cron wants it to work.
 
     :param stated: what :func:`stated_by` returns
     :param records: ``(name, capacity, sequential, throttle, paused)`` of channel records
     """
-    known = {full_name(name): settings for name, *settings in records if name}
-    known.setdefault(ROOT, (None, None, None, None))
-    settings = {}
-    for name in {*known, *stated}:
-        capacity, sequential, throttle, paused = known.get(
-            name, (None, None, None, None)
-        )
-        fixed = stated.get(name, {})
-        if name != ROOT or fixed.get("capacity"):
-            capacity = fixed.get("capacity", capacity)
-        sequential = fixed.get("sequential", bool(sequential))
-        if sequential:
-            capacity = 1
-        if name == ROOT:
-            capacity = capacity or max(1, cron_count)
-        throttle = fixed.get("throttle", throttle) or 0
-        settings[name] = (
-            capacity,
-            sequential,
-            throttle,
-            bool(paused or fixed.get("paused")),
-        )
-    return settings
+    stated = stated_for_cron_workers(stated)
+    known = {name: ChannelRecord(name) for name in {ROOT, *stated}}
+    for name, *settings in records:
+        if name:
+            known[full_name(name)] = ChannelRecord(full_name(name), *settings)
+    root_capacity = max(1, cron_count)
+    return {
+        name: settings_of(record, stated.get(name, {}), root_capacity)[1:]
+        for name, record in known.items()
+    }
 
 
 class CronTree(ChannelManager):

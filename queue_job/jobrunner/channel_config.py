@@ -1,14 +1,56 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The language of the channel configuration: ``root:4,sub:2:throttle=0.5``."""
+"""The settings of channels, and their language: ``root:4,sub:2:throttle=0.5``."""
 
 import logging
 import re
+from typing import NamedTuple
 
 _logger = logging.getLogger(__name__)
 
 ROOT = "root"
 OPTIONS = ("name", "capacity", "sequential", "throttle", "paused")
 FALSE_WORDS = ("", "0", "false", "no", "off", "none")
+
+
+class ChannelRecord(NamedTuple):
+    """A row of ``queue_job_channel``; None is not set."""
+
+    complete_name: str
+    capacity: int | None = None
+    sequential: bool | None = None
+    throttle: float | None = None
+    paused: bool | None = None
+
+
+class ChannelSettings(NamedTuple):
+    """What applies to a channel; a capacity of 0 is no limit of its own."""
+
+    name: str
+    capacity: int
+    sequential: bool
+    throttle: float
+    paused: bool
+
+
+def settings_of(record, stated, root_capacity):
+    """Return what applies to a channel: what the configuration states, over its record.
+
+    A channel that either of them pauses is paused; a sequential one has one slot.
+
+    :param stated: what the configuration states for this channel
+    :param root_capacity: of root, when nobody says it
+    """
+    sequential = stated.get("sequential", bool(record.sequential))
+    capacity = stated.get("capacity", record.capacity) or 0
+    if record.complete_name == ROOT and "capacity" not in stated:
+        capacity = capacity or root_capacity
+    return ChannelSettings(
+        record.complete_name,
+        1 if sequential else capacity,
+        sequential,
+        stated.get("throttle", record.throttle) or 0,
+        bool(stated.get("paused") or record.paused),
+    )
 
 
 def split_strip(text, separator, maxsplit=-1):

@@ -14,10 +14,10 @@ from psycopg2.errors import LockNotAvailable
 
 from .. import notify
 from . import statements as sql
+from .channel_config import ChannelRecord
 from .connection import PATIENCE, Connection
 from .news import News
 from .patience import patience
-from .tree import ChannelRecord
 
 _logger = logging.getLogger(__package__ + ".runner")
 

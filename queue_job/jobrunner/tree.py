@@ -13,21 +13,11 @@ to be merged, and both limits hold.
 """
 
 import logging
-from typing import NamedTuple
 
+from .channel_config import ChannelRecord
 from .channels import ChannelManager
 
 _logger = logging.getLogger(__package__ + ".channels")
-
-
-class ChannelRecord(NamedTuple):
-    """A row of ``queue_job_channel``; None is not set."""
-
-    complete_name: str
-    capacity: int | None = None
-    sequential: bool | None = None
-    throttle: float | None = None
-    paused: bool | None = None
 
 
 class DatabaseTree(ChannelManager):

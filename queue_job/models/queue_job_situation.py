@@ -11,7 +11,7 @@ from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
 from ..jobrunner import statements
-from ..jobrunner.channel_config import ROOT, full_name
+from ..jobrunner.channel_config import ROOT, ChannelRecord, full_name, settings_of
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..jobrunner.statements import RANK
 from ..states import FAILED, STARTED
@@ -106,16 +106,6 @@ SELECT max(date_started) FROM queue_job WHERE channel = ANY(%(names)s) AND date_
 """
 
 
-class ChannelSettings(NamedTuple):
-    """What applies to a channel: the configuration over its record."""
-
-    name: str
-    capacity: int = 0  # 0: no limit of its own
-    sequential: bool = False
-    throttle: float = 0
-    paused: bool = False
-
-
 class Blocking(NamedTuple):
     """The jobs that a job waits for; ``ids`` are the first ones, those that failed before."""
 
@@ -183,20 +173,10 @@ class Situation:
         ]
 
     def settings(self, name):
-        """Return what applies to a channel: the rule is that of jobrunner/tree.py."""
-        stated = self._stated.get(name, {})
-        record = self._records.get(name) or {}
-        capacity = stated.get("capacity", record.get("capacity")) or 0
-        if name == ROOT and "capacity" not in stated:
-            capacity = capacity or self._default_root_capacity
-        sequential = bool(stated.get("sequential", record.get("sequential")))
-        return ChannelSettings(
-            name,
-            1 if sequential else capacity,
-            sequential,
-            stated.get("throttle", record.get("throttle")) or 0,
-            bool(stated.get("paused") or record.get("paused")),
-        )
+        """Return what applies to a channel."""
+        record = self._records.get(name) or ChannelRecord(name)
+        root_capacity = self._default_root_capacity if name == ROOT else 0
+        return settings_of(record, self._stated.get(name, {}), root_capacity)
 
     def is_pause_fixed(self, name):
         """Return whether the configuration pauses a channel, so that its record cannot."""
@@ -214,11 +194,8 @@ class Situation:
     def _records(self):
         channels = self.env["queue.job.channel"].sudo()
         channels.flush_model()
-        rows = self._fetch(
-            "SELECT complete_name, capacity, sequential, throttle, paused FROM queue_job_channel"
-        )
-        names = ("capacity", "sequential", "throttle", "paused")
-        return {name: dict(zip(names, values, strict=True)) for name, *values in rows}
+        rows = self._fetch(statements.CHANNEL_RECORDS)
+        return {row[0]: ChannelRecord(*row) for row in rows}
 
     @staticmethod
     def spellings(name):

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, models
 
-from odoo.addons.queue_job.jobrunner.channel_config import ROOT
+from ..tree import stated_for_cron_workers
 
 
 class QueueJobChannel(models.Model):
@@ -29,17 +29,13 @@ class QueueJobChannel(models.Model):
             self._wake_cron_workers()
         return result
 
-    # What applies when cron workers perform the jobs: the rule is that of tree.py ---
+    # What applies when cron workers perform the jobs -------------------------
 
     @api.model
     def _settings_of_configuration(self):
-        settings = super()._settings_of_configuration()
-        root = settings.get(ROOT) or {}
-        if root.get("capacity") == 0 and self._cron_workers_perform():
-            # root:0 switches off the regular runner, and states no capacity.
-            root = {name: value for name, value in root.items() if name != "capacity"}
-            settings = {**settings, ROOT: root}
-        return settings
+        stated = super()._settings_of_configuration()
+        applied = stated_for_cron_workers(stated)
+        return applied if applied != stated and self._cron_workers_perform() else stated
 
     @api.model
     def _default_root_capacity(self):

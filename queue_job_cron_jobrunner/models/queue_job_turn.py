@@ -19,7 +19,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.jobrunner import statements
 from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
-from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.models.queue_job_situation import Situation
 from odoo.addons.queue_job.states import FAILED, PENDING
 
 from ..tree import CronTree, merged_settings
@@ -96,15 +96,6 @@ SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
 ORDER BY id LIMIT 1
 """
 FORGOTTEN = statements.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
-# The election lock of the regular runner, as pg_locks shows a number of 64 bits.
-REGULAR_RUNNER = """
-SELECT EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid::bigint = %(high)s AND objid::bigint = %(low)s
-)
-"""
 CRON_COUNT = "SELECT count(*) FROM ir_cron WHERE queue_job_runner AND active"
 DUE_COUNT = """
 SELECT count(*) FROM (
@@ -288,9 +279,7 @@ class QueueJob(models.Model):
     @api.model
     def _is_regular_runner_alive(self):
         """Return whether a runner is elected for this database."""
-        high, low = divmod(PG_ADVISORY_LOCK_ID, 2**32)
-        self.env.cr.execute(REGULAR_RUNNER, {"high": high, "low": low})
-        return self.env.cr.fetchone()[0]
+        return Situation(self.env).runner is not None
 
     @api.model
     def _requeue_dead_jobs(self):
