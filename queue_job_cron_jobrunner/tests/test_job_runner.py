@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What the contract says of the runner: choosing, performing, waking."""
+"""The runner as others know it: choosing, performing, waking."""
 
 from datetime import timedelta
 

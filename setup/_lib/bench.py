@@ -1,4 +1,4 @@
-"""``setup/bench``: the figures of the design's table, for this checkout or another queue_job."""
+"""``setup/bench``: the table of figures, for this checkout or another queue_job."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def describe(lab):
         "postgresql": lab.binaries.version,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -79,7 +79,7 @@ def _report(options, about, bench):
     text = table(figures)
     document = {
         **about,
-        "load_after": os.getloadavg()[0],
+        "load_after": round(os.getloadavg()[0], 1),
         "figures": [asdict(figure) for figure in figures],
         "details": bench.details,
     }

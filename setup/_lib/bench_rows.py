@@ -309,7 +309,7 @@ class Bench:
 def insert_waiting(watch, template_id, count, channel):
     """Insert pending jobs like one that is stored, without telling anybody.
 
-    Only names of the contract's SQL are used, and whatever other columns there are.
+    Names only columns that any queue_job has, and copies whatever others there are.
     """
     columns = [
         name

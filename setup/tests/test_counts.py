@@ -7,7 +7,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parents[1] / "bench.py"
 JOBS = 1000
 # What each job and each request may cost. A machine that is busy gives each request fewer jobs;
-# with ten and more jobs in one, a job costs less than the two transactions of the design.
+# with ten and more jobs in one, a job costs less than the two transactions that are the aim.
 TRANSACTIONS, MESSAGES = (1.05, 7), (2.1, 10)
 # Of a job alone in its request it would be one.
 REQUESTS = 0.5
