@@ -315,6 +315,31 @@ test("a figure opens the jobs that it counts", async () => {
     ]);
 });
 
+test("a function opens the jobs of the last 24 hours", async () => {
+    patchWithCleanup(QueueJobOverview.prototype, {
+        openJobs(name, domain) {
+            expect.step([String(name), domain]);
+        },
+    });
+    await open();
+    const slowest = ".card:contains(Slowest functions) tbody a";
+    const failing = ".card:contains(fail most) tbody a";
+    await click(slowest);
+    await click(failing);
+    const ofFunction = ["channel_method_name", "=", "<a>.b"];
+    const since = "now -24H";
+    expect.verifySteps([
+        [
+            "Jobs of <a>.b",
+            [ofFunction, ["state", "=", "done"], ["date_done", ">=", since]],
+        ],
+        [
+            "Jobs of <a>.b",
+            [ofFunction, ["state", "=", "failed"], ["date_started", ">=", since]],
+        ],
+    ]);
+});
+
 test("figures are written for people", async () => {
     // Texts can be read once the translations are there.
     await makeMockEnv();

@@ -5,9 +5,11 @@ import {
     contains,
     defineModels,
     fields,
+    makeServerError,
     models,
     mountView,
     onRpc,
+    patchWithCleanup,
 } from "@web/../tests/web_test_helpers";
 import {defineMailModels} from "@mail/../tests/mail_test_helpers";
 
@@ -131,4 +133,24 @@ test("figures stay up to date, but not under the hands of an editor", async () =
     await contains(".o_data_row:eq(2) [name=capacity]").click();
     await advanceTime(3100);
     expect(reads).toBe(before);
+});
+
+test("figures that cannot be read are asked for again, without a dialog", async () => {
+    await open();
+    patchWithCleanup(console, {warn: () => expect.step("warned")});
+    let isDown = true;
+    onRpc("web_search_read", () => {
+        if (isDown) {
+            throw makeServerError();
+        }
+    });
+    waiting = "8";
+    await advanceTime(3100);
+    await animationFrame();
+    expect.verifySteps(["warned"]);
+    expect(".modal").toHaveCount(0);
+    isDown = false;
+    await advanceTime(10100);
+    await animationFrame();
+    expect(".o_data_row:eq(2) [name=waiting_text]").toHaveText("8");
 });

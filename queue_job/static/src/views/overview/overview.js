@@ -36,6 +36,18 @@ const COUNTED = {
     ],
     failed: [["state", "=", "failed"]],
 };
+// What the cards of the functions count, as far as the jobs still tell.
+const LAST_DAY = "now -24H";
+const OF_THE_LAST_DAY = {
+    done: [
+        ["state", "=", "done"],
+        ["date_done", ">=", LAST_DAY],
+    ],
+    failed: [
+        ["state", "=", "failed"],
+        ["date_started", ">=", LAST_DAY],
+    ],
+};
 
 /** The page that opens first: what the queue does, and whether it does. */
 export class QueueJobOverview extends Component {
@@ -259,10 +271,10 @@ export class QueueJobOverview extends Component {
         );
     }
 
-    openFunction(row, states) {
+    openFunction(row, state) {
         this.openJobs(_t("Jobs of %s", row.function), [
             ["channel_method_name", "=", row.function],
-            ["state", "in", states],
+            ...OF_THE_LAST_DAY[state],
         ]);
     }
 
