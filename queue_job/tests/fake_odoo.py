@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from odoo.tests.common import _super_send
 
+from ..jobrunner.runner import QueueJobRunner
 from ..run import DONE, Report
 
 REPORT = Report([["a", DONE, 0.5]], ["b"]).dumps()
@@ -118,3 +119,31 @@ class BesideFakeOdoo:
         super().setUp()
         self.odoo = FakeOdoo()
         self.addCleanup(self.odoo.close)
+
+
+class LoopBesideFakeOdoo(BesideFakeOdoo):
+    """A test that has such a server and a whole runner that asks it."""
+
+    def new_runner(self, channels="root:4"):
+        runner = QueueJobRunner(
+            host="127.0.0.1", port=self.odoo.port, channel_config_string=channels
+        )
+        runner.get_db_names = lambda: [self.db_name]
+        return runner
+
+    def start(self, runner=None):
+        """Start a runner, which is ``self.runner`` from then on; return its thread."""
+        self.runner = runner or self.new_runner()
+        thread = threading.Thread(target=self.runner.run)
+        thread.start()
+        self.addCleanup(thread.join, 20)
+        self.addCleanup(self.runner.stop)
+        self.wait_for_rounds(lambda: self.runner.db_by_name)
+        return thread
+
+    def wait_for_rounds(self, condition):
+        """Wait for rounds of the runner until ``condition`` holds."""
+        done = threading.Event()
+        self.runner.on_round = lambda runner: condition() and done.set()
+        self.runner._waker.wake()
+        self.assertTrue(done.wait(20))

@@ -1,7 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A whole runner, against a server that answers as a worker does."""
 
-import threading
 import time
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
@@ -9,45 +8,20 @@ from urllib.parse import parse_qs, urlsplit
 from odoo.tests import tagged
 
 from ..jobrunner.database import Database
-from ..jobrunner.runner import QueueJobRunner
 from ..run import DONE, Report
-from .fake_odoo import BesideFakeOdoo
+from .fake_odoo import LoopBesideFakeOdoo
 from .runner_case import RunnerCase
 
 
 @tagged("post_install", "-at_install")
-class TestLoop(BesideFakeOdoo, RunnerCase):
-    def setUp(self):
-        super().setUp()
-        self.runner = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
-        )
-        self.runner.get_db_names = lambda: [self.db_name]
-
-    def start(self):
-        thread = threading.Thread(target=self.runner.run)
-        ready = threading.Event()
-        self.runner.on_round = lambda runner: ready.set()
-        thread.start()
-        self.addCleanup(thread.join, 20)
-        self.addCleanup(self.runner.stop)
-        self.assertTrue(ready.wait(20))
-        return thread
-
-    def wait_until(self, condition):
-        """Wait for rounds of the runner until ``condition`` holds."""
-        done = threading.Event()
-        self.runner.on_round = lambda runner: condition() and done.set()
-        self.runner._waker.wake()
-        self.assertTrue(done.wait(20))
-
+class TestLoop(LoopBesideFakeOdoo, RunnerCase):
     def test_job_is_sent_and_its_slot_freed(self):
         self.start()
         uuid = self.job()
         self.assertTrue(self.odoo.came.acquire(timeout=20))
         self.assertIn(uuid, self.odoo.asked[-1][0])
         session = self.runner._sessions[self.db_name]
-        self.wait_until(lambda: uuid not in session.carried)
+        self.wait_for_rounds(lambda: uuid not in session.carried)
 
     def test_stop_lets_go_of_everything(self):
         self.odoo.hold.clear()
@@ -62,10 +36,7 @@ class TestLoop(BesideFakeOdoo, RunnerCase):
 
     def test_other_runner_takes_over(self):
         self.start()
-        second = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
-        )
-        second.get_db_names = lambda: [self.db_name]
+        second = self.new_runner()
         self.addCleanup(second.close_databases)
         second.initialize_databases()
         self.assertEqual(second.db_by_name, {})
@@ -92,11 +63,6 @@ class TestLoop(BesideFakeOdoo, RunnerCase):
             return report.dumps()
 
         self.odoo.respond = respond
-        runner = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:1"
-        )
-        runner.get_db_names = lambda: [self.db_name]
-        self.runner = runner
         marked = []
         mark = Database.mark_enqueued
 
@@ -105,7 +71,7 @@ class TestLoop(BesideFakeOdoo, RunnerCase):
             return mark(db, ids, now)
 
         self.startPatcher(patch.object(Database, "mark_enqueued", count))
-        self.start()
+        self.start(self.new_runner("root:1"))
 
         def drained():
             return not self.sql(
@@ -115,6 +81,6 @@ class TestLoop(BesideFakeOdoo, RunnerCase):
             )
 
         looker = self.connect()
-        self.wait_until(drained)
+        self.wait_for_rounds(drained)
         self.assertLess(len(self.odoo.asked), 20)
         self.assertLess(len(marked), 20)

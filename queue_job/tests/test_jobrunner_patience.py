@@ -16,8 +16,7 @@ from ..jobrunner.config import connection_info_for
 from ..jobrunner.connection import MasterElectionLost
 from ..jobrunner.database import Database
 from ..jobrunner.patience import Patience, SilentError, within
-from ..jobrunner.runner import QueueJobRunner
-from .fake_odoo import BesideFakeOdoo
+from .fake_odoo import LoopBesideFakeOdoo
 from .runner_case import RunnerCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
@@ -177,7 +176,7 @@ class TestWithin(BaseCase):
 
 
 @tagged("post_install", "-at_install")
-class TestSilence(BesideFakeOdoo, RelayCase):
+class TestSilence(LoopBesideFakeOdoo, RelayCase):
     """A whole runner whose connection to PostgreSQL falls silent."""
 
     def setUp(self):
@@ -192,28 +191,14 @@ class TestSilence(BesideFakeOdoo, RelayCase):
         ):
             self.startPatcher(patch.object(module, name, value))
 
-    def start(self):
+    def start(self, runner=None):
         """Start a runner that reaches PostgreSQL through the relay."""
         self.startPatcher(
             patch.object(connection, "_connection_info_for", self.through_relay)
         )
-        self.runner = QueueJobRunner(
-            host="127.0.0.1", port=self.odoo.port, channel_config_string="root:4"
-        )
-        self.runner.get_db_names = lambda: [self.db_name]
-        thread = threading.Thread(target=self.runner.run)
-        thread.start()
-        self.addCleanup(thread.join, 20)
-        self.addCleanup(self.runner.stop)
+        thread = super().start(runner)
         self.addCleanup(self.relay.resume)
-        self.wait_for_rounds(lambda: self.runner.db_by_name)
-
-    def wait_for_rounds(self, condition):
-        """Wait for rounds of the runner until ``condition`` holds."""
-        done = threading.Event()
-        self.runner.on_round = lambda runner: condition() and done.set()
-        self.runner._waker.wake()
-        self.assertTrue(done.wait(20))
+        return thread
 
     def test_b30_silence_is_noticed_told_once_and_mended(self):
         self.start()
