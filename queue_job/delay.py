@@ -191,17 +191,10 @@ class DelayableGraph(Graph):
         return flat
 
 
-class _DelayableNode:
-    """What chains and groups share: links from and to their ends."""
+class _Vertex:
+    """What can be part of a graph: a delayable, a chain or a group."""
 
-    # Which members are at either end.
-    _first = _last = slice(None)
-
-    def __init__(self, *delayables):
-        self._graph = DelayableGraph()
-        self._members = delayables
-        for delayable in delayables:
-            self._graph.add_vertex(delayable)
+    __slots__ = ()
 
     def on_done(self, *delayables):
         """Let each argument wait for the end of this; return self."""
@@ -212,6 +205,19 @@ class _DelayableNode:
     def delay(self):
         """Store the whole graph below this, see :meth:`DelayableGraph.delay`."""
         self._graph.delay()
+
+
+class _DelayableNode(_Vertex):
+    """What chains and groups share: links from and to their ends."""
+
+    # Which members are at either end.
+    _first = _last = slice(None)
+
+    def __init__(self, *delayables):
+        self._graph = DelayableGraph()
+        self._members = delayables
+        for delayable in delayables:
+            self._graph.add_vertex(delayable)
 
     def _head(self):
         """Return the delayables that start first; an empty node stands for itself."""
@@ -258,7 +264,7 @@ class DelayableGroup(_DelayableNode):
         self._delayables = OrderedSet(delayables)
 
 
-class Delayable:
+class Delayable(_Vertex):
     """One method call to perform later, not stored yet.
 
     Any attribute that is not of the builder is taken for the method: calling
@@ -341,16 +347,6 @@ class Delayable:
                 raise ValueError(f"No property {key}: a job has {known}")
             setattr(self, key, value)
         return self
-
-    def on_done(self, *delayables):
-        """Let each argument wait until this one is done; return self."""
-        for delayable in delayables:
-            self._graph.add_edge(self, delayable)
-        return self
-
-    def delay(self):
-        """Store the whole graph below this, see :meth:`DelayableGraph.delay`."""
-        self._graph.delay()
 
     def split(self, size, chain=False):
         """Return a group, or a chain, of delayables over ``size`` records each.
