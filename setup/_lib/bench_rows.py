@@ -109,10 +109,13 @@ class Bench:
     def _drain(self, jobs):
         self._client.loop(jobs)
         with self._meter.measure() as cost:
-            began, _ended = self._client.commit()
-            ended = self._drained(jobs)
-        cost.seconds = ended - began
+            cost.seconds = self._commit_and_drain(jobs)
         return cost
+
+    def _commit_and_drain(self, jobs):
+        """Return the seconds from the commit of what was delayed until it is done."""
+        began, _ended = self._client.commit()
+        return self._drained(jobs) - began
 
     def counts(self):
         """Count statements, transactions and requests of a drain, in the logs."""
@@ -188,15 +191,17 @@ class Bench:
     def _graph(self, half):
         """Return the rate at which a group before a group is done."""
         self._client.graph(half, half)
-        began, _ended = self._client.commit()
-        return 2 * half / (self._drained(2 * half) - began)
+        return 2 * half / self._commit_and_drain(2 * half)
 
     def _two_batches(self, half):
         """Return the rate of as many jobs without a graph, of which half wait for the others.
 
         The second half of a graph cannot start before the first has ended either.
         """
-        seconds = sum(self._drain(half).seconds for _number in range(2))
+        seconds = 0
+        for _number in range(2):
+            self._client.loop(half)
+            seconds += self._commit_and_drain(half)
         return 2 * half / seconds
 
     def deaf(self):
