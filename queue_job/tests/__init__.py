@@ -37,7 +37,9 @@ from . import test_names
 from . import test_neutralize
 from . import test_notify
 from . import test_queue_job_channel_screen
+from . import test_queue_job_load
 from . import test_queue_job_overview
+from . import test_queue_job_tally
 from . import test_queue_job_widgets
 from . import test_readme
 from . import test_records

@@ -4,6 +4,8 @@
 from contextlib import contextmanager
 from unittest import mock
 
+import psycopg2
+
 from odoo import SUPERUSER_ID, api
 from odoo.tests import HttpCase, new_test_user
 
@@ -16,6 +18,12 @@ from ..models.queue_job import QueueJob as ThirdPartyQueueJob
 from ..models.test_queue_job import TestQueueJob
 
 CONTROLLER_LOGGER = "odoo.addons.queue_job.controllers.main"
+
+
+class SerializationFailure(psycopg2.OperationalError):
+    """psycopg2 gives the code of an error made in Python no value."""
+
+    pgcode = "40001"
 
 
 class Unheard:

@@ -3,17 +3,11 @@
 
 from unittest import mock
 
-import psycopg2
-
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from .common import CONTROLLER_LOGGER
+from .common import CONTROLLER_LOGGER, SerializationFailure
 from .test_runs_leaks import LeakCase
-
-
-class SerializationFailure(psycopg2.OperationalError):
-    pgcode = "40001"
 
 
 @tagged("post_install", "-at_install")
