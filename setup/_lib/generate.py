@@ -1,7 +1,8 @@
 """``setup/generate``: a database with a million jobs, as a company of some years has them.
 
-The rows are made by PostgreSQL itself. The trigger that tells the runner is off meanwhile:
-a runner that serves the database finds the waiting jobs at its next slow look.
+The rows are made by PostgreSQL itself, with the trigger off that would tell a runner of each.
+Their channels are paused: no module has the methods that the jobs name, and a runner would
+make all of them fail before anybody has looked.
 """
 
 import time
@@ -22,11 +23,12 @@ SET jit = off
 """
 
 CHANNELS = """
-INSERT INTO queue_job_channel (name, complete_name, parent_id, removal_interval)
-SELECT child, 'root.' || child, root.id, 30
-FROM queue_job_channel root, unnest(ARRAY['export', 'import', 'mail', 'stock', 'slow']) AS child
+INSERT INTO queue_job_channel (name, complete_name, parent_id, removal_interval, paused)
+SELECT child, 'root.' || child, root.id, 30, true
+FROM queue_job_channel root,
+    unnest(ARRAY['export', 'import', 'mail', 'stock', 'slow', 'users']) AS child
 WHERE root.complete_name = 'root'
-ON CONFLICT DO NOTHING
+ON CONFLICT (complete_name) DO UPDATE SET paused = true
 """
 
 # What is called, how often, where, and how long it takes (median, seconds).
@@ -36,7 +38,7 @@ SELECT * FROM (VALUES
     (0.00, 0.35, 'res.partner', 'action_export', 'Export a contact', 'root.export', 0.4),
     (0.35, 0.55, 'mail.mail', 'action_send', 'Send an e-mail', 'root.mail', 0.15),
     (0.55, 0.75, 'res.partner', 'action_import', 'Import a contact', 'root.import', 0.8),
-    (0.75, 0.87, 'res.users', 'action_synchronize', 'Synchronize a user', 'root', 0.05),
+    (0.75, 0.87, 'res.users', 'action_synchronize', 'Synchronize a user', 'root.users', 0.05),
     (0.87, 0.95, 'res.company', 'action_recompute', 'Recompute the stock', 'root.stock', 3.0),
     (0.95, 1.01, 'res.company', 'action_report', 'Make the report', 'root.slow', 60.0)
 ) AS f(low, high, model, method, title, channel, median)
@@ -174,7 +176,8 @@ def main(options, cache):
     finally:
         connection.close()
     progress.say(
-        "%d jobs in the database %s, made in %.0f s. See them:\n    setup/run --database %s"
+        "%d jobs in the database %s, made in %.0f s. Their channels are paused. See them:\n"
+        "    setup/run --database %s"
         % (
             options.count,
             options.database,
