@@ -177,9 +177,9 @@ class Bench:
         seconds, queries = self._stored("graph", half, half)
         self._add("graph_stored", seconds)
         self._add("graph_queries", queries)
-        # By turns: times on a shared machine wander.
+        # By turns, and many: times on a shared machine wander.
         graphs, batches = [], []
-        for _number in range(self.options.repeat):
+        for _number in range(3 * self.options.repeat):
             graphs.append(self._graph(half))
             batches.append(self._two_batches(half))
         rate, without = statistics.median(graphs), statistics.median(batches)
