@@ -378,13 +378,14 @@ class Session:
         """Let nobody wait behind a job that turned out long.
 
         A run that is under way for seconds performs one job: those behind it go
-        back, those before it are over. A run that no worker has begun waits for
-        a worker, and is left alone.
+        back, those before it are over, and who came to wait for them is released. A run
+        that no worker has begun waits for a worker, and is left alone.
         """
         runs = {run for run in self.carried.values() if len(run.jobs) > 1}
         slow = [run for run in runs if run.sent_at + SLOW_RUN <= now]
         uuids = [uuid for run in slow for uuid in run.uuids]
         rows = {row.uuid: row for row in self.db.read(uuids)} if uuids else {}
+        over = set()
         for run in slow:
             states = {uuid: rows[uuid].state for uuid in run.uuids if uuid in rows}
             started = [job for job in run.jobs if states.get(job.uuid) == STARTED]
@@ -397,9 +398,11 @@ class Session:
             for job in run.jobs:
                 if job not in started:
                     self.carried.pop(job.uuid, None)
-                    ended = states.get(job.uuid) != ENQUEUED
-                    (self._to_read if ended else self._to_put_back).add(job.uuid)
+                    was_begun = states.get(job.uuid) != ENQUEUED
+                    (over if was_begun else self._to_put_back).add(job.uuid)
             run.jobs = started
+        self._to_read |= over
+        self._release_behind(over)
         self.settle(now)
 
     def wakeup_time(self, now):

@@ -288,6 +288,22 @@ class TestRuns(SessionCase):
         self.assertEqual(self.dispatch(session, 1003), [[behind]])
         self.assertEqual(session.tree.root._queue.head.uuid, postponed)
 
+    def test_nor_behind_what_ended_before_it(self):
+        """The worker looks once, at the end of its run, for who came meanwhile."""
+        over, long = (self.job(priority=number) for number in range(2))
+        session = self.session("root:1")
+        self.teach(session)
+        self.assertEqual(self.dispatch(session), [[over, long]])
+        free, held = (self.job("wait_dependencies") for _number in range(2))
+        self.edge(over, free)
+        self.edge(over, held)
+        self.edge(long, held)
+        self.update(over, state="done")
+        self.update(long, state="started")
+        session.tick(1003)
+        self.assertEqual(self.value(free), "pending")
+        self.assertEqual(self.value(held), "wait_dependencies")
+
     def test_b29_run_that_no_worker_has_begun_is_left_alone(self):
         uuids = [self.job(priority=number) for number in range(3)]
         session = self.session("root:1")
