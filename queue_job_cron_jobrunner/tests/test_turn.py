@@ -10,7 +10,7 @@ from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.job import Job
 
-from ..executor import CronExecutor
+from ..executor import CronExecutor, CronRun
 from ..models.queue_job_turn import TURN_LOCK
 
 
@@ -114,6 +114,15 @@ class TestTwoSessions(BaseCase):
         (uuid,) = self.delay(1)
         self.one._lock_pending([uuid])
         self.assertEqual(self.claim(uuid)._changed_values(), {"state": "started"})
+
+    def test_look_behind_a_job_is_not_left_to_the_end_of_the_run(self):
+        """The next job may be long, and nobody would release who came meanwhile."""
+        (uuid,) = self.delay(1)
+        self.one._lock_pending([uuid])
+        job = self.claim(uuid)
+        job._links_read = set()
+        CronRun().leave_look(job)
+        self.assertFalse(job.frees_nobody)
 
     def test_failure_over_the_limit_beats_the_end_of_the_job(self):
         (uuid,) = self.delay(1)
