@@ -54,6 +54,7 @@ class TestElection(RunnerCase):
             "odoo.addons.queue_job.jobrunner.connection.time.sleep", end_at_last
         ):
             self.database()
+        self.assertTrue(ending.closed)
 
     def test_role_ends_with_the_object(self):
         Database(self.db_name)

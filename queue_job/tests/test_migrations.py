@@ -234,7 +234,14 @@ class TestChannelSettings(MigrationCase):
         self.cr.execute(CHANNELS_OF_19)
 
     def test_19_has_none(self):
+        self.cr.execute(
+            "INSERT INTO queue_job_channel (name, complete_name) VALUES ('root', 'root')"
+        )
         load_script("pre").adapt_channel_settings(self.cr)
+        self.assertEqual(
+            self.fetch("SELECT * FROM queue_job_channel"),
+            [(1, "root", "root", None, 30)],
+        )
 
     def test_late_18(self):
         self.cr.execute(CHANNELS_OF_LATE_18)

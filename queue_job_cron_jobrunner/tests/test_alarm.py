@@ -1,9 +1,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import queue
+import threading
 import time
+from unittest import mock
 
 from odoo.tests import BaseCase
 
+from .. import alarm
 from ..alarm import HORIZON, AlarmClock
 
 
@@ -36,12 +39,13 @@ class TestAlarm(BaseCase):
             raise ValueError("no")
 
         self.clock._ring = ring
-        with self.assertLogs("odoo.addons.queue_job_cron_jobrunner.alarm", "WARNING"):
-            self.clock.set("a", [0])
-            self.assertEqual(self.rung.get(timeout=5), "a")
-            self.clock.set("b", [0])
-            self.assertEqual(self.rung.get(timeout=5), "b")
-            time.sleep(0.05)
+        told = threading.Semaphore(0)
+        with mock.patch.object(alarm._logger, "warning") as warning:
+            warning.side_effect = lambda *_args, **_kw: told.release()
+            for db_name in ("a", "b"):
+                self.clock.set(db_name, [0])
+                self.assertEqual(self.rung.get(timeout=5), db_name)
+                self.assertTrue(told.acquire(timeout=5))
 
     def test_a_forked_process_starts_its_own(self):
         self.clock.set("db", [time.time() + 60])
