@@ -18,7 +18,6 @@ class TestTwoSessions(BaseCase):
         super().setUp()
         self.registry = Registry(get_db_name())
         self.one, self.two = self.session(), self.session()
-        self.uuids = []
 
     def session(self):
         cr = self.registry.cursor()

@@ -1,4 +1,5 @@
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -147,14 +148,17 @@ class TestServer(unittest.TestCase):
         """One that a test started would end with the tests, under whoever else uses it."""
         if postgres.named():
             self.skipTest("the environment names a server")
-        users = (Cache.locate().root / "postgresql.users").stat().st_ino
-        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        holders = {
-            int(pid)
-            for _number, _kind, _mode, _access, pid, place, *_span in locks
-            if place.endswith(":%d" % users)
-        }
-        self.assertTrue(holders & set(self.ancestors()), holders)
+        # Whoever uses the server holds this file open, and locked.
+        users = str((Cache.locate().root / "postgresql.users").resolve())
+        opened = {path for pid in self.ancestors() for path in self.open_files(pid)}
+        self.assertIn(users, opened)
+
+    def open_files(self, pid):
+        # Of a process of another user nothing can be seen.
+        with contextlib.suppress(PermissionError):
+            for descriptor in os.listdir("/proc/%d/fd" % pid):
+                with contextlib.suppress(FileNotFoundError):
+                    yield os.readlink("/proc/%d/fd/%s" % (pid, descriptor))
 
     def ancestors(self):
         pid = os.getppid()
