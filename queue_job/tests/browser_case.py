@@ -2,16 +2,14 @@
 """What tests in a browser share: pages of this transaction, or of a queue that runs."""
 
 import threading
-from contextlib import contextmanager
 from unittest import mock
 
-from odoo import SUPERUSER_ID, api
-from odoo.modules.registry import DummyRLock, Registry
 from odoo.tests import HttpCase
 from odoo.tests.common import _super_send
 from odoo.tools.misc import file_path
 
 from ..jobrunner.runner import QueueJobRunner
+from .committed_case import OwnCursors
 
 # Debian's package of Odoo comes without this library of mail: each page would say so on
 # its console, and a test in a browser ends at the first such line.
@@ -45,11 +43,10 @@ class BrowserCase(HttpCase):
             leave_out_missing_library(cls.env)
 
 
-class LiveBrowserCase(BrowserCase):
+class LiveBrowserCase(OwnCursors, BrowserCase):
     """Pages whose requests commit, while a runner sends jobs to the server of the test.
 
-    What is committed is removed afterwards. The cursor of the test case stays
-    idle: work with :meth:`new_env`.
+    What is committed is removed afterwards.
     """
 
     registry_test_mode = False
@@ -62,8 +59,6 @@ class LiveBrowserCase(BrowserCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # The thread of the tests holds the lock that the threads of requests ask for.
-        cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
         cls.startClassPatcher(
             mock.patch.object(
                 cls.registry, "check_signaling", return_value=cls.registry
@@ -105,9 +100,3 @@ class LiveBrowserCase(BrowserCase):
         self.addCleanup(thread.join, 20)
         self.addCleanup(runner.stop)
         self.assertTrue(ready.wait(20))
-
-    @contextmanager
-    def new_env(self, user=SUPERUSER_ID):
-        """Give an environment on its own cursor, committed at the end."""
-        with self.registry.cursor() as cr:
-            yield api.Environment(cr, user, {})

@@ -25,20 +25,27 @@ class DelayCase(TransactionCase):
         os.environ.pop(NO_DELAY, None)
 
 
-class CommittedCase(DelayCase):
-    """Jobs in transactions of their own, committed, and removed at the end.
-
-    The cursor of the test case stays idle: work with :meth:`new_env`.
-    """
-
-    # Models whose records are removed, if the test made them.
-    committed_models = ("queue.job",)
+class OwnCursors:
+    """Before a case: its own cursor stays idle, work is done with :meth:`new_env`."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         # The thread of the tests holds the lock that other threads ask for.
         cls.startClassPatcher(mock.patch.object(Registry, "_lock", DummyRLock()))
+
+    @contextmanager
+    def new_env(self, user=SUPERUSER_ID, **context):
+        """Give an environment on its own cursor, committed at the end."""
+        with self.registry.cursor() as cr:
+            yield api.Environment(cr, user, context)
+
+
+class CommittedCase(OwnCursors, DelayCase):
+    """Jobs in transactions of their own, committed, and removed at the end."""
+
+    # Models whose records are removed, if the test made them.
+    committed_models = ("queue.job",)
 
     def setUp(self):
         super().setUp()
@@ -56,12 +63,6 @@ class CommittedCase(DelayCase):
         with self.new_env() as env:
             for model, known in self._known.items():
                 (self._all(env, model) - env[model].browse(known)).unlink()
-
-    @contextmanager
-    def new_env(self, user=SUPERUSER_ID, **context):
-        """Give an environment on its own cursor, committed at the end."""
-        with self.registry.cursor() as cr:
-            yield api.Environment(cr, user, context)
 
     def take_snapshot(self, env):
         env.cr.execute("SELECT FROM queue_job LIMIT 1")

@@ -10,10 +10,10 @@ from freezegun import freeze_time
 from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import executor
-from odoo.addons.queue_job.controllers.main import RunJobController
-from odoo.addons.queue_job.exception import RetryableJobError
-from odoo.addons.queue_job.models import queue_job_attempt
+from .. import executor
+from ..controllers.main import RunJobController
+from ..exception import RetryableJobError
+from ..models import queue_job_attempt
 
 NINE = datetime(2026, 3, 4, 9)
 LOGGER = "odoo.addons.queue_job.controllers.main"

@@ -6,24 +6,21 @@ from unittest import mock
 
 from odoo.tests import TransactionCase, new_test_user, tagged
 
-from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.graph import Joint
-from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
-from odoo.addons.queue_job.models import queue_job_situation
-from odoo.addons.queue_job.models.queue_job_situation import Runner, Situation
+from ..delay import chain, group
+from ..graph import Joint
+from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
+from ..models import queue_job_situation
+from ..models.queue_job_situation import Runner, Situation
+from .situation_case import SituationCase
 
 
-class ExplainCase(TransactionCase):
+class ExplainCase(SituationCase):
     """A queue with a runner, without configuration, and without other jobs."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.jobs = cls.env["queue.job"]
-        cls.env.cr.execute("DELETE FROM queue_job")
-        cls.env.cr.execute(
-            "UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'"
-        )
         cls.runner = Runner("node:12", datetime.now(), None)
         cls.startClassPatcher(
             mock.patch.object(
@@ -38,25 +35,10 @@ class ExplainCase(TransactionCase):
                 lambda channels: cls.configuration,
             )
         )
-        cls.root = cls.env.ref("queue_job.channel_root")
         cls.root.capacity = 4
         cls.sub = cls.env["queue.job.channel"].create(
             {"name": "sub", "parent_id": cls.root.id}
         )
-
-    def job(self, channel="root", description="job", **values):
-        delayed = self.env["res.partner"].with_delay(
-            channel=channel, description=description
-        )
-        row = delayed.create_company().db_record().with_env(self.env)
-        if values:
-            row.with_context(_job_edit_sentinel=row.EDIT_SENTINEL).write(values)
-        return row
-
-    def explain(self, job):
-        self.env.flush_all()
-        self.env.invalidate_all()
-        return job.explanation
 
     def assert_explained(self, job, kind, *parts):
         explanation = self.explain(job)

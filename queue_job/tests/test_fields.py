@@ -13,7 +13,7 @@ from odoo.tests import TransactionCase, tagged
 from odoo.tools import mute_logger
 from odoo.tools.func import lazy
 
-from odoo.addons.queue_job.fields import (
+from ..fields import (
     JobDecoder,
     JobEncoder,
     JobSerialized,

@@ -311,22 +311,10 @@ class TestManager(ChannelCase):
 
     def test_doors(self):
         for name in (
-            *(
-                "ChannelManager",
-                "Channel",
-                "ChannelQueue",
-                "ChannelJob",
-                "PriorityQueue",
-            ),
-            *(
-                "JobSortingKey",
-                "NOT_DONE",
-                "split_strip",
-                "ENQUEUED",
-                "PENDING",
-                "STARTED",
-            ),
-            *("DONE", "CANCELLED", "FAILED", "WAIT_DEPENDENCIES"),
+            *("ChannelManager", "Channel", "ChannelQueue", "ChannelJob"),
+            *("PriorityQueue", "JobSortingKey", "split_strip", "NOT_DONE"),
+            *("WAIT_DEPENDENCIES", "PENDING", "ENQUEUED", "STARTED"),
+            *("DONE", "CANCELLED", "FAILED"),
         ):
             self.assertTrue(hasattr(channels, name), name)
         self.assertEqual(channels.split_strip("a : b ", ":"), ["a", "b"])

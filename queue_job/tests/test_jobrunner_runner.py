@@ -108,7 +108,6 @@ class TestDatabases(RunnerCase):
             runner._open("no such database")
 
     def test_b31_database_is_found_while_the_runner_lives(self):
-        self.names = ()
         runner = self.runner()
         self.names = ()
         runner.initialize_databases()

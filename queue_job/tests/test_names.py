@@ -318,6 +318,21 @@ class TestDescriptions(TransactionCase):
         job = self.env["res.partner"].with_delay(description="D").create_company()
         self.assertEqual(job.db_record().display_name, "D")
 
+    def test_creation_of_jobs_logs_and_subscribes_nothing(self):
+        contexts = []
+        create = MailThread.create
+
+        def spy(records, vals_list):
+            contexts.append(records.env.context)
+            return create(records, vals_list)
+
+        spy._api_model = True
+        with patch.object(MailThread, "create", spy):
+            self.env["queue.job"].create({"uuid": "names", "state": "pending"})
+        [context] = contexts
+        self.assertTrue(context["mail_create_nolog"])
+        self.assertTrue(context["mail_create_nosubscribe"])
+
 
 @tagged("post_install", "-at_install")
 class TestSettings(TransactionCase):
@@ -366,18 +381,3 @@ class TestSettings(TransactionCase):
                     self.assertEqual(
                         settings(), {**section, name: "of the environment"}
                     )
-
-    def test_creation_of_jobs_logs_and_subscribes_nothing(self):
-        contexts = []
-        create = MailThread.create
-
-        def spy(records, vals_list):
-            contexts.append(records.env.context)
-            return create(records, vals_list)
-
-        spy._api_model = True
-        with patch.object(MailThread, "create", spy):
-            self.env["queue.job"].create({"uuid": "names", "state": "pending"})
-        [context] = contexts
-        self.assertTrue(context["mail_create_nolog"])
-        self.assertTrue(context["mail_create_nosubscribe"])

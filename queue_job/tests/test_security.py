@@ -11,13 +11,9 @@ from unittest.mock import patch
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.service.model import call_kw
-from odoo.tests import (
-    TransactionCase,
-    new_test_user,
-    tagged,
-)
+from odoo.tests import TransactionCase, new_test_user, tagged
 
-from odoo.addons.queue_job.job import Job
+from ..job import Job
 
 MODELS = (
     "queue.job",

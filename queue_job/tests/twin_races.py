@@ -4,8 +4,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from odoo.addons.queue_job import run
-from odoo.addons.queue_job.job import Job
+from .. import run
+from ..job import Job
 
 PATIENCE = 30  # seconds for a thread that should not wait at all
 

@@ -4,40 +4,24 @@
 from datetime import datetime, timedelta
 from unittest import mock
 
-from odoo.tests import TransactionCase, tagged
+from odoo.tests import tagged
 
 from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
+from odoo.addons.queue_job.tests.situation_case import SituationCase
 
 CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
 
 
 @tagged("post_install", "-at_install")
-class TestScreens(TransactionCase):
+class TestScreens(SituationCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.env.cr.execute("DELETE FROM queue_job")
-        cls.env.cr.execute(
-            "UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'"
-        )
-        cls.root = cls.env.ref("queue_job.channel_root")
         cls.crons = cls.env["ir.cron"]
         # As the servers of these tests are configured.
         cls.startClassPatcher(
             mock.patch(CONFIGURED, return_value={"root": {"capacity": 0}})
         )
-
-    def job(self, **values):
-        job = self.env["res.partner"].with_delay().create_company().db_record()
-        job = job.with_env(self.env)
-        if values:
-            job.with_context(_job_edit_sentinel=job.EDIT_SENTINEL).write(values)
-        return job
-
-    def explain(self, job):
-        self.env.flush_all()
-        self.env.invalidate_all()
-        return job.explanation
 
     def archive(self):
         self.crons._runner_crons().active = False

@@ -53,6 +53,7 @@ class JobCase(DelayCase):
         cls.job_model = cls.env["queue.job"]
         cls.model = cls.env["test.queue.job"]
         cls.record = cls.model.create({"name": "one"})
+        cls.stored_before = cls.job_model.search_count([])
 
     def row(self, job):
         """Return the stored row of a job, read anew."""
@@ -65,6 +66,9 @@ class JobCase(DelayCase):
         job = Job(method or self.record.testing_method, args=args, **properties)
         job.store()
         return job
+
+    def assert_nothing_stored(self):
+        self.assertEqual(self.job_model.search_count([]), self.stored_before)
 
     def load(self, job):
         return Job.load(self.env, job.uuid)

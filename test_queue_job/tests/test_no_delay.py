@@ -56,10 +56,6 @@ class TestRunWithoutDelay(JobCase):
     def setUp(self):
         super().setUp()
         self.now_record = self.record.with_context(queue_job__no_delay=True)
-        self.before = self.job_model.search_count([])
-
-    def assert_nothing_stored(self):
-        self.assertEqual(self.job_model.search_count([]), self.before)
 
     def test_with_delay_runs_at_once(self):
         job = self.now_record.with_delay().write_name("at once")

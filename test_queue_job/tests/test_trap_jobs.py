@@ -31,13 +31,6 @@ ORDER = ["priority", "max_retries", "eta", "description", "channel", "identity_k
 
 @tagged("post_install", "-at_install")
 class TestTrap(JobCase):
-    def setUp(self):
-        super().setUp()
-        self.before = self.job_model.search_count([])
-
-    def assert_nothing_stored(self):
-        self.assertEqual(self.job_model.search_count([]), self.before)
-
     def test_jobs_are_built_and_not_stored(self):
         with trap_jobs() as trap:
             job = self.record.with_delay().testing_method(1)
@@ -59,7 +52,7 @@ class TestTrap(JobCase):
             pass
         self.record.with_delay().testing_method()
         self.assertEqual(trap.jobs_count(), 0)
-        self.assertEqual(self.job_model.search_count([]), self.before + 1)
+        self.assertEqual(self.job_model.search_count([]), self.stored_before + 1)
 
     def test_store_works_again_after_the_block(self):
         with trap_jobs():
