@@ -135,6 +135,22 @@ test("tells the state of the queue", async () => {
     expect(".o_queue_job_empty").toHaveCount(0);
 });
 
+test("claims nothing about what it has not added up yet", async () => {
+    const points = Array.from({length: 60}, () => [0, 0]);
+    answer = figures({
+        series: {width: 1, points, is_complete: false},
+        functions: {slowest: [], failing: []},
+    });
+    await open();
+    expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("0+");
+    expect(".o_content").not.toHaveText(/No job/);
+    answer.series.is_complete = true;
+    await advanceTime(2100);
+    await animationFrame();
+    expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("0");
+    expect(".o_content").toHaveText(/No job was done.[^]*No job failed./);
+});
+
 test("stays up to date while it is open", async () => {
     await open();
     expect(reads).toEqual(["hour"]);

@@ -123,12 +123,17 @@ export class QueueJobOverview extends Component {
         return this.state.data.has_jobs;
     }
 
+    /** Whether all that ended is added up: the first look at many jobs takes a while. */
+    get isComplete() {
+        return this.state.data.series.is_complete;
+    }
+
     get ended() {
-        const sum = (side) =>
-            this.state.data.series.points.reduce(
-                (total, point) => total + point[side],
-                0
-            );
+        const {points} = this.state.data.series;
+        const sum = (side) => ({
+            count: points.reduce((total, point) => total + point[side], 0),
+            exact: this.isComplete,
+        });
         return {done: sum(0), failed: sum(1)};
     }
 
@@ -145,7 +150,7 @@ export class QueueJobOverview extends Component {
     }
 
     get failedWords() {
-        return _t("+ %s failed", formatInteger(this.ended.failed));
+        return _t("+ %s failed", formatNumber(this.ended.failed));
     }
 
     get runnerWords() {
