@@ -10,7 +10,8 @@ import uuid
 
 from odoo.tools import OrderedSet
 
-from .graph import Graph, Joint, take_out
+from .delay_plan import Plan
+from .graph import Graph, Joint
 from .job import Job, store_jobs
 from .job_links import link_through
 from .properties import description_of
@@ -32,9 +33,8 @@ def chain(*delayables):
 class DelayableGraph(Graph):
     """What a delayable, a chain or a group knows of "after done".
 
-    Vertices are delayables, chains and groups. The jobs and their order come
-    from the *plan*: a graph over delayables and joints only, reached from
-    here through everything that is linked.
+    Vertices are delayables, chains and groups. The jobs and their order are those of
+    its *plan*, see :mod:`.delay_plan`.
     """
 
     def delay(self):
@@ -45,9 +45,9 @@ class DelayableGraph(Graph):
 
         :raise ValueError: for jobs that wait for each other
         """
-        plan = self._plan()
-        self._check_no_cycle(plan)
-        vertices = [v for v in plan.topological_sort() if isinstance(v, Delayable)]
+        plan = Plan.of(self)
+        plan.check_no_cycle()
+        vertices = plan.delayables()
         if not vertices:
             return
         jobs = [vertex._build_job() for vertex in vertices]
@@ -60,17 +60,6 @@ class DelayableGraph(Graph):
         for vertex in vertices:
             vertex._generated_job = twins.get(
                 vertex._generated_job, vertex._generated_job
-            )
-
-    @staticmethod
-    def _check_no_cycle(plan):
-        cycle = [
-            vertex for vertex in plan.find_cycle() if isinstance(vertex, Delayable)
-        ]
-        if cycle:
-            names = " → ".join(map(repr, [*cycle, cycle[0]]))
-            raise ValueError(
-                f"These jobs wait for each other and could never start: {names}"
             )
 
     @staticmethod
@@ -106,68 +95,15 @@ class DelayableGraph(Graph):
 
     @staticmethod
     def _link_jobs(plan):
-        joints = {}
-        for parent, child in plan.edges():
-            if isinstance(parent, Joint) or isinstance(child, Joint):
-                joint = parent if isinstance(parent, Joint) else child
-                joints[joint] = None
-            else:
-                child._generated_job.add_depends({parent._generated_job})
-        for joint in joints:
+        for parent, child in plan.plain_edges():
+            child._generated_job.add_depends({parent._generated_job})
+        for joint in plan.joints():
             link_through(
                 Joint(
                     [vertex._generated_job for vertex in joint.parents],
                     [vertex._generated_job for vertex in joint.children],
                 )
             )
-
-    def _plan(self):
-        """Return the graph of delayables and joints reachable from here."""
-        plan, links = Graph(), []
-        seen = set()
-        to_visit = [self]
-        for graph in to_visit:
-            if id(graph) in seen:
-                continue
-            seen.add(id(graph))
-            for vertex in graph._graph:
-                if isinstance(vertex, Delayable):
-                    plan.add_vertex(vertex)
-                to_visit.append(vertex._graph)
-            links += graph._links()
-        # What comes after an empty chain or group waits for what comes before it.
-        for parents, children in take_out(_DelayableNode, links):
-            self._plan_link(plan, parents, children)
-        return plan
-
-    def _links(self):
-        """Return ``(parents, children)`` for each vertex that others wait for.
-
-        All that waits for it together: that is as good as a group.
-        """
-        if not any(self._graph.values()):
-            return []
-        rank = {vertex: index for index, vertex in enumerate(self._graph)}
-        links = []
-        for parent, children in self._graph.items():
-            heads = OrderedSet()
-            for child in sorted(children, key=rank.__getitem__):
-                heads.update(child._head())
-            if heads:
-                links.append((parent._tail(), tuple(heads)))
-        return links
-
-    @staticmethod
-    def _plan_link(plan, parents, children):
-        if Joint.pays(parents, children):
-            joint = Joint(parents, children)
-            for parent in parents:
-                plan.add_edge(parent, joint)
-            for child in children:
-                plan.add_edge(joint, child)
-            return
-        for parent, child in itertools.product(parents, children):
-            plan.add_edge(parent, child)
 
     def _merge_graph(self, graph):
         for vertex in graph._graph:
@@ -178,16 +114,7 @@ class DelayableGraph(Graph):
     def _connect_graphs(self):
         """Return the flat graph of the delayables alone, joints written out."""
         flat = DelayableGraph()
-        plan = self._plan()
-        for vertex in plan._graph:
-            if isinstance(vertex, Joint):
-                for parent, child in itertools.product(vertex.parents, vertex.children):
-                    flat.add_edge(parent, child)
-            else:
-                flat.add_vertex(vertex)
-        for parent, child in plan.edges():
-            if not isinstance(parent, Joint) and not isinstance(child, Joint):
-                flat.add_edge(parent, child)
+        Plan.of(self).write_out(flat)
         return flat
 
 
@@ -195,6 +122,7 @@ class _Vertex:
     """What can be part of a graph: a delayable, a chain or a group."""
 
     __slots__ = ()
+    _is_job = False
 
     def on_done(self, *delayables):
         """Let each argument wait for the end of this; return self."""
@@ -271,6 +199,7 @@ class Delayable(_Vertex):
     it keeps the arguments and returns the delayable.
     """
 
+    _is_job = True
     _properties = (
         "priority",
         "eta",

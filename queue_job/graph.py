@@ -4,36 +4,6 @@
 from collections import deque
 
 
-def take_out(kind, links):
-    """Return links without the vertices of a class, which were in between.
-
-    What came after such a vertex comes after what was before it.
-
-    :param links: ``(parents, children)``: all of these before each of those
-    """
-    before = {}
-    for parents, children in links:
-        for child in children:
-            if isinstance(child, kind):
-                before.setdefault(child, []).extend(parents)
-
-    def real(parents):
-        found, seen, to_visit = {}, set(), list(parents)
-        for vertex in to_visit:
-            if not isinstance(vertex, kind):
-                found[vertex] = None
-            elif vertex not in seen:
-                seen.add(vertex)
-                to_visit.extend(before.get(vertex, ()))
-        return tuple(found)
-
-    kept = (
-        (parents, tuple(child for child in children if not isinstance(child, kind)))
-        for parents, children in links
-    )
-    return [(real(parents), children) for parents, children in kept if children]
-
-
 class Graph:
     """A directed graph: each vertex with the set of its children.
 

@@ -21,6 +21,7 @@ VALUES = {
     "properties",
     "twin",
     "delay",
+    "delay_plan",
     "utils",
 }
 ACTS = {"executor", "executor_record", "executor_run", "models", "wizards"}
