@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 
+from .waiting import wait_until
+
 TICK = os.sysconf("SC_CLK_TCK")
 # A backend tells its counts ten seconds after it became idle, at the latest.
 STATISTICS_DELAY = 11
@@ -180,21 +182,22 @@ class Watch:
 
         :param check: called now and then; raises when the server is gone
         """
-        deadline = time.monotonic() + timeout
-        statement = "SELECT EXISTS (SELECT FROM queue_job WHERE %s AND %s)" % (
+        statement = "SELECT NOT EXISTS (SELECT FROM queue_job WHERE %s AND %s)" % (
             self.UNFINISHED,
             condition,
         )
-        while self.query(statement)[0][0]:
-            check()
-            if time.monotonic() > deadline:
-                states = self.query(
-                    "SELECT state, count(*) FROM queue_job GROUP BY state"
-                )
-                raise TimeoutError(
-                    "jobs are not done after %d s: %s" % (timeout, states)
-                )
-            time.sleep(pause)
+
+        def failure():
+            states = self.query("SELECT state, count(*) FROM queue_job GROUP BY state")
+            return TimeoutError("jobs are not done after %d s: %s" % (timeout, states))
+
+        wait_until(
+            lambda: self.query(statement)[0][0],
+            timeout,
+            failure,
+            check=check,
+            pause=pause,
+        )
         return time.monotonic()
 
 

@@ -21,6 +21,7 @@ from .locks import FileLock, exclusive
 from .odoo_command import OdooCommand
 from .postgres import HOST, ROLE, START_TIMEOUT, Embedded, Server, free_port
 from .process import run_logged, tail
+from .waiting import wait_until
 
 # As PostgreSQL is installed, it waits for the disk at each commit; what is measured
 # shall be what an operator gets.
@@ -116,17 +117,17 @@ class Cluster:
 
     def wait_until_ready(self):
         """Return when the server answers."""
-        deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            with contextlib.suppress(Exception):
-                self.server.query("SELECT 1")
-                return
-            if time.monotonic() > deadline or self._keeper.poll() is not None:
-                raise SetupError(
-                    "PostgreSQL does not start.\n%s" % tail(self.log),
-                    "The whole log is in %s." % self.log,
-                )
-            time.sleep(0.05)
+        wait_until(self._answers, START_TIMEOUT, self._failure, process=self._keeper)
+
+    def _answers(self):
+        with contextlib.suppress(Exception):
+            return self.server.query("SELECT 1")
+
+    def _failure(self):
+        return SetupError(
+            "PostgreSQL does not start.\n%s" % tail(self.log),
+            "The whole log is in %s." % self.log,
+        )
 
     @property
     def pid(self):

@@ -12,6 +12,7 @@ from .bench_server import READY, RUNNER, BenchServer, Client, script
 from .cron_figures import measure as measure_cron
 from .errors import SetupError
 from .process import Guarded, tail
+from .waiting import wait_until
 
 ADDONS = ("queue_job", "queue_job_bench")
 # Seconds for a drain, per job and at least: OCA needs a fifth of a second in graphs.
@@ -345,14 +346,17 @@ def insert_waiting(watch, template_id, count, channel):
 
 def _wait_for(log, text, process, timeout=60):
     """Return when a text appeared in a log, on the monotonic clock."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline and process.poll() is None:
-        if text in Path(log).read_text(errors="replace"):
-            return time.monotonic()
-        time.sleep(0.005)
-    raise SetupError(
-        "'%s' was not logged.\n%s" % (text, tail(log)), "The log is in %s." % log
-    )
+
+    def is_there():
+        return text in Path(log).read_text(errors="replace")
+
+    def failure():
+        return SetupError(
+            "'%s' was not logged.\n%s" % (text, tail(log)), "The log is in %s." % log
+        )
+
+    wait_until(is_there, timeout, failure, process=process, pause=0.005)
+    return time.monotonic()
 
 
 def _python_below(guard):

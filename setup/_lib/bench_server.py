@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 from .bench_measure import REQUEST, tree
@@ -83,16 +82,11 @@ class BenchServer(OdooServer):
 
     def wait_until_runner_ready(self):
         """Return when the runner dispatches the database."""
-        deadline = time.monotonic() + RUNNER_TIMEOUT
-        while READY % self.database not in self.text():
-            self.check()
-            if time.monotonic() > deadline:
-                raise SetupError(
-                    "The runner is not ready after %d s.\n%s"
-                    % (RUNNER_TIMEOUT, tail(self.log)),
-                    "The whole log is in %s." % self.log,
-                )
-            time.sleep(0.05)
+        self.wait(
+            lambda: READY % self.database in self.text(),
+            RUNNER_TIMEOUT,
+            "The runner is not ready after %d s.",
+        )
 
 
 class Client:

@@ -6,11 +6,10 @@ import re
 import signal
 import subprocess
 import threading
-import time
 
-from .errors import SetupError
 from .postgres import HOST, free_port
-from .process import Guarded, tail
+from .process import Guarded
+from .server import Watched
 from .shell import run_script
 from .suite import NO_RUNNER, SERVER_WIDE
 
@@ -23,7 +22,7 @@ def cron_database(suite):
     return suite.database("cron", [ADDON])
 
 
-class CronServer:
+class CronServer(Watched):
     """A server whose cron workers perform the jobs of a database; use as a context manager.
 
     :param crons: runner crons, and cron workers unless ``workers`` says otherwise
@@ -37,7 +36,6 @@ class CronServer:
         self._crons = crons
         self._workers = crons if workers is None else workers
         self._options = options
-        self._process = None
         self._waker = None
 
     def __enter__(self):
@@ -116,28 +114,6 @@ class CronServer:
                     self.wake()
 
             threading.Thread(target=loop, daemon=True).start()
-
-    def check(self):
-        """Raise SetupError when the server has ended."""
-        code = self._process.poll() if self._process else 0
-        if code is not None and self._process:
-            raise SetupError(
-                "Odoo ended with exit code %s.\n%s" % (code, tail(self.log))
-            )
-
-    def wait(self, condition, timeout):
-        """Return the result of ``condition`` once it is true, SetupError when it never is."""
-        deadline = time.monotonic() + timeout
-        while True:
-            result = condition()
-            if result:
-                return result
-            self.check()
-            if time.monotonic() > deadline:
-                raise SetupError(
-                    "Waited %s s in vain.\n%s" % (timeout, tail(self.log, 40))
-                )
-            time.sleep(0.02)
 
     # Data -------------------------------------------------------------------
 

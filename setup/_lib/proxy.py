@@ -7,13 +7,13 @@ import socket
 import subprocess
 import tempfile
 import textwrap
-import time
 from pathlib import Path
 
 from .bootstrap import REPO
 from .errors import SetupError
 from .postgres import HOST, free_port
 from .process import Guarded, tail
+from .waiting import wait_until
 
 README = REPO / "queue_job" / "readme" / "CONFIGURE.rst"
 # Where Debian has it is not on everybody's path.
@@ -106,14 +106,17 @@ class Proxy:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wait_until_ready(self):
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection((HOST, self.port), timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SetupError(
+        wait_until(self._accepts, START_TIMEOUT, self._failure, process=self._process)
+
+    def _accepts(self):
+        try:
+            socket.create_connection((HOST, self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    def _failure(self):
+        return SetupError(
             "nginx does not start.\n%s\n%s"
             % (tail(self.folder / "output"), tail(self.folder / "error.log"))
         )

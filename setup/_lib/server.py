@@ -2,13 +2,13 @@
 
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
 from .errors import SetupError
 from .postgres import HOST, free_port
 from .process import Guarded, tail
+from .waiting import wait_until
 
 # Seconds for Odoo to answer its health check.
 START_TIMEOUT = 120
@@ -34,7 +34,33 @@ def choose_port(wanted):
     return free_port()
 
 
-class OdooServer:
+class Watched:
+    """A serving process, ``_process``, and its ``log``."""
+
+    _process = log = None
+
+    def check(self):
+        """Raise SetupError when the server has ended by itself."""
+        code = self._process and self._process.poll()
+        if code is not None:
+            raise SetupError(
+                "Odoo ended with exit code %s.\n%s" % (code, tail(self.log)),
+                "The whole log is in %s." % self.log,
+            )
+
+    def wait(self, condition, timeout, otherwise="Waited %d s in vain."):
+        """Return the result of ``condition`` once it is true, SetupError when it never is."""
+
+        def failure():
+            return SetupError(
+                "%s\n%s" % (otherwise % timeout, tail(self.log, 40)),
+                "The whole log is in %s." % self.log,
+            )
+
+        return wait_until(condition, timeout, failure, check=self.check)
+
+
+class OdooServer(Watched):
     """One serving Odoo; use as a context manager, which ends it with all its workers.
 
     :param environment: more variables
@@ -68,7 +94,6 @@ class OdooServer:
         self._environment = odoo.environment(
             ODOO_QUEUE_JOB_CHANNELS=channels, **(environment or {})
         )
-        self._process = None
 
     def __enter__(self):
         with open(self.log, "w") as log:
@@ -85,26 +110,17 @@ class OdooServer:
     def __exit__(self, *_exc):
         self._process.stop()
 
-    def check(self):
-        """Raise SetupError when the server has ended."""
-        code = self._process.poll()
-        if code is not None:
-            raise SetupError(
-                "Odoo ended with exit code %s.\n%s" % (code, tail(self.log)),
-                "The whole log is in %s." % self.log,
-            )
-
     def wait_until_ready(self):
         """Return when the server answers requests."""
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline:
-            self.check()
-            try:
-                with urllib.request.urlopen(self.address + "/web/health", timeout=10):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        raise SetupError(
-            "Odoo does not answer at %s.\n%s" % (self.address, tail(self.log)),
-            "The whole log is in %s." % self.log,
+        self.wait(
+            self._answers,
+            START_TIMEOUT,
+            "Odoo does not answer at %s within %%d s." % self.address,
         )
+
+    def _answers(self):
+        try:
+            with urllib.request.urlopen(self.address + "/web/health", timeout=10):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False

@@ -1,7 +1,6 @@
 """Real cron workers of a prefork server, and no runner: what queue_job_cron_jobrunner promises."""
 
 import threading
-import time
 import unittest
 
 from _lib.cron_server import CronServer, cron_database
@@ -66,7 +65,7 @@ def seconds_until_started(eta=None):
         time.sleep(0.005)
     return (record.date_started - committed).total_seconds()
 
-time.sleep(3)
+seconds_until_started()  # The workers are over with all that is above.
 now = [seconds_until_started() for number in range(5)]
 eta = [seconds_until_started(datetime.utcnow().replace(microsecond=0) + timedelta(seconds=3))
        for number in range(2)]
@@ -195,7 +194,9 @@ class TestManyWorkers(ServerCase):
             for pid in {pid for (pid,) in busy} & set(self.server.cron_workers()):
                 self.server.kill_cron_worker(pid)
                 killed += 1
-                time.sleep(0.05)
+                self.server.wait(
+                    lambda pid=pid: pid not in self.server.cron_workers(), 10
+                )
         self.assertGreaterEqual(killed, 2)
         self.server.wait(lambda: not self.left("kill"), 40)
         self.assertEqual(

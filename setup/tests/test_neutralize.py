@@ -1,6 +1,5 @@
 """A copy of a database of OCA's queue_job, neutralized by Odoo, updated, and served."""
 
-import time
 import unittest
 
 from _lib.bench_server import BenchServer
@@ -50,13 +49,12 @@ class TestNeutralize(unittest.TestCase):
                 server.wait_until_runner_ready()
                 # The runner could have sent the job long before the shell has started.
                 was_paused, now = suite.shell(database, RESUME)
-                deadline = time.monotonic() + PATIENCE
-                state = None
-                while state != "done" and time.monotonic() < deadline:
-                    server.check()
-                    time.sleep(0.2)
-                    ((state, is_later),) = suite.server.query(
-                        JOB, (now, uuid), database=database
-                    )
+
+                def job():
+                    [row] = suite.server.query(JOB, (now, uuid), database=database)
+                    return row
+
+                server.wait(lambda: job()[0] == "done", PATIENCE)
+                state, is_later = job()
         self.assertTrue(was_paused)
         self.assertEqual((state, is_later), ("done", True))

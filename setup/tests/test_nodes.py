@@ -15,6 +15,7 @@ from _lib.cli import add_options
 from _lib.nodes import Node, elected
 from _lib.postgres import HOST, free_port
 from _lib.proxy import Proxy, find_nginx
+from _lib.waiting import wait_until
 
 JOBS = 300
 # Seconds of every third job, so that some are under way at any moment.
@@ -75,10 +76,8 @@ class TestNodes(unittest.TestCase):
     def wait(self, condition, timeout):
         """Return how long it took until ``condition`` was true."""
         began = time.monotonic()
-        while not condition():
-            logs = [str(log) for node in self.nodes for log in node.logs]
-            self.assertLess(time.monotonic() - began, timeout, logs)
-            time.sleep(0.05)
+        logs = [str(log) for node in self.nodes for log in node.logs]
+        wait_until(condition, timeout, lambda: AssertionError(logs))
         return time.monotonic() - began
 
     def elected(self):

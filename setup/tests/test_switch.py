@@ -6,7 +6,6 @@ its names. The rows are made by SQL, as that addon leaves them.
 
 import contextlib
 import json
-import time
 import unittest
 
 from _lib.bench_server import BenchServer
@@ -250,10 +249,7 @@ class TestSwitch(unittest.TestCase):
             "WHERE state NOT IN ('done', 'cancelled', 'failed')"
         )
         with BenchServer(cls.suite.odoo, cls.database, "switch", workers=2) as server:
-            deadline = time.monotonic() + PATIENCE
-            while cls.query(unfinished)[0][0] and time.monotonic() < deadline:
-                server.check()
-                time.sleep(0.2)
+            server.wait(lambda: not cls.query(unfinished)[0][0], PATIENCE)
         cls.served = cls.rows()
         cls.references = dict(
             cls.query("SELECT name, ref FROM res_partner WHERE ref IS NOT NULL")

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import zipfile
 from email import message_from_string
@@ -17,6 +16,7 @@ from _lib.odoo_command import OdooCommand
 from _lib.process import Guarded, tail
 from _lib.shell import run_script
 from _lib.suite import Suite, find_addons
+from _lib.waiting import wait_until
 
 METAPACKAGE = REPO / "setup" / "_metapackage"
 REQUIREMENTS = (REPO / "setup" / "requirements-wheel.txt",)
@@ -158,13 +158,14 @@ class TestWheels(unittest.TestCase):
         """Start the runner on its own, as the readme says, until it is ready."""
         log = self.folder / "runner.log"
         command = [sys.executable, "-m", "odoo.addons.queue_job.jobrunner", *options]
-        deadline = time.monotonic() + PATIENCE
         with (
             open(log, "w") as output,
             Guarded(command, stdout=output, stderr=output, env=environment) as runner,
         ):
-            while READY not in log.read_text():
-                self.assertIsNone(runner.poll(), tail(log))
-                self.assertLess(time.monotonic(), deadline, tail(log))
-                time.sleep(0.1)
+            wait_until(
+                lambda: READY in log.read_text(),
+                PATIENCE,
+                lambda: AssertionError(tail(log)),
+                process=runner,
+            )
         self.assertIn("graceful stop requested", log.read_text())
