@@ -235,21 +235,25 @@ class Lab:
         return OdooCommand(self.source, cluster.server, self.cache, self.addons_paths)
 
     def _cluster(self, data, **settings):
+        log = self.cache.log(data.name)
+        return Cluster(self.binaries, data, self._password(), log, **settings)
+
+    def _password(self):
         secret = self.cache.root / "postgresql.password"
         if not secret.exists():
             secret.touch(mode=0o600)
             secret.write_text(secrets.token_urlsafe(24))
-        return Cluster(
-            self.binaries,
-            data,
-            secret.read_text(),
-            self.cache.log(data.name),
-            **settings,
-        )
+        return secret.read_text()
 
     def _master(self):
-        """Return the data of the cluster that all are copied from, made if there is none."""
-        name = digest(self.binaries.version, self.source.python_path, CONFIGURATION)
+        """Return the data of the cluster that all are copied from, made if there is none.
+
+        One whose password was lost with the cache is not found again.
+        """
+        name = digest(
+            *(self.binaries.version, self.source.python_path),
+            *(CONFIGURATION, self._password()),
+        )
         master = self.binaries.home / ("master-%s" % name)
         if master.exists():
             return master
