@@ -3,9 +3,7 @@
 import time
 
 
-def wait_until(
-    condition, timeout, failure, *, process=None, check=None, pause=0.05
-):
+def wait_until(condition, timeout, failure, *, process=None, check=None, pause=0.05):
     """Return what ``condition`` returns, once it is true.
 
     :param timeout: seconds
