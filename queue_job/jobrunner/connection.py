@@ -15,9 +15,12 @@ only, PostgreSQL ends a session that asked for nothing, not even for a sign of l
 for a while. And a connection that was lost is ended by its process number when
 the next one finds its lock taken.
 
-All statements run in autocommit, each alone in its transaction.
+The connection is asynchronous (see :mod:`.deadlines`): it takes one statement at a
+time, each alone in its transaction. Names are still resolved in the call, so
+connections are made beside the loop (see :mod:`.opener`).
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -25,11 +28,10 @@ import time
 from contextlib import closing
 
 import psycopg2
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from . import statements as sql
 from .config import connection_info_for
-from .patience import patience
+from .deadlines import deadlines
 
 _logger = logging.getLogger(__package__ + ".runner")
 
@@ -75,6 +77,23 @@ def application_name():
     return f"queue_job runner {socket.gethostname()[:35]}:{os.getpid()}"[:63]
 
 
+def _each_host(info):
+    """Return the parameters for each host of a list: one deadline each, as libpq does.
+
+    An asynchronous libpq leaves deadlines to its caller, and would never ask the
+    second host when the first is silent.
+    """
+    hosts = str(info.get("host") or "").split(",")
+    ports = str(info.get("port") or "").split(",")
+    if len(hosts) == 1:
+        return [info]
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return [
+        {**info, "host": host, "port": port or None}
+        for host, port in zip(hosts, ports, strict=False)
+    ]
+
+
 class Connection:
     """A connection to a database, elected or not.
 
@@ -109,11 +128,21 @@ class Connection:
             **_connection_info_for(self.db_name),
             "application_name": application_name(),
         }
-        self.conn = psycopg2.connect(**info)
-        self.conn.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        *others, last = _each_host(info)
+        for host in others:
+            with contextlib.suppress(psycopg2.OperationalError):
+                self._connect_to(host)
+                break
+        else:
+            self._connect_to(last)
         self._backend_pid = self.conn.get_backend_pid()
         self._execute(sql.SESSION_SETTINGS)
         self._execute(sql.LIMIT_IDLENESS, (IDLE_LIMIT,))
+
+    def _connect_to(self, info):
+        # In autocommit, as asynchronous connections are.
+        self.conn = psycopg2.connect(**info, async_=True)
+        deadlines.wait(self.conn, float(info["connect_timeout"]))
 
     def _acquire_master_lock(self):
         if not self._try_master_lock():
@@ -150,19 +179,17 @@ class Connection:
     # Plumbing ---------------------------------------------------------------
 
     def _execute(self, statement, values=None, limit=None):
-        with (
-            closing(self.conn.cursor()) as cr,
-            patience.limit(self.conn, limit or PATIENCE),
-        ):
-            cr.execute(statement, values)
+        with closing(self.conn.cursor()) as cr:
+            self._send(cr, statement, values, limit)
 
     def _fetch(self, statement, values=None):
-        with (
-            closing(self.conn.cursor()) as cr,
-            patience.limit(self.conn, PATIENCE),
-        ):
-            cr.execute(statement, values)
+        with closing(self.conn.cursor()) as cr:
+            self._send(cr, statement, values)
             return cr.fetchall()
+
+    def _send(self, cr, statement, values, limit=None):
+        cr.execute(statement, values)
+        deadlines.wait(self.conn, limit or PATIENCE)
 
     def _value(self, statement, values=None):
         rows = self._fetch(statement, values)

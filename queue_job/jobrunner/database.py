@@ -15,9 +15,8 @@ from psycopg2.errors import LockNotAvailable
 from .. import notify
 from . import statements as sql
 from .channel_config import ChannelRecord
-from .connection import PATIENCE, Connection
+from .connection import Connection
 from .news import News
-from .patience import patience
 
 _logger = logging.getLogger(__package__ + ".runner")
 
@@ -123,10 +122,8 @@ class Database(Connection):
     def select_jobs(self, where, args):
         """Give a cursor over jobs: the arguments of ``ChannelManager.notify``."""
         with closing(self.conn.cursor()) as cr:
-            with patience.limit(self.conn, PATIENCE):
-                cr.execute(
-                    f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}", args
-                )
+            statement = f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}"
+            self._send(cr, statement, args)
             yield cr
 
     def read(self, uuids):

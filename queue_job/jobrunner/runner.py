@@ -32,10 +32,10 @@ from .connection import (
     _connection_info_for,
 )
 from .database import Database, _odoo_now
+from .deadlines import within
 from .dispatch import _async_http_get
 from .news import News
 from .opener import Opener, attempt
-from .patience import within
 from .schedule import Clock
 from .session import Session
 from .tree import DatabaseTree

@@ -21,7 +21,7 @@ from . import test_jobrunner_life
 from . import test_jobrunner_loop
 from . import test_jobrunner_news
 from . import test_jobrunner_opener
-from . import test_jobrunner_patience
+from . import test_jobrunner_deadlines
 from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_runner

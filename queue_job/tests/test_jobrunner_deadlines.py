@@ -11,11 +11,11 @@ import psycopg2
 
 from odoo.tests import BaseCase, tagged
 
-from ..jobrunner import connection, patience, runner, session
+from ..jobrunner import connection, deadlines, runner, session
 from ..jobrunner.config import connection_info_for
 from ..jobrunner.connection import MasterElectionLost
 from ..jobrunner.database import Database
-from ..jobrunner.patience import Patience, SilentError, within
+from ..jobrunner.deadlines import Deadlines, SilentError, within
 from .fake_odoo import LoopBesideFakeOdoo
 from .runner_case import RunnerCase
 
@@ -101,56 +101,94 @@ class RelayCase(RunnerCase):
         info = dict(connection_info_for(db_name))
         return {**info, "host": "127.0.0.1", "port": self.relay.port}
 
-    def connect_through_relay(self):
-        conn = psycopg2.connect(**self.through_relay(self.db_name))
-        conn.autocommit = True
-        self.addCleanup(conn.close)
-        return conn
-
 
 @tagged("post_install", "-at_install")
-class TestPatience(RelayCase):
+class TestDeadlines(RelayCase):
+    def asynchronous(self, info):
+        conn = psycopg2.connect(**info, async_=True)
+        self.addCleanup(conn.close)
+        Deadlines().wait(conn, 20)
+        return conn
+
+    def direct(self):
+        return self.asynchronous(connection_info_for(self.db_name))
+
     def ask(self, conn, seconds, statement="SELECT 1", using=None):
-        with (using or Patience()).limit(conn, seconds), closing(conn.cursor()) as cr:
+        with closing(conn.cursor()) as cr:
             cr.execute(statement)
+            (using or Deadlines()).wait(conn, seconds)
             return cr.fetchall()
 
     def test_b30_answer_that_does_not_come_ends_the_connection(self):
-        conn = self.connect_through_relay()
+        conn = self.asynchronous(self.through_relay(self.db_name))
         self.assertEqual(self.ask(conn, 20), [(1,)])
         self.relay.hold()
         began = time.monotonic()
-        with self.assertRaisesRegex(SilentError, "has not answered for 0.2 seconds"):
+        with self.assertRaisesRegex(
+            SilentError, "no reply from PostgreSQL within 0.2 s"
+        ):
             self.ask(conn, 0.2)
         self.assertLess(time.monotonic() - began, 10)
         self.relay.resume()
         with self.assertRaises(psycopg2.Error):
             self.ask(conn, 20)
 
-    def test_error_in_time_is_its_own(self):
-        with self.assertRaises(psycopg2.errors.DivisionByZero):
-            self.ask(self.conn, 20, "SELECT 1 / 0")
-        self.assertEqual(self.ask(self.conn, 20), [(1,)])
-
-    def test_earlier_limit_is_kept_beside_a_later_one(self):
-        """The thread that looks at the clock waits for the later one already."""
-        mine = Patience()
-        other = self.connect_through_relay()
-        self.ask(self.conn, 60, using=mine)
+    def test_connecting_has_a_deadline(self):
         self.relay.hold()
+        conn = psycopg2.connect(**self.through_relay(self.db_name), async_=True)
         with self.assertRaises(SilentError):
-            self.ask(other, 0.1, using=mine)
+            Deadlines().wait(conn, 0.2)
+        self.assertTrue(conn.closed)
 
-    def test_who_hangs_for_one_is_waited_for_shortly_by_the_next(self):
-        mine = Patience()
-        one, two = self.connect_through_relay(), self.connect_through_relay()
+    def test_error_in_time_is_its_own(self):
+        conn = self.direct()
+        with self.assertRaises(psycopg2.errors.DivisionByZero):
+            self.ask(conn, 20, "SELECT 1 / 0")
+        self.assertEqual(self.ask(conn, 20), [(1,)])
+
+    def test_reply_larger_than_a_buffer_is_complete(self):
+        rows = self.ask(self.direct(), 20, "SELECT repeat('x', 1000) FROM generate_series(1, 9999)")
+        self.assertEqual(len(rows), 9999)
+
+    def test_statement_larger_than_a_buffer_is_sent(self):
+        """The socket takes part of it: the rest goes when the server has read that."""
+        (row,) = self.ask(self.direct(), 20, "SELECT length('%s')" % ("x" * 20_000_000))
+        self.assertEqual(row, (20_000_000,))
+
+    def test_wait_after_a_silent_connection_is_short(self):
+        mine = Deadlines()
+        one, two = (
+            self.asynchronous(self.through_relay(self.db_name)) for _number in range(2)
+        )
         self.relay.hold()
         with self.assertRaises(SilentError):
             self.ask(one, 0.1, using=mine)
-        with patch.object(patience, "HURRY", 0.1), self.assertRaises(SilentError):
+        began = time.monotonic()
+        with patch.object(deadlines, "HURRY", 0.1), self.assertRaises(SilentError):
             self.ask(two, 60, using=mine)
-        self.assertEqual(self.ask(self.conn, 60, using=mine), [(1,)])
-        self.assertFalse(mine._in_a_hurry)
+        self.assertLess(time.monotonic() - began, 10)
+        with patch.object(deadlines, "HURRY", 20):
+            self.assertEqual(self.ask(self.direct(), 60, using=mine), [(1,)])
+        three = self.direct()
+        with patch.object(deadlines, "HURRY", 0):
+            self.assertEqual(self.ask(three, 60, using=mine), [(1,)])
+
+    def test_second_host_is_asked_when_the_first_is_silent(self):
+        """An asynchronous libpq would wait for the first one for ever."""
+        info = connection_info_for(self.db_name)
+        host, port = self.conn.info.host, self.conn.info.port
+        both = {
+            **info,
+            "host": f"127.0.0.1,{host}",
+            "port": f"{self.relay.port},{port}",
+        }
+        self.relay.hold()
+        options = {**connection.CONNECTION_OPTIONS, "connect_timeout": 1}
+        with (
+            patch.object(connection, "CONNECTION_OPTIONS", options),
+            patch.object(connection, "_connection_info_for", lambda _name: both),
+        ):
+            self.assertEqual(self.database()._value("SELECT 1"), 1)
 
 
 class TestWithin(BaseCase):
@@ -163,14 +201,14 @@ class TestWithin(BaseCase):
         """The list of databases comes over a connection without any limit of time."""
         hangs = threading.Event()
         self.addCleanup(hangs.set)
-        with patch.object(patience, "_given_up", set()) as given_up:
-            for _ in range(patience.MAX_GIVEN_UP):
+        with patch.object(deadlines, "_overdue", set()) as overdue:
+            for _ in range(deadlines.MAX_OVERDUE):
                 with self.assertRaisesRegex(TimeoutError, "no answer for 0.01"):
                     within(0.01, hangs.wait, 20)
             with self.assertRaisesRegex(TimeoutError, "have not been answered"):
                 within(20, max, 1, 2)
             hangs.set()
-            for thread in list(given_up):
+            for thread in list(overdue):
                 thread.join(10)
             self.assertEqual(within(20, max, 1, 2), 2)
 
@@ -214,8 +252,7 @@ class TestSilence(LoopBesideFakeOdoo, RelayCase):
         said = [record.getMessage() for record in logs.records]
         self.assertEqual(
             said[0],
-            f"db {self.db_name}: PostgreSQL has not answered for 0.5 seconds, "
-            "the connection is given up",
+            f"db {self.db_name}: no reply from PostgreSQL within 0.5 s, connection closed",
         )
         # And that it cannot connect, once, whatever how often it tries.
         self.assertEqual(len(said), 2, said)
