@@ -12,9 +12,8 @@ from odoo.tools import OrderedSet
 
 from .delay_plan import Plan
 from .graph import Graph, Joint
-from .job import Job, store_jobs
-from .job_links import link_through
-from .properties import description_of
+from .job import Job, link_through, store_jobs
+from .options import description_of
 from .utils import must_run_without_delay
 
 _logger = logging.getLogger(__name__)

@@ -1,33 +1,34 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A job: one method call to perform later, as a value with moves.
 
-:class:`Job` knows its attributes and the moves from one state to another; how it
-is loaded and stored is in :mod:`.job_row`, what ties it to others in
-:mod:`.job_links`. Rows, locks and everything set-based are methods of the model
-``queue.job``; who calls the moves, and when, is the executor.
+:class:`Job` knows its attributes, its links in memory and the moves from one state to
+another. Its row is a matter of the model ``queue.job`` and of ``store/``; who calls
+the moves, and when, is ``worker/``.
 
 Moved here from their own rooms: the states, the identity functions.
 """
 
 import inspect
+import json
 import os
 import uuid
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import randint
+from weakref import WeakSet
 
 from odoo import models
 
-from .exception import FailedJobError, RetryableJobError
+from .exception import FailedJobError, NoSuchJobError, RetryableJobError
 from .identity import identity_exact, identity_exact_hasher
-from .job_row import StoredJob
-from .properties import bound_to, description_of, integer, not_before, text
+from .options import bound_to, description_of, integer, not_before, text
 from .retry import is_last_try, wait_before
 from .states import (
     CANCELLED,
     DEFAULT_MAX_RETRIES,
     DEFAULT_PRIORITY,
     DONE,
+    ENDED,
     ENQUEUED,
     FAILED,
     PENDING,
@@ -54,11 +55,39 @@ __all__ = [
     "identity_exact_hasher",
 ]
 
+# What is stored of a job that lists no other.
+_NO_LINKS = '{"depends_on": [], "reverse_depends_on": []}'
+
 
 def _is_model_method(func):
     return inspect.ismethod(func) and isinstance(
         func.__self__.__class__, models.MetaModel
     )
+
+
+def lists_others(dependencies):
+    """Return whether the text of the column ``dependencies`` names other jobs."""
+    if not dependencies or dependencies == _NO_LINKS:
+        return False
+    try:
+        return any(json.loads(dependencies).values())
+    except (ValueError, AttributeError):
+        return False
+
+
+def link_through(joint):
+    """Let all children of a joint of jobs wait for all its parents."""
+    if any(known.is_like(joint) for known in joint.parents[0].joints_after):
+        return  # delayed again
+    for parent in joint.parents:
+        parent.joints_after.append(joint)
+        parent.is_linked = True
+    waits = any(parent.state != DONE for parent in joint.parents)
+    for child in joint.children:
+        child.joints_before.append(joint)
+        child.is_linked = True
+        if waits:
+            child.state = WAIT_DEPENDENCIES
 
 
 def store_jobs(jobs):
@@ -69,19 +98,9 @@ def store_jobs(jobs):
     the job that stands for it; otherwise it is empty. The caller commits.
     """
     # Test kits and third parties replace `store`, of a job or of the class.
-    if Job.store is not StoredJob.store or any("store" in vars(job) for job in jobs):
+    if Job.store is not _STORE or any("store" in vars(job) for job in jobs):
         return _store_one_by_one(jobs)
-    store = jobs[0].env["queue.job"].sudo()
-    twins = store._reserve_keys(jobs)
-    if twins:
-        return twins
-    try:
-        store._store_jobs(jobs)
-    except Exception:
-        # The caller may go on: a key without a job would refuse for ever.
-        store._give_up_keys(jobs)
-        raise
-    return {}
+    return jobs[0].env["queue.job"].sudo()._store_new_jobs(jobs)
 
 
 def _store_one_by_one(jobs):
@@ -97,7 +116,7 @@ def _store_one_by_one(jobs):
     return {}
 
 
-class Job(StoredJob):
+class Job:
     """One call of a method of a recordset, with its properties and its state.
 
     :param func: method bound to a recordset
@@ -136,7 +155,7 @@ class Job(StoredJob):
         self._args = args or ()
         self._kwargs = kwargs or {}
         self._uuid = job_uuid
-        self._uuid_was_given = bool(job_uuid)
+        self.uuid_was_given = bool(job_uuid)
         self.job_config = self._read_config()
         self._check_on_fail_method()
 
@@ -155,6 +174,25 @@ class Job(StoredJob):
         self._clear_moves()
         self.result = None
         self.exc_name = self.exc_message = self.exc_info = None
+
+    def _init_row(self):
+        """Set what a job knows of its row and its links: nothing yet."""
+        self.row_id = None
+        # Why the call cannot be performed, of a row that could not be read.
+        self.load_error = None
+        # The mutable columns as they were stored last.
+        self.stored = {}
+        # The row was made by this object: a rollback may have undone that.
+        self.is_maker = False
+        # The claim of this process, a ``worker.Lease``.
+        self.lease = None
+        self._depends_on = set()
+        self._reverse_depends_on = WeakSet()
+        self.joints_before = []
+        self.joints_after = []
+        self.is_linked = False
+        # The row of a job without graph lists other jobs.
+        self.is_listed = False
 
     def _clear_moves(self):
         self.date_enqueued = self.date_started = None
@@ -291,11 +329,200 @@ class Job(StoredJob):
             return (self.date_done - self.date_started).total_seconds()
         return None
 
+    # Row --------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, env, job_uuid):
+        """Return the job with this uuid; ``NoSuchJobError`` when there is none."""
+        jobs = cls.load_many(env, [job_uuid])
+        if not jobs:
+            raise NoSuchJobError(f"Job {job_uuid} does not exist")
+        return jobs.pop()
+
+    @classmethod
+    def load_many(cls, env, uuids):
+        """Return the set of the jobs that exist among ``uuids``."""
+        return set(env["queue.job"].sudo()._load_jobs(cls, "uuid", uuids))
+
+    @classmethod
+    def restored(cls, row, call, load_error, attributes):
+        """Return the job of a row that ``store/rows.py`` has read.
+
+        :param row: dict of the columns of its identity: id, uuid, name, model and method
+        :param call: ``(recordset, args, kwargs)``
+        :param attributes: the rest, by name
+        """
+        job = cls.__new__(cls)
+        job._init_row()
+        job.row_id = row["id"]
+        job._uuid = row["uuid"]
+        job.uuid_was_given = False
+        job._description = row["name"]
+        job._model_name = row["model_name"]
+        job._method_name = row["method_name"]
+        job.recordset, job._args, job._kwargs = call
+        job.load_error = load_error
+        # Past the properties: stored values need no check.
+        for name in ("identity_key", "channel", "eta"):
+            setattr(job, "_" + name, attributes.pop(name))
+        vars(job).update(attributes)
+        job.is_listed = not job.graph_uuid and lists_others(row["dependencies"])
+        job.job_config = job._read_config()
+        return job
+
+    @classmethod
+    def _load_from_db_record(cls, record):
+        """Return the job of a row."""
+        return cls._load_from_db_records(record).pop()
+
+    @classmethod
+    def _load_from_db_records(cls, records):
+        """Return the set of the jobs of some rows."""
+        return set(records._load_jobs(cls, "id", records.ids))
+
+    @staticmethod
+    def db_records_from_uuids(env, uuids):
+        """Return the rows of ``uuids`` as superuser, in ``env``."""
+        return env["queue.job"].sudo().search([("uuid", "in", tuple(uuids))])
+
+    def db_record(self):
+        """Return the row of this job as superuser, empty when it is not stored."""
+        return self.db_records_from_uuids(self.env, [self.uuid])
+
+    @property
+    def record(self):
+        """The row as superuser, without a look whether it still exists."""
+        if self.row_id is None:
+            self.row_id = self.db_record().id or None
+        return self.env["queue.job"].sudo().browse(self.row_id)
+
+    def store(self):
+        """Write the row of this job, or make it; the caller commits.
+
+        Raises ``TypeError`` when an argument cannot be stored.
+        """
+        self.env["queue.job"].sudo()._store_job(self)
+
+    def is_new(self):
+        """Return whether the row is still to be made, or again after a rollback."""
+        if self.is_maker and not self.record.exists():
+            self.row_id, self.is_maker, self.stored = None, False, {}
+            for joint in (*self.joints_before, *self.joints_after):
+                joint.stored = False
+        if self.row_id is None and self.uuid_was_given:
+            self.row_id = self.db_record().id or None
+        return self.row_id is None
+
+    def become(self, other):
+        """Be another job from now on: a policy refused to store this one."""
+        vars(self).clear()
+        vars(self).update(vars(other))
+
+    def job_record_with_same_identity_key(self):
+        """Return a waiting row with the same identity key, or an empty recordset."""
+        return self.env["queue.job"].sudo()._search_twin(self)
+
+    def add_lock_record(self):
+        """Make sure that the liveness row of this job exists."""
+        self.record._add_lock_row()
+
+    def lock(self):
+        """Lock the liveness row until the end of the transaction.
+
+        Return False when the job is not started by this very claim, or
+        the row is locked elsewhere.
+        """
+        return self.record._lock_row(self.run_number)
+
+    # Links ------------------------------------------------------------------
+
+    def add_depends(self, jobs):
+        """Let this job wait for ``jobs``, a set; stored with the next ``store``.
+
+        :raise ValueError: when this job is one of them
+        """
+        if self in jobs:
+            raise ValueError(f"Job {self.uuid} cannot depend on itself")
+        self._depends_on |= jobs
+        self.is_linked = True
+        for parent in jobs:
+            parent._reverse_depends_on.add(self)
+            parent.is_linked = True
+        if any(parent.state != DONE for parent in jobs):
+            self.state = WAIT_DEPENDENCIES
+
+    @property
+    def depends_on(self):
+        """The jobs this one waits for, from memory or else from the edges."""
+        return self._linked_jobs(
+            self._depends_on, self.joints_before, "parents", "dependency_ids"
+        )
+
+    @property
+    def reverse_depends_on(self):
+        """The jobs that wait for this one, from memory or else from the edges."""
+        return self._linked_jobs(
+            self._reverse_depends_on, self.joints_after, "children", "dependent_ids"
+        )
+
+    def direct_links(self):
+        """Return ``(parents, children)`` in memory, joints left out."""
+        return self._depends_on, self._reverse_depends_on
+
+    def _linked_jobs(self, direct, joints, end, field):
+        jobs = set(direct).union(*(getattr(joint, end) for joint in joints))
+        return jobs or self._load_from_db_records(self.record[field])
+
+    def may_be_linked(self):
+        """Return whether it is worth a look for links: most jobs are alone."""
+        return bool(self.is_linked or self.is_listed or self.graph_uuid)
+
+    def should_check_dependents(self):
+        """Return whether any job waits for this one."""
+        if self.lease and self.lease.has_no_dependents:
+            return False
+        if self._reverse_depends_on or self.joints_after:
+            return True
+        if self.lease and self.lease.links_after:
+            return True
+        return self.may_be_linked() and self.record._has_dependents()
+
+    def _is_held_back(self):
+        """Return whether a parent may still release this job.
+
+        One that was cancelled will not, see ``sql/release.sql``.
+        """
+        if not self.may_be_linked():
+            return False
+        if self._depends_on or self.joints_before:
+            return any(parent.state not in ENDED for parent in self.depends_on)
+        return bool(self.record._held_back())
+
+    def enqueue_waiting(self):
+        """Make pending what waited for this job and for nothing else now.
+
+        Locks the dependents in the order of their ids; the caller commits.
+        """
+        self.record._release_dependents()
+
+    def cancel_dependent_jobs(self):
+        """Cancel what waits for this job, and what waits for that, and so on."""
+        self.record._cancel_dependents()
+
+    def dependencies_value(self):
+        """Return the uuid lists of the column, left empty for large graphs."""
+        if self.joints_before or self.joints_after:
+            return {"depends_on": [], "reverse_depends_on": []}
+        return {
+            "depends_on": [job.uuid for job in self._depends_on],
+            "reverse_depends_on": [job.uuid for job in self._reverse_depends_on],
+        }
+
     # Performing -------------------------------------------------------------
 
     @contextmanager
     def in_temporary_env(self):
-        """Let the job live on a cursor of its own meanwhile.
+        """Let the job live on a cursor of its own in this block.
 
         The cursor commits at the end, and rolls back on an exception.
         """
@@ -316,8 +543,8 @@ class Job(StoredJob):
         """
         self.retry += 1
         try:
-            if self._load_error:
-                raise RetryableJobError(f"Job {self.uuid} {self._load_error}")
+            if self.load_error:
+                raise RetryableJobError(f"Job {self.uuid} {self.load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
                     self.result = self.func(*self.args, **self.kwargs)
@@ -355,7 +582,7 @@ class Job(StoredJob):
 
     def related_action(self):
         """Return the action that shows what the job is about, or None."""
-        return self._record()._related_action(self.job_config)
+        return self.record._related_action(self.job_config)
 
     # Moves ------------------------------------------------------------------
 
@@ -374,10 +601,10 @@ class Job(StoredJob):
 
     def set_started(self):
         """Claim the job for this process; the number of the run goes up."""
-        self._become_started(datetime.now())
+        self.become_started(datetime.now())
         self.add_lock_record()
 
-    def _become_started(self, date_started):
+    def become_started(self, date_started):
         """Become what a claim makes of the row."""
         self.state = STARTED
         self.date_started = date_started
@@ -411,21 +638,6 @@ class Job(StoredJob):
         if result is not None:
             self.result = result
 
-    def add_lock_record(self):
-        """Make sure that the liveness row of this job exists."""
-        if not self._has_lock_row:
-            self._record()._add_lock_row()
-        # The claim has just made it; nobody knows whether that will be committed.
-        self._has_lock_row = False
-
-    def lock(self):
-        """Lock the liveness row until the end of the transaction.
-
-        Return False when the job is not started by this very claim, or
-        somebody else holds the row.
-        """
-        return self._record()._lock_row(self.run_number)
-
     def __eq__(self, other):
         return isinstance(other, Job) and self.uuid == other.uuid
 
@@ -434,3 +646,6 @@ class Job(StoredJob):
 
     def __repr__(self):
         return f"<Job {self.uuid}, priority:{self.priority}>"
+
+
+_STORE = Job.store

@@ -1,9 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The states of a job, their labels and their groups.
+"""The states of a job, their labels, their groups, and the table of moves.
 
-Nobody else writes these tables. What moves a job from one state to another is
-the move of that name in ``job.py``, or SQL beside the lock that it needs.
+The only definition of states and their groups. ``store/transitions.py`` and the
+statements in ``sql/`` make the moves; a test compares them with the table.
 """
+
+from typing import NamedTuple
 
 WAIT_DEPENDENCIES = "wait_dependencies"
 PENDING = "pending"
@@ -25,15 +27,70 @@ STATES = [
 
 # The job has not begun: its identity key blocks a twin.
 WAITING = (WAIT_DEPENDENCIES, PENDING, ENQUEUED)
-# Nothing happens any more unless somebody requeues.
+# Final unless a person requeues the job.
 ENDED = (DONE, CANCELLED)
-# Something may still happen, or is to be seen to.
+# Still to run, running, or failed.
 NOT_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, STARTED, FAILED)
 
 # What a person may do from the buttons, by the state the job is in.
 CAN_SET_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
 CAN_CANCEL = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
 CAN_REQUEUE = (FAILED, DONE, CANCELLED)
+
+
+class Move(NamedTuple):
+    """One move of the table.
+
+    :param sources: states in which a job may be
+    :param sets: columns that the move writes
+    :param clears: columns that it empties
+    """
+
+    sources: tuple
+    target: str
+    sets: tuple = ()
+    clears: tuple = ()
+
+    def values(self, **values):
+        """Return all that the move writes, given what it sets; None is left out."""
+        unknown = values.keys() - set(self.sets)
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: not set by this move")
+        written = {name: value for name, value in values.items() if value is not None}
+        return {**dict.fromkeys(self.clears, False), **written, "state": self.target}
+
+
+_DATES = ("date_enqueued", "date_started", "date_done", "date_cancelled")
+_ERROR = ("exc_name", "exc_message", "exc_info")
+
+MOVES = {
+    # The runner.
+    "enqueue": Move((PENDING,), ENQUEUED, ("date_enqueued",)),
+    "put back": Move((ENQUEUED,), PENDING, clears=("date_enqueued",)),
+    # A worker; one of a cron claims what is pending.
+    "claim": Move(
+        (PENDING, ENQUEUED), STARTED, ("date_started", "worker_pid", "run_number")
+    ),
+    "finish": Move((STARTED,), DONE, ("date_done", "exec_time", "retry", "result")),
+    "postpone": Move(
+        (STARTED,),
+        PENDING,
+        ("eta", "retry", "result"),
+        (*_DATES, "worker_pid", "exc_name", "exc_info"),
+    ),
+    "fail": Move((STARTED,), FAILED, (*_ERROR, "retry")),
+    "release": Move((WAIT_DEPENDENCIES,), PENDING),
+    # The sweep of dead jobs.
+    "requeue dead": Move((ENQUEUED, STARTED), PENDING, ("retry",)),
+    "fail dead": Move((ENQUEUED, STARTED), FAILED, (*_ERROR, "retry", "to_report")),
+    # People, and the cascade behind them.
+    "requeue": Move(CAN_REQUEUE, PENDING, ("retry", "result"), (*_DATES, "worker_pid")),
+    "requeue behind": Move(
+        CAN_REQUEUE, WAIT_DEPENDENCIES, ("retry", "result"), (*_DATES, "worker_pid")
+    ),
+    "set done": Move(CAN_SET_DONE, DONE, ("date_done", "result"), ("exc_info",)),
+    "cancel": Move(CAN_CANCEL, CANCELLED, ("date_cancelled", "result")),
+}
 
 DEFAULT_PRIORITY = 10
 DEFAULT_MAX_RETRIES = 5  # runs in all, 0 means no limit

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta, timezone
 from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import Registry
 
+from odoo.addons.queue_job.worker import announce_dead
+
 from .alarm import alarm_clock
-from .executor import CronExecutor, CronRun
+from .bundle import CronBundle
 from .limits import LimitGuard, WorkerClock
 
 _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
@@ -68,14 +70,13 @@ class CronPass:
 
     # Jobs -------------------------------------------------------------------
 
-    def begin_run(self):
-        """Return the run for the job that was acquired last."""
-        return CronRun(
-            self.look.followers, guard=self.guard, in_order=self.look.in_order
-        )
+    def begin_bundle(self, env, lease):
+        """Return the bundle that begins with the job that was acquired last."""
+        look = self.look
+        return CronBundle(env, lease, look.followers, self.guard, look.in_order)
 
-    def end_run(self, report):
-        """Learn what a run did."""
+    def end_bundle(self, report):
+        """Count what a bundle did."""
         self.processed += max(0, len(report.outcomes) - 1)
 
     def _drain(self):
@@ -155,7 +156,7 @@ class CronPass:
         env = api.Environment(self.env.cr, SUPERUSER_ID, {})
         while uuid := self.jobs._next_unreported():
             try:
-                CronExecutor._report_dead(env, uuid)
+                announce_dead(env, uuid)
             except Exception:
                 # Jobs that wait must not wait for that.
                 _logger.exception("the failure of job %s could not be announced", uuid)
@@ -202,7 +203,7 @@ class CronPass:
         """Record that the job is too long, on a cursor of its own; called by the guard."""
         with Registry(self.env.cr.dbname).cursor() as cr:
             jobs = api.Environment(cr, SUPERUSER_ID, {})["queue.job"]
-            if jobs._fail_over_limit(job._db_id, job.run_number, limit):
+            if jobs._fail_over_limit(job.row_id, job.run_number, limit):
                 _logger.error(
                     "job %s takes longer than %s allows, it is failed",
                     job.uuid,

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The routes by which the runner asks a worker, and the test jobs.
 
-How a job is performed is in :mod:`..executor`; its names are found here too.
+How a job is performed is in :mod:`..worker`; its names are found here too.
 """
 
 import hmac
@@ -13,15 +13,15 @@ from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from odoo import SUPERUSER_ID, http
 from odoo.tools import config, str2bool
 
-from .. import run
+from .. import protocol
 from ..delay import chain, group
-from ..executor import (
+from ..job import Job
+from ..worker import Bundle, WorkerDoors, announce_dead
+from ..worker.attempt import (
     DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE,
     PG_RETRY,
     _prevent_commit,
 )
-from ..executor_run import RunExecutor
-from ..job import Job
 
 __all__ = [
     "DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE",
@@ -36,7 +36,7 @@ MAX_TEST_SECONDS = 3600
 LONGEST_UUID = 64
 
 
-class RunJobController(http.Controller, RunExecutor):
+class RunJobController(http.Controller, WorkerDoors):
     TEST_GRAPH_MAX_PER_GROUP = 5
 
     # Performing -------------------------------------------------------------
@@ -49,9 +49,9 @@ class RunJobController(http.Controller, RunExecutor):
         readonly=False,
     )
     def runjob(self, job_uuid, **kw):
-        """Perform a job, or a run of jobs, that the runner has enqueued.
+        """Perform a job, or a bundle of jobs, that the runner has enqueued.
 
-        Who accepts JSON gets the report of the run; else the answer is empty,
+        Who accepts JSON gets the report of the bundle; else the answer is empty,
         and 500 for a job that failed. Whatever cannot be run is answered alike.
         """
         http.request.update_env(user=SUPERUSER_ID)
@@ -59,8 +59,8 @@ class RunJobController(http.Controller, RunExecutor):
         uuids = [job_uuid, *filter(None, kw.get("run", "").split(","))]
         if not self._is_allowed(env, uuids):
             return self._report_nothing(uuids)
-        if run.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
-            report = type(self).run(
+        if protocol.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
+            report = self.perform_bundle(
                 env, uuids, stop_at_failure=str2bool(kw.get("sequential", ""), False)
             )
             return self._answer(report)
@@ -70,7 +70,7 @@ class RunJobController(http.Controller, RunExecutor):
         return ""
 
     @http.route(
-        run.REPORT_DEAD_PATH,
+        protocol.REPORT_DEAD_PATH,
         type="http",
         auth="none",
         save_session=False,
@@ -81,8 +81,18 @@ class RunJobController(http.Controller, RunExecutor):
         http.request.update_env(user=SUPERUSER_ID)
         env = http.request.env
         if self._is_allowed(env, [job_uuid]):
-            self._report_dead(env, job_uuid)
+            announce_dead(env, job_uuid)
         return ""
+
+    @classmethod
+    def perform_bundle(
+        cls, env, uuids, budget=protocol.TIME_BUDGET, stop_at_failure=False
+    ):
+        """Perform jobs one after another on the cursor of ``env``; return the report.
+
+        Commits each job. See :class:`~..worker.Bundle`.
+        """
+        return Bundle(cls, env, uuids, budget, stop_at_failure).perform()
 
     def _is_allowed(self, env, uuids):
         """Return whether these can be uuids, and the signature is right if one is wanted."""
@@ -91,24 +101,26 @@ class RunJobController(http.Controller, RunExecutor):
         parameters = env["ir.config_parameter"].sudo()
         if not str2bool(parameters.get_param("queue_job.require_signature"), False):
             return True
-        expected = run.signature(
+        expected = protocol.signature(
             parameters.get_param("database.secret"), env.cr.dbname, uuids
         )
-        given = http.request.httprequest.headers.get(run.SIGNATURE_HEADER, "")
+        given = http.request.httprequest.headers.get(protocol.SIGNATURE_HEADER, "")
         return hmac.compare_digest(expected.encode(), given.encode())
 
     def _report_nothing(self, uuids):
-        if run.REPORT_TYPE not in http.request.httprequest.headers.get("Accept", ""):
+        if protocol.REPORT_TYPE not in http.request.httprequest.headers.get(
+            "Accept", ""
+        ):
             return ""
-        report = run.Report()
+        report = protocol.Report()
         for uuid in uuids:
-            report.add(uuid, run.REFUSED)
+            report.add(uuid, protocol.REFUSED)
         return self._answer(report)
 
     @staticmethod
     def _answer(report):
         return http.request.make_response(
-            report.dumps(), [("Content-Type", run.REPORT_TYPE)]
+            report.dumps(), [("Content-Type", protocol.REPORT_TYPE)]
         )
 
     # Test jobs --------------------------------------------------------------

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import requests
 from requests.adapters import HTTPAdapter
 
-from .. import run as protocol
+from .. import protocol
 
 _logger = logging.getLogger(__package__ + ".runner")
 

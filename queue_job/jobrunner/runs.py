@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from ..run import TIME_BUDGET
+from ..protocol import TIME_BUDGET
 
 # Jobs of a run at most: the request is spread thin enough, and the address of
 # the request stays below four kilobytes.

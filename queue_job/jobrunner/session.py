@@ -8,7 +8,7 @@ wrong in one ends the session, and a new one begins with what the rows say.
 import logging
 import time
 
-from .. import run as protocol
+from .. import protocol
 from ..states import ENQUEUED, STARTED
 from .dispatch import BROKEN, UNREACHABLE, Request
 from .ledger import Ledger

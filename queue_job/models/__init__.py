@@ -8,9 +8,6 @@ from . import base
 from . import queue_job
 from . import queue_job_message
 from . import queue_job_graph
-from . import queue_job_release
-from . import queue_job_store
-from . import queue_job_claim
 from . import queue_job_dependency
 from . import queue_job_key
 from . import queue_job_attempt

@@ -1,14 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
-from odoo.tools import SQL
-
-from ..utils import storable_text
 
 POSTPONED = "postponed"
 FAILED = "failed"
 DEAD = "dead"
-# Of a job that is tried for ever, the last ones are enough to see why.
-KEPT = 50
 
 
 class QueueJobAttempt(models.Model):
@@ -65,42 +60,3 @@ class QueueJob(models.Model):
         readonly=True,
         help="The tries that did not end as done, the last one first.",
     )
-
-    def _keep_attempt(self, outcome, number, error):
-        """Keep the error of the try that just ended; the state is written after.
-
-        Plain SQL, so that it works when the ORM is what failed; the caller
-        commits.
-
-        :param number: of the try
-        :param error: dict of exc_name, exc_message and exc_info
-        """
-        names = ("exc_name", "exc_message", "exc_info")
-        texts = [storable_text(error.get(name)) for name in names]
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO queue_job_attempt (
-                    job_id, function, run_number, number, outcome, worker_pid,
-                    date_started, date_ended, exc_name, exc_message, exc_info
-                )
-                SELECT id, channel_method_name, run_number, %s, %s, worker_pid,
-                    date_started, clock_timestamp() AT TIME ZONE 'UTC', %s, %s, %s
-                FROM queue_job WHERE id = %s
-                """,
-                *(number, outcome, *texts, self.id or None),
-            )
-        )
-        self.env.cr.execute(
-            SQL(
-                """
-                DELETE FROM queue_job_attempt WHERE job_id = %(job)s AND id <= (
-                    SELECT id FROM queue_job_attempt WHERE job_id = %(job)s
-                    ORDER BY id DESC OFFSET %(kept)s LIMIT 1
-                )
-                """,
-                job=self.id or None,
-                kept=KEPT,
-            )
-        )
-        self.invalidate_recordset(["attempt_ids"])

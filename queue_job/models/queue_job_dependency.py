@@ -1,9 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo import api, fields, models
-from odoo.tools import SQL
+from odoo import fields, models
 
-# Fields of queue.job that show edges of the whole graph.
-GRAPH_FIELDS = ("dependency_graph", "dependency_graph_facts")
+from ..sql import statements as sql
 
 
 class QueueJobDependency(models.Model):
@@ -37,88 +35,4 @@ class QueueJobDependency(models.Model):
     )
 
     def init(self):
-        self.env.cr.execute(
-            "CREATE SEQUENCE IF NOT EXISTS queue_job_joint_seq "
-            "OWNED BY queue_job_dependency.joint"
-        )
-
-    @api.model
-    def _add_edges(self, pairs, joints):
-        """Store edges that are not there yet, in one statement.
-
-        :param pairs: ``(parent id, child id)``
-        :param joints: ``(parent ids, child ids)`` of each joint
-        """
-        rows = [(parent, child, None) for parent, child in pairs]
-        numbers = self._next_joints(len(joints))
-        for joint, (parents, children) in zip(numbers, joints, strict=True):
-            rows += [(parent, None, joint) for parent in parents]
-            rows += [(None, child, joint) for child in children]
-        if not rows:
-            return
-        parents, children, joints = map(list, zip(*rows, strict=True))
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO queue_job_dependency (parent_id, child_id, joint)
-                SELECT * FROM unnest(%s::int[], %s::int[], %s::int[])
-                ON CONFLICT DO NOTHING
-                """,
-                parents,
-                children,
-                joints,
-            )
-        )
-        self._forget_links()
-
-    @api.model
-    def _drop_edges(self, parents_of, children_of):
-        """Delete the edges to parents or to children of some jobs, joints excepted."""
-        self.env.cr.execute(
-            SQL(
-                "DELETE FROM queue_job_dependency WHERE joint IS NULL "
-                "AND (child_id = ANY(%s) OR parent_id = ANY(%s))",
-                parents_of,
-                children_of,
-            )
-        )
-        self._forget_links()
-
-    def _forget_links(self):
-        """Let the fields of jobs that show edges be read anew."""
-        names = ["dependency_ids", "dependent_ids", *GRAPH_FIELDS]
-        self.env["queue.job"].invalidate_model(names, flush=False)
-
-    def _next_joints(self, count):
-        if not count:
-            return []
-        self.env.cr.execute(
-            SQL(
-                "SELECT nextval('queue_job_joint_seq') FROM generate_series(1, %s)",
-                count,
-            )
-        )
-        return [number for (number,) in self.env.cr.fetchall()]
-
-    @api.model
-    def _add_edges_of_uuids(self, pairs):
-        """Store edges of jobs that exist, given as ``(parent uuid, child uuid)``."""
-        if not pairs:
-            return
-        self.env["queue.job"].flush_model(["uuid"])
-        parents, children = map(list, zip(*pairs, strict=True))
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO queue_job_dependency (parent_id, child_id)
-                SELECT parent.id, child.id
-                FROM unnest(%s::varchar[], %s::varchar[]) AS pair(parent, child)
-                JOIN queue_job parent ON parent.uuid = pair.parent
-                JOIN queue_job child ON child.uuid = pair.child
-                ON CONFLICT DO NOTHING
-                """,
-                parents,
-                children,
-            )
-        )
-        self._forget_links()
+        self.env.cr.execute(sql.joint_sequence)

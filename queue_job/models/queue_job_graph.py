@@ -1,11 +1,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
 from odoo.fields import Domain
-from odoo.tools import SQL, html_escape
+from odoo.tools import html_escape
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
 from ..states import DONE, FAILED, STARTED
+from ..store import links
 
 # Characters of a call that the picture of a graph shows.
 _CALL_LENGTH = 300
@@ -35,38 +36,24 @@ class QueueJob(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         jobs = super().create(vals_list)
-        self._follow_uuid_lists(
-            (vals.get("uuid"), vals.get("dependencies")) for vals in vals_list
-        )
+        if not self.env.context.get("_edges_follow"):
+            links.follow_uuid_lists(
+                self,
+                [(vals.get("uuid"), vals.get("dependencies")) for vals in vals_list],
+            )
         return jobs
 
     def write(self, vals):
         result = super().write(vals)
         if "dependencies" in vals and not self.env.context.get("_edges_follow"):
             lists = vals["dependencies"] or {"depends_on": [], "reverse_depends_on": []}
-            self.env["queue.job.dependency"].sudo()._drop_edges(
+            links.drop(
+                self,
                 parents_of=self.ids if "depends_on" in lists else [],
                 children_of=self.ids if "reverse_depends_on" in lists else [],
             )
-            self._follow_uuid_lists((job.uuid, lists) for job in self)
+            links.follow_uuid_lists(self, [(job.uuid, lists) for job in self])
         return result
-
-    @api.model
-    def _follow_uuid_lists(self, lists):
-        """Add the edges of uuid lists that were written by hand.
-
-        A stored :class:`Job` brings its edges itself.
-
-        :param lists: ``(uuid of a job, value of its dependencies)``
-        """
-        if self.env.context.get("_edges_follow"):
-            return
-        pairs = []
-        for job_uuid, links in lists:
-            links = links or {}
-            pairs += [(uuid, job_uuid) for uuid in links.get("depends_on", ())]
-            pairs += [(job_uuid, uuid) for uuid in links.get("reverse_depends_on", ())]
-        self.env["queue.job.dependency"].sudo()._add_edges_of_uuids(pairs)
 
     @api.depends_context("uid", "allowed_company_ids")
     def _compute_dependency_ids(self):
@@ -78,7 +65,7 @@ class QueueJob(models.Model):
 
     def _compute_linked(self, field, here, there):
         linked = {}
-        for job_id, other_id in self._select_pairs(here, self.ids):
+        for job_id, other_id in links.pairs_of(self, here, self.ids):
             linked.setdefault(job_id, []).append(other_id)
         everyone = self.browse(
             {other for others in linked.values() for other in others}
@@ -87,35 +74,6 @@ class QueueJob(models.Model):
         for job in self:
             others = [other for other in linked.get(job.id, ()) if other in visible]
             job[field] = self.browse(sorted(others))
-
-    @api.model
-    def _select_pairs(self, end, ids):
-        """Return ``(id, id of the other end)`` for all edges that start at ``ids``.
-
-        :param end: ``parent_id`` or ``child_id``: which end ``ids`` are
-        """
-        if not ids:
-            return []
-        other = "child_id" if end == "parent_id" else "parent_id"
-        end, other = SQL.identifier(end), SQL.identifier(other)
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT %(end)s, %(other)s FROM queue_job_dependency
-                WHERE %(end)s = ANY(%(ids)s) AND joint IS NULL
-                UNION
-                SELECT near.%(end)s, far.%(other)s
-                FROM queue_job_dependency near
-                JOIN queue_job_dependency far
-                  ON far.joint = near.joint AND far.%(other)s IS NOT NULL
-                WHERE near.%(end)s = ANY(%(ids)s) AND near.joint IS NOT NULL
-                """,
-                end=end,
-                other=other,
-                ids=list(ids),
-            )
-        )
-        return self.env.cr.fetchall()
 
     def _search_dependency_ids(self, operator, value):
         return self._search_linked(operator, value, "parent_id", "child_id")
@@ -133,36 +91,11 @@ class QueueJob(models.Model):
             ids = self.browse(item for item in value if item)._as_query()
         else:
             return NotImplemented
-        linked = Domain("id", "in", self._linked_to(ids, there, here))
+        linked = Domain("id", "in", links.linked_to(ids, there, here))
         if operator == "in" and False in value:
-            anybody = self._linked_to(self._search([]), there, here)
+            anybody = links.linked_to(self._search([]), there, here)
             return linked | Domain("id", "not in", anybody)
         return linked
-
-    def _linked_to(self, ids, there, here):
-        """Return the subquery of the jobs with an edge to one of a query.
-
-        Goes through each joint once, however many edges it stands for.
-        """
-        return SQL(
-            """(
-            SELECT %(here)s FROM queue_job_dependency
-            WHERE %(there)s IN %(ids)s AND joint IS NULL AND %(here)s IS NOT NULL
-            UNION
-            SELECT %(here)s FROM queue_job_dependency
-            WHERE %(here)s IS NOT NULL AND joint IN (
-                SELECT joint FROM queue_job_dependency
-                WHERE %(there)s IN %(ids)s AND joint IS NOT NULL
-            ))""",
-            here=SQL.identifier(here),
-            there=SQL.identifier(there),
-            ids=ids.subselect(),
-        )
-
-    def _dependents(self):
-        """Return the jobs that wait, or waited, for one of these."""
-        children = self._linked_to(self._as_query(), "parent_id", "child_id")
-        return self.browse(child for (child,) in self.env.execute_query(children))
 
     @api.depends("graph_uuid")
     @api.depends_context("uid", "allowed_company_ids")
@@ -229,7 +162,7 @@ class QueueJob(models.Model):
         jobs = self._jobs_of_graph(graph_uuid)
         ids = set(jobs.ids)
         edges = sorted(
-            [a, b] for a, b in self._select_pairs("parent_id", ids) if b in ids
+            [a, b] for a, b in links.pairs_of(self, "parent_id", ids) if b in ids
         )
         return {
             "nodes": [job._dependency_graph_vis_node() for job in jobs],
@@ -251,27 +184,3 @@ class QueueJob(models.Model):
             "border": border,
             "shadow": True,
         }
-
-    def _links_after(self):
-        """Return ``{id: links}`` of those of these jobs for which others wait, or waited.
-
-        A link is the number of a joint, or the negative id of a child.
-        """
-        self.env.cr.execute(
-            SQL(
-                "SELECT parent_id, array_agg(COALESCE(joint, -child_id)) "
-                "FROM queue_job_dependency WHERE parent_id = ANY(%s) GROUP BY parent_id",
-                list(self.ids),
-            )
-        )
-        return {job_id: set(links) for job_id, links in self.env.cr.fetchall()}
-
-    def _has_dependents(self):
-        """Return whether any job waits, or waited, for this one."""
-        self.env.cr.execute(
-            SQL(
-                "SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %s)",
-                self.id or None,
-            )
-        )
-        return self.env.cr.fetchone()[0]

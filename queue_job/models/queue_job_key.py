@@ -28,11 +28,9 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..notify import trigger_ddl
-from ..run import KEY_LOCK_CLASS, KEY_LOCK_MASK
+from ..protocol import KEY_LOCK_CLASS, KEY_LOCK_MASK
 from ..states import WAITING
-
-IDENTITY = "identity"
-POLICY = "policy"
+from ..store.keys import IDENTITY, POLICY
 
 _WAITING_SQL = ", ".join(f"'{state}'" for state in WAITING)
 

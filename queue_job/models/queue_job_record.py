@@ -171,7 +171,7 @@ class Base(models.AbstractModel):
         values = super()._job_store_values(job)
         if (
             self._name not in self.env["queue.job"]._recorded_models()
-            or job._db_id is not None
+            or job.row_id is not None
         ):
             return values
         ids = job.recordset.ids

@@ -9,7 +9,7 @@ from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import DummyRLock, Registry
 from odoo.tests import TransactionCase
 
-from ..executor_run import RunExecutor
+from ..worker.lease import claim_or_undo
 
 NO_DELAY = "QUEUE_JOB__NO_DELAY"
 
@@ -80,7 +80,7 @@ class CommittedCase(OwnCursors, DelayCase):
 
     def claim(self, env, uuid):
         """Claim a job as a worker does; return the verdict."""
-        return RunExecutor._claim_or_undo(env, uuid)[1]
+        return claim_or_undo(env, uuid)[1]
 
     def states(self):
         """Return ``{uuid: state}`` of the jobs of this test."""

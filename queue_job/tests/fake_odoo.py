@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from odoo.tests.common import _super_send
 
 from ..jobrunner.runner import QueueJobRunner
-from ..run import DONE, Report
+from ..protocol import DONE, Report
 
 REPORT = Report([["a", DONE, 0.5]], ["b"]).dumps()
 

@@ -10,7 +10,7 @@ import psycopg2
 
 from odoo.tests import BaseCase, get_db_name
 
-from .. import run as protocol
+from .. import protocol
 from ..jobrunner.channel_config import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.config import connection_info_for

@@ -3,7 +3,7 @@
 
 import random
 
-from .. import run as protocol
+from .. import protocol
 from ..jobrunner.channel_config import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Answer

@@ -10,10 +10,10 @@ from freezegun import freeze_time
 from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools import mute_logger
 
-from .. import executor
 from ..controllers.main import RunJobController
 from ..exception import RetryableJobError
-from ..models import queue_job_attempt
+from ..store import attempts as kept_attempts
+from ..worker import attempt
 
 NINE = datetime(2026, 3, 4, 9)
 LOGGER = "odoo.addons.queue_job.controllers.main"
@@ -22,7 +22,7 @@ LOGGER = "odoo.addons.queue_job.controllers.main"
 class AttemptCase(TransactionCase):
     def setUp(self):
         super().setUp()
-        # Cursors that the executor opens are part of this transaction.
+        # Cursors that the worker opens are part of this transaction.
         self.registry_enter_test_mode()
         self.partner_class = self.env.registry["res.partner"]
 
@@ -37,7 +37,7 @@ class AttemptCase(TransactionCase):
         with (
             mock.patch.object(self.partner_class, "create_company", side_effect=error),
             # It would undo what was recorded: here that is the same transaction.
-            mock.patch.object(executor, "_rollback"),
+            mock.patch.object(attempt, "rollback"),
             mute_logger(LOGGER),
             self.registry.cursor() as cr,
         ):
@@ -98,15 +98,17 @@ class TestAttempt(AttemptCase):
 
     def test_last_ones_are_kept(self):
         row = self.delay().db_record()
-        with mock.patch.object(queue_job_attempt, "KEPT", 3):
+        with mock.patch.object(kept_attempts, "KEPT", 3):
             for number in range(6):
-                row._keep_attempt("postponed", number, {"exc_message": str(number)})
+                kept_attempts.keep(
+                    row, "postponed", number, {"exc_message": str(number)}
+                )
         self.assertEqual(row.attempt_ids.mapped("exc_message"), ["5", "4", "3"])
 
     def test_text_that_cannot_be_stored_as_it_is(self):
         row = self.delay().db_record()
-        row._keep_attempt(
-            "failed", 1, {"exc_message": "bad \x00 char \udc80", "exc_info": None}
+        kept_attempts.keep(
+            row, "failed", 1, {"exc_message": "bad \x00 char \udc80", "exc_info": None}
         )
         self.assertIn("bad", row.attempt_ids.exc_message)
 

@@ -11,7 +11,7 @@ from odoo.tests import tagged
 from .. import notify
 from ..jobrunner import runner
 from ..jobrunner.tree import ChannelRecord
-from ..run import KEY_LOCK_CLASS
+from ..protocol import KEY_LOCK_CLASS
 from .runner_case import RunnerCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"

@@ -147,7 +147,9 @@ class TestDeadlines(RelayCase):
         self.assertEqual(self.ask(conn, 20), [(1,)])
 
     def test_reply_larger_than_a_buffer_is_complete(self):
-        rows = self.ask(self.direct(), 20, "SELECT repeat('x', 1000) FROM generate_series(1, 9999)")
+        rows = self.ask(
+            self.direct(), 20, "SELECT repeat('x', 1000) FROM generate_series(1, 9999)"
+        )
         self.assertEqual(len(rows), 9999)
 
     def test_statement_larger_than_a_buffer_is_sent(self):

@@ -18,7 +18,7 @@ from ..jobrunner.dispatch import (
     Dispatcher,
     Request,
 )
-from ..run import RUNJOB_PATH, signature
+from ..protocol import RUNJOB_PATH, signature
 from .fake_odoo import REPORT, BesideFakeOdoo
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from odoo.tests import tagged
 
 from ..jobrunner.database import Database
-from ..run import DONE, Report
+from ..protocol import DONE, Report
 from .fake_odoo import LoopBesideFakeOdoo
 from .runner_case import RunnerCase
 

@@ -15,7 +15,7 @@ from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
 from ..jobrunner.news import News
 from ..jobrunner.runner import QueueJobRunner
-from ..run import DONE, Report
+from ..protocol import DONE, Report
 from .runner_case import RunnerCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from odoo.tests import BaseCase
 
 from ..jobrunner.runs import FILL, MAX_LENGTH, Backoff, Pace, least_seconds
-from ..run import DONE, TIME_BUDGET, Report
+from ..protocol import DONE, TIME_BUDGET, Report
 
 
 class TestPace(BaseCase):

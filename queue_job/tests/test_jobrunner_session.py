@@ -8,7 +8,7 @@ from odoo.tests import tagged
 
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
-from ..run import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED
+from ..protocol import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED
 from .runner_case import SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"

@@ -9,7 +9,7 @@ from odoo.tests import tagged
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
-from ..run import DONE, HELD, REPORT_DEAD_PATH
+from ..protocol import DONE, HELD, REPORT_DEAD_PATH
 from .runner_case import SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"

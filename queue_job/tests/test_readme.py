@@ -4,11 +4,11 @@ from unittest import mock
 
 from odoo.tests import tagged
 
-from ..executor import CONFLICT_TRIES_AT_ONCE, PG_RETRY
 from ..jobrunner import backlog, config, connection, dispatch, runs, server, session
 from ..jobrunner.channel_config import parse_simple_config
-from ..run import TIME_BUDGET
+from ..protocol import TIME_BUDGET
 from ..states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
+from ..worker import CONFLICT_TRIES_AT_ONCE, PG_RETRY
 from .readme import addon_folder, examples_in
 from .readme_facts import ReadmeFacts
 

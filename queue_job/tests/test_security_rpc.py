@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
 from odoo.tools import config
 
-from .. import run
+from .. import protocol
 
 
 @tagged("post_install", "-at_install")
@@ -86,13 +86,13 @@ class TestRpc(HttpCase):
             (secret, uuids, "done"),
         ):
             with self.subTest(signed=signed, signer=signer):
-                proof = run.signature(signer, self.env.cr.dbname, signed)
-                for path in (run.REPORT_DEAD_PATH, run.RUNJOB_PATH):
+                proof = protocol.signature(signer, self.env.cr.dbname, signed)
+                for path in (protocol.REPORT_DEAD_PATH, protocol.RUNJOB_PATH):
                     answer = self.url_open(
                         f"{path}?job_uuid={first}&run={second}",
                         headers={
-                            run.SIGNATURE_HEADER: proof,
-                            "Accept": run.REPORT_TYPE,
+                            protocol.SIGNATURE_HEADER: proof,
+                            "Accept": protocol.REPORT_TYPE,
                         },
                     )
                     self.assertEqual(answer.status_code, 200)
@@ -105,12 +105,14 @@ class TestRpc(HttpCase):
         for uuid in ("unknown", pending.uuid, "x" * 5000, "a\x00b"):
             with self.subTest(uuid=uuid):
                 answer = self.url_open(
-                    run.RUNJOB_PATH + "?" + urlencode({"job_uuid": uuid}),
-                    headers={"Accept": run.REPORT_TYPE},
+                    protocol.RUNJOB_PATH + "?" + urlencode({"job_uuid": uuid}),
+                    headers={"Accept": protocol.REPORT_TYPE},
                 )
                 self.assertEqual(answer.status_code, 200)
-                [(told, outcome, _seconds)] = run.Report.loads(answer.text).outcomes
-                self.assertEqual((told, outcome), (uuid, run.REFUSED))
+                [(told, outcome, _seconds)] = protocol.Report.loads(
+                    answer.text
+                ).outcomes
+                self.assertEqual((told, outcome), (uuid, protocol.REFUSED))
         self.assertEqual(pending.db_record().state, "pending")
 
     def test_s05_death_is_announced_for_failed_jobs_only(self):
@@ -121,7 +123,7 @@ class TestRpc(HttpCase):
 
         def announced():
             for uuid in (row.uuid, "unknown", "", "x" * 5000):
-                answer = self.url_open(f"{run.REPORT_DEAD_PATH}?job_uuid={uuid}")
+                answer = self.url_open(f"{protocol.REPORT_DEAD_PATH}?job_uuid={uuid}")
                 self.assertEqual((answer.status_code, answer.text), (200, ""))
             row.invalidate_recordset()
             return len(row.message_ids.filtered(lambda m: m.subtype_id == subtype))

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from odoo.tests import tagged
 
+from ..store import attempts
 from .browser_case import BrowserCase
 
 JOBS = "/odoo/action-queue_job.action_queue_job"
@@ -28,8 +29,8 @@ class TestToursJobs(BrowserCase):
             )
         for job in self.failed:
             error = {"exc_message": "no answer", "exc_info": "first traceback"}
-            job._keep_attempt("postponed", 1, error)
-            job._keep_attempt("failed", 2, {"exc_message": "It broke"})
+            attempts.keep(job, "postponed", 1, error)
+            attempts.keep(job, "failed", 2, {"exc_message": "It broke"})
         self.done = self.job("tour done", "done", date_done=datetime.now())
         self.env.flush_all()
 

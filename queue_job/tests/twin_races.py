@@ -4,7 +4,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import run
+from .. import protocol
 from ..job import Job
 
 PATIENCE = 30  # seconds for a thread that should not wait at all
@@ -83,7 +83,7 @@ class TwinRaces:
             self.assertEqual(self.ask_for_twin(caller), twin)
             self.move(twin, "enqueued")
             with self.new_env() as worker:
-                self.assertEqual(self.claim(worker, twin), run.HELD)
+                self.assertEqual(self.claim(worker, twin), protocol.HELD)
             self.assertEqual(self.states(), {twin: "pending"})
         self.move(twin, "enqueued")
         with self.new_env() as worker:

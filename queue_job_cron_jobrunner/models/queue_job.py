@@ -6,8 +6,8 @@ from odoo import SUPERUSER_ID, api, models
 from odoo.addons.queue_job.job import PENDING, Job
 
 from ..alarm import alarm_clock
+from ..bundle import CronBundle, claim, perform_uncommitted
 from ..cron_pass import CronPass
-from ..executor import CronExecutor, CronRun, UncommittedExecutor
 
 PASS = "queue_job_cron_pass"
 
@@ -22,11 +22,14 @@ class QueueJob(models.Model):
         jobs._ensure_cron_trigger()
         return jobs
 
-    def _passing_over_moves(self):
+    def _modules_without_interest(self):
         # Only pending jobs have a trigger.
-        return (*super()._passing_over_moves(), "odoo.addons.queue_job_cron_jobrunner.")
+        return (
+            *super()._modules_without_interest(),
+            "odoo.addons.queue_job_cron_jobrunner.",
+        )
 
-    def _is_release_heard(self):
+    def _is_release_overridden(self):
         return True
 
     def write(self, vals):
@@ -106,13 +109,13 @@ class QueueJob(models.Model):
         cron_pass = self.env.context.get(PASS)
         if not cron_pass and not env["queue.job"]._lock_pending([self.uuid])[0]:
             return
-        executor = CronExecutor if commit else UncommittedExecutor
-        job = executor.start(env, Job.load(env, self.uuid))
-        job_run = cron_pass.begin_run() if cron_pass else CronRun()
-        job_run.claimed = job
-        if commit:
-            # `started` is for everybody to see, and counted if this process dies.
-            self.env["ir.cron"]._commit_progress(1, remaining=1)
-        report = executor.perform(env, job_run)
+        lease = claim(env, Job.load(env, self.uuid), commits=commit)
+        if not commit:
+            perform_uncommitted(env, lease)
+            return
+        # `started` is for everybody to see, and counted if this process dies.
+        self.env["ir.cron"]._commit_progress(1, remaining=1)
         if cron_pass:
-            cron_pass.end_run(report)
+            cron_pass.end_bundle(cron_pass.begin_bundle(env, lease).perform())
+        else:
+            CronBundle(env, lease).perform()

@@ -21,6 +21,7 @@ from odoo.addons.queue_job.jobrunner import statements
 from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
 from odoo.addons.queue_job.models.queue_job_situation import Situation
 from odoo.addons.queue_job.states import FAILED, PENDING
+from odoo.addons.queue_job.store import attempts, transitions
 
 from ..tree import CronTree, merged_settings
 
@@ -207,13 +208,14 @@ class QueueJob(models.Model):
 
     def _write_started(self, job):
         """Write the claim of a job whose row is locked, together with what is held."""
-        self._send(
+        transitions.send(
+            self.env.cr,
             SQL(
                 "UPDATE queue_job SET state = 'started', date_started = %s, worker_pid = %s, "
                 "run_number = %s, date_enqueued = %s WHERE id = %s",
                 *(job.date_started, job.worker_pid, job.run_number),
                 *(job.date_enqueued, self.id),
-            )
+            ),
         )
 
     @api.model
@@ -357,7 +359,7 @@ class QueueJob(models.Model):
         self.env.cr.execute(FAIL_OVER_LIMIT, values)
         row = self.env.cr.fetchone()
         if row:
-            self.browse(job_id)._keep_attempt("failed", row[0], error)
+            attempts.keep(self.browse(job_id), "failed", row[0], error)
         return bool(row)
 
     @api.model

@@ -2,7 +2,7 @@
 from odoo.tests import tagged
 
 from odoo.addons.base.models.ir_cron import MIN_TIME_PER_JOB
-from odoo.addons.queue_job.run import TIME_BUDGET
+from odoo.addons.queue_job.protocol import TIME_BUDGET
 from odoo.addons.queue_job.tests.readme_facts import ReadmeFacts
 
 from ..tree import RUN_LENGTH

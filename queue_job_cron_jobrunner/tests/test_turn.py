@@ -9,8 +9,10 @@ from odoo.tests import BaseCase, get_db_name
 from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.store.rows import changed_values
+from odoo.addons.queue_job.worker import Lease
 
-from ..executor import CronExecutor, CronRun
+from ..bundle import CronBundle, claim
 
 
 class TestTwoSessions(BaseCase):
@@ -102,7 +104,7 @@ class TestTwoSessions(BaseCase):
 
     def claim(self, uuid):
         """Claim a job as a worker does, and hold its liveness."""
-        job = CronExecutor.start(self.one.env, Job.load(self.one.env, uuid))
+        job = claim(self.one.env, Job.load(self.one.env, uuid)).job
         self.one.env.cr.commit()
         self.assertTrue(job.lock())
         return job
@@ -111,16 +113,17 @@ class TestTwoSessions(BaseCase):
         """What is left of a claim would be written with each end, the long way."""
         (uuid,) = self.delay(1)
         self.one._lock_pending([uuid])
-        self.assertEqual(self.claim(uuid)._changed_values(), {"state": "started"})
+        self.assertEqual(changed_values(self.claim(uuid)), {"state": "started"})
 
     def test_look_behind_a_job_is_not_left_to_the_end_of_the_run(self):
         """The next job may be long, and nobody would release who came meanwhile."""
         (uuid,) = self.delay(1)
         self.one._lock_pending([uuid])
         job = self.claim(uuid)
-        job._links_read = set()
-        CronRun().leave_look(job)
-        self.assertFalse(job.frees_nobody)
+        lease = Lease.of(job)
+        lease.links_after = set()
+        CronBundle(self.one.env, None).defer_release(lease)
+        self.assertFalse(lease.has_no_dependents)
 
     def test_failure_over_the_limit_beats_the_end_of_the_job(self):
         (uuid,) = self.delay(1)
@@ -128,7 +131,7 @@ class TestTwoSessions(BaseCase):
         job = self.claim(uuid)
         self.assertTrue(
             self.two._fail_over_limit(
-                job._db_id, job.run_number, (9, "limit_time_real_cron")
+                job.row_id, job.run_number, (9, "limit_time_real_cron")
             )
         )
         self.two.env.cr.commit()
@@ -147,14 +150,14 @@ class TestTwoSessions(BaseCase):
         job = self.claim(uuid)
         limit = (9, "limit_time_cpu")
         self.assertFalse(
-            self.two._fail_over_limit(job._db_id, job.run_number + 1, limit)
+            self.two._fail_over_limit(job.row_id, job.run_number + 1, limit)
         )
 
     def test_dead_job_is_requeued_and_a_live_one_is_not(self):
         dead, alive = self.delay()
         for uuid in (dead, alive):
             self.one._lock_pending([uuid])
-            job = CronExecutor.start(self.one.env, Job.load(self.one.env, uuid))
+            job = claim(self.one.env, Job.load(self.one.env, uuid)).job
         self.one.env.cr.execute(
             "UPDATE queue_job SET date_enqueued = date_enqueued - interval '1 minute' "
             "WHERE uuid = ANY(%s)",

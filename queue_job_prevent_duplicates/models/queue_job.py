@@ -89,11 +89,11 @@ class QueueJob(models.Model):
     @api.model
     def _store_job(self, job):
         """Let a new job that is stored by itself become its twin, if there is one."""
-        if not job._is_new() or job.graph_uuid or job._linked:
+        if not job.is_new() or job.graph_uuid or job.is_linked:
             return super()._store_job(job)
         twins = self._reserve_call(job)
         if twins:
-            return job._become(twins[job].read())
+            return job.become(twins[job].read())
         try:
             return super()._store_job(job)
         except Exception:

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import tagged
 
-from odoo.addons.queue_job.run import KEY_LOCK_MASK
+from odoo.addons.queue_job.protocol import KEY_LOCK_MASK
 from odoo.addons.queue_job.tests.readme_case import ReadmeCase
 from odoo.addons.queue_job.tests.readme_facts import ReadmeFacts
 

@@ -369,7 +369,7 @@ class TestDelayGraph(JobCase):
         ]
         top = self.delayable("a").on_done(*(group(*jobs) for jobs in groups))
         top.delay()
-        ids = [d._generated_job._db_id for jobs in groups for d in jobs]
+        ids = [d._generated_job.row_id for jobs in groups for d in jobs]
         self.assertEqual(ids, sorted(ids))
 
     def test_store_of_others_stores_large_groups_too(self):

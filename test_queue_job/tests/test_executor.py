@@ -334,7 +334,7 @@ class TestOutcomeAfterConflict(CommittedJobCase):
 
         self.patch(Job, "in_temporary_env", impatient)
         with self.new_env() as env:
-            RunJobController.run(env, [first, second])
+            RunJobController.perform_bundle(env, [first, second])
         for uuid in (first, second):
             self.assertEqual(
                 self.columns(uuid, "state", "exc_message", "date_done"),

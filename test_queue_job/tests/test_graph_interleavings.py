@@ -19,10 +19,10 @@ from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.exception import RetryableJobError
-from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.graph import Joint
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.states import ENDED
+from odoo.addons.queue_job.worker import WorkerDoors
 
 from .common import CONTROLLER_LOGGER, CommittedJobCase
 from .graph_programs import QUICK
@@ -127,7 +127,7 @@ class TestInterleavings(ShapeMixin, CommittedJobCase):
         with self.new_env() as env:
             row = env["queue.job"].search([("uuid", "=", uuid)])
             if row.state == "done":
-                RunExecutor._enqueue_dependent_jobs(env, Job._load_from_db_record(row))
+                WorkerDoors._enqueue_dependent_jobs(env, Job._load_from_db_record(row))
 
     def step(self, env, uuid, move):
         """Move in a transaction that may have an old snapshot; again when in conflict."""

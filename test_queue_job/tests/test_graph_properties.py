@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from odoo.tests import tagged
 
-from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.graph import Joint
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import WorkerDoors
 
 from .common import JobCase
 from .graph_programs import QUICK, Model, build, programs
@@ -111,6 +111,6 @@ class TestRandomGraphs(JobCase):
             job.set_done()
             job.store()
             self.env.flush_all()
-            RunExecutor._enqueue_dependent_jobs(self.env, job)
+            WorkerDoors._enqueue_dependent_jobs(self.env, job)
             done.append(uuids.index(row.uuid))
         self.assertEqual(sorted(done), model.jobs)

@@ -8,10 +8,10 @@ from odoo.tests import tagged
 from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor_run import RunExecutor
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner import statements
-from odoo.addons.queue_job.models.queue_job_release import WAITING_BEHIND
+from odoo.addons.queue_job.sql import statements as sql
+from odoo.addons.queue_job.worker import WorkerDoors
 
 from .common import JobCase
 
@@ -99,7 +99,7 @@ class TestLargeGraphs(JobCase):
         return [d._generated_job for d in parents], [d._generated_job for d in children]
 
     def end(self, job):
-        row = job._record()
+        row = job.record
         row._editor().write({"state": "done"})
         self.env.flush_all()
 
@@ -138,11 +138,11 @@ class TestLargeGraphs(JobCase):
             parents, [child] = self.delayables(size), self.delayables(1)
             group(*parents).on_done(child).delay()
             jobs = [delayable._generated_job for delayable in parents]
-            ended = self.job_model.browse([job._db_id for job in jobs[:-1]])
+            ended = self.job_model.browse([job.row_id for job in jobs[:-1]])
             ended._editor().write({"state": "done"})
             job = Job.load(self.env, jobs[-2].uuid)
             return self.rows_read(
-                lambda: RunExecutor._enqueue_dependent_jobs(self.env, job)
+                lambda: WorkerDoors._enqueue_dependent_jobs(self.env, job)
             )
 
         self.assertLess(rows(400), rows(20) + 20)
@@ -162,7 +162,7 @@ class TestLargeGraphs(JobCase):
         job.store()
 
         def release():
-            RunExecutor._enqueue_dependent_jobs(self.env, job)
+            WorkerDoors._enqueue_dependent_jobs(self.env, job)
 
         # PostgreSQL keeps a plan of a function from the sixth time on.
         read = [
@@ -176,7 +176,7 @@ class TestLargeGraphs(JobCase):
 
             def memory(size, name=name):
                 parents, _children = self.parents_and_children(size)
-                jobs = self.job_model.browse([job._db_id for job in parents])
+                jobs = self.job_model.browse([job.row_id for job in parents])
                 self.env.invalidate_all()
                 return self.memory(getattr(jobs, name))
 
@@ -187,8 +187,8 @@ class TestLargeGraphs(JobCase):
     def test_what_waits_behind_a_group_is_found_joint_by_joint(self):
         def rows(size):
             parents, _children = self.parents_and_children(size)
-            ids = [job._db_id for job in parents]
-            return self.rows_in_plan(SQL(WAITING_BEHIND, parents=ids))
+            ids = [job.row_id for job in parents]
+            return self.rows_in_plan(SQL(sql.waiting_behind, jobs=ids))
 
         self.assert_linear(rows)
 
@@ -208,7 +208,7 @@ class TestLargeGraphs(JobCase):
 
         def rows(size):
             parents, children = (
-                [job._db_id for job in jobs] for jobs in self.parents_and_children(size)
+                [job.row_id for job in jobs] for jobs in self.parents_and_children(size)
             )
             jobs = self.job_model.browse(parents)
             jobs[:1]._editor().write({"state": "failed"})
@@ -239,7 +239,7 @@ class TestLargeGraphs(JobCase):
             job = Job.load(self.env, parents[0].uuid)
             counts.append(
                 self.count_queries(
-                    lambda j=job: RunExecutor._enqueue_dependent_jobs(self.env, j)
+                    lambda j=job: WorkerDoors._enqueue_dependent_jobs(self.env, j)
                 )
             )
         self.assertEqual(counts[0], counts[1])
@@ -247,14 +247,14 @@ class TestLargeGraphs(JobCase):
 
     def test_last_parent_releases_all_children_at_once(self):
         parents, children = self.parents_and_children(300)
-        rows = self.job_model.browse([job._db_id for job in parents])
+        rows = self.job_model.browse([job.row_id for job in parents])
         rows._editor().write({"state": "done"})
         job = Job.load(self.env, parents[0].uuid)
         queries = self.count_queries(
-            lambda: RunExecutor._enqueue_dependent_jobs(self.env, job)
+            lambda: WorkerDoors._enqueue_dependent_jobs(self.env, job)
         )
         self.env.invalidate_all()
-        released = self.job_model.browse([job._db_id for job in children])
+        released = self.job_model.browse([job.row_id for job in children])
         self.assertEqual(set(released.mapped("state")), {"pending"})
         self.assertLess(queries, 12)
 
@@ -265,7 +265,7 @@ class TestLargeGraphs(JobCase):
                 [parent] = top = self.delayables(1)
                 children = self.delayables(size)
                 chain(group(*top), group(*children)).delay()
-                row = parent._generated_job._record()
+                row = parent._generated_job.record
                 queries = self.count_queries(row.button_cancelled)
                 states = self.job_model._read_group(
                     [("graph_uuid", "=", row.graph_uuid)], ["state"], ["__count"]
@@ -278,7 +278,7 @@ class TestLargeGraphs(JobCase):
         for size in (10, 200):
             parents, _children = self.parents_and_children(size)
             self.env.invalidate_all()
-            row = self.job_model.browse(parents[0]._db_id)
+            row = self.job_model.browse(parents[0].row_id)
 
             def read(row=row):
                 row.read(

@@ -9,8 +9,8 @@ from odoo.tests import tagged
 from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
-from odoo.addons.queue_job.executor import JobExecutor
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import WorkerDoors
 
 from .common import JobCase
 
@@ -247,7 +247,7 @@ class TestLinks(JobCase):
         self.assertEqual(loaded_child.state, "wait_dependencies")
         loaded_parent.set_done()
         loaded_parent.store()
-        JobExecutor._enqueue_dependent_jobs(self.env, loaded_parent)
+        WorkerDoors._enqueue_dependent_jobs(self.env, loaded_parent)
         self.assertEqual(self.row(child).state, "pending")
 
     def test_single_job_looks_for_no_links(self):

@@ -6,7 +6,7 @@ import time
 
 from odoo.tests import tagged
 
-from odoo.addons.queue_job import run
+from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.jobrunner.database import Database
@@ -157,7 +157,7 @@ class TestKeyRaces(TwinRaces, CommittedJobCase):
             for uuid in twins.values():
                 self.move(uuid, "enqueued")
                 with self.new_env() as worker:
-                    self.assertEqual(self.claim(worker, uuid), run.HELD)
+                    self.assertEqual(self.claim(worker, uuid), protocol.HELD)
         for uuid in twins.values():
             self.move(uuid, "enqueued")
             with self.new_env() as worker:

@@ -26,9 +26,7 @@ class TestPitfallsOfRuns(CommittedJobCase):
     def setUp(self):
         super().setUp()
         self.startPatcher(mock.patch("time.sleep"))
-        muted = mute_logger(
-            CONTROLLER_LOGGER, "odoo.addons.queue_job.executor", "odoo.sql_db"
-        )
+        muted = mute_logger(CONTROLLER_LOGGER, "odoo.sql_db")
         self.enterContext(muted)
 
     def rewrite(self, uuid, **columns):

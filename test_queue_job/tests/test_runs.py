@@ -10,7 +10,7 @@ from odoo.sql_db import Cursor
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import run
+from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain
 from odoo.addons.queue_job.jobrunner.database import Database
@@ -26,7 +26,9 @@ class RunCase(CommittedJobCase):
         super().setUp()
         # A run commits each job; in tests a single job leaves that to its caller.
         config = {"test_enable": False}
-        self.startPatcher(mock.patch("odoo.addons.queue_job.executor.config", config))
+        self.startPatcher(
+            mock.patch("odoo.addons.queue_job.worker.attempt.config", config)
+        )
         self.startPatcher(
             mock.patch.object(
                 self.registry, "check_signaling", return_value=self.registry
@@ -61,7 +63,7 @@ class TestRuns(RunCase):
             report = self.perform(uuids)
         self.assertEqual(ran, [3, 1, 2])
         self.assertEqual([uuid for uuid, _outcome, _seconds in report.outcomes], uuids)
-        self.assertEqual(set(self.outcomes(report).values()), {run.DONE})
+        self.assertEqual(set(self.outcomes(report).values()), {protocol.DONE})
         self.assertEqual(report.left, [])
         self.assertEqual(self.states(uuids), ["done"] * 3)
 
@@ -78,11 +80,11 @@ class TestRuns(RunCase):
         self.assertEqual(
             self.outcomes(report),
             {
-                uuids[0]: run.DONE,
-                uuids[1]: run.FAILED,
-                uuids[2]: run.POSTPONED,
-                uuids[3]: run.REFUSED,
-                "no such uuid": run.REFUSED,
+                uuids[0]: protocol.DONE,
+                uuids[1]: protocol.FAILED,
+                uuids[2]: protocol.POSTPONED,
+                uuids[3]: protocol.REFUSED,
+                "no such uuid": protocol.REFUSED,
             },
         )
         self.assertEqual(self.states(uuids), ["done", "failed", "pending", "cancelled"])
@@ -141,7 +143,9 @@ class TestRuns(RunCase):
 
         uuids = self.delay_many(*(("return_value", number) for number in range(4)))
         with (
-            mock.patch("odoo.addons.queue_job.executor.time.monotonic", lambda: now[0]),
+            mock.patch(
+                "odoo.addons.queue_job.worker.bundle.time.monotonic", lambda: now[0]
+            ),
             mock.patch.object(self.model_class, "return_value", slow),
         ):
             report = self.perform(uuids, budget=0.5)
@@ -153,7 +157,7 @@ class TestRuns(RunCase):
     def test_failure_ends_a_sequential_run(self):
         uuids = self.delay_many(("raise_error", "value"), ("testing_method",))
         report = self.perform(uuids, stop_at_failure=True)
-        self.assertEqual(self.outcomes(report), {uuids[0]: run.FAILED})
+        self.assertEqual(self.outcomes(report), {uuids[0]: protocol.FAILED})
         self.assertEqual(report.left, uuids[1:])
         self.assertEqual(self.states(uuids), ["failed", "enqueued"])
 
@@ -161,19 +165,19 @@ class TestRuns(RunCase):
     def test_nobody_overtakes_in_a_sequential_run(self):
         """The first job runs elsewhere, waits for its eta, or its key is held."""
         for method, state, outcome in (
-            ("testing_method", "started", run.REFUSED),
-            ("raise_retryable", "enqueued", run.POSTPONED),
-            ("testing_method", "enqueued", run.HELD),
+            ("testing_method", "started", protocol.REFUSED),
+            ("raise_retryable", "enqueued", protocol.POSTPONED),
+            ("testing_method", "enqueued", protocol.HELD),
         ):
             with self.subTest(outcome), self.registry.cursor() as holder:
                 uuids = [
                     self.delay(method, identity_key=outcome, state=state),
                     self.delay("testing_method"),
                 ]
-                if outcome == run.HELD:
+                if outcome == protocol.HELD:
                     holder.execute(
                         "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock(%s))",
-                        (run.KEY_LOCK_CLASS, outcome),
+                        (protocol.KEY_LOCK_CLASS, outcome),
                     )
                 report = self.perform(uuids, stop_at_failure=True)
                 self.assertEqual(self.outcomes(report), {uuids[0]: outcome})
@@ -195,7 +199,7 @@ class TestRuns(RunCase):
             self.perform(uuids)
             again.append(self.outcomes(self.perform(uuids)))
         self.assertEqual(ran, [0, 1])
-        self.assertEqual(again, [dict.fromkeys(uuids, run.REFUSED)] * 2)
+        self.assertEqual(again, [dict.fromkeys(uuids, protocol.REFUSED)] * 2)
         for uuid in uuids:
             values = self.columns(uuid, "state", "retry", "run_number")
             self.assertEqual(values, {"state": "done", "retry": 1, "run_number": 1})
@@ -210,7 +214,7 @@ class TestRuns(RunCase):
         ):
             report = self.perform(uuids)
         self.assertEqual(
-            self.outcomes(report), {uuids[0]: run.DONE, uuids[1]: run.REFUSED}
+            self.outcomes(report), {uuids[0]: protocol.DONE, uuids[1]: protocol.REFUSED}
         )
         self.assertEqual(self.states(uuids), ["done", "cancelled"])
         self.assertEqual(self.name_of_record(), "one")
@@ -257,7 +261,8 @@ class TestRuns(RunCase):
             report = self.perform(uuids)
         self.assertEqual(journal, list(zip(uuids, (True, False, True), strict=True)))
         self.assertEqual(
-            list(self.outcomes(report).values()), [run.DONE, run.REFUSED, run.DONE]
+            list(self.outcomes(report).values()),
+            [protocol.DONE, protocol.REFUSED, protocol.DONE],
         )
         self.assertEqual(self.states(uuids), ["done", "cancelled", "done"])
 
@@ -267,11 +272,11 @@ class TestRunRoute(CommittedHttpCase, RunCase):
     def test_report_is_answered_to_who_accepts_json(self):
         uuids = self.delay_many(*[("testing_method",)] * 3)
         response = self.url_open(
-            run.RUNJOB_PATH,
+            protocol.RUNJOB_PATH,
             params={"job_uuid": uuids[0], "run": ",".join(uuids[1:])},
             headers={
-                run.DATABASE_HEADER: self.registry.db_name,
-                "Accept": run.REPORT_TYPE,
+                protocol.DATABASE_HEADER: self.registry.db_name,
+                "Accept": protocol.REPORT_TYPE,
             },
         )
         self.assertEqual(response.status_code, 200)
@@ -280,7 +285,7 @@ class TestRunRoute(CommittedHttpCase, RunCase):
                 (uuid, outcome)
                 for uuid, outcome, _seconds in json.loads(response.text)["outcomes"]
             ],
-            [(uuid, run.DONE) for uuid in uuids],
+            [(uuid, protocol.DONE) for uuid in uuids],
         )
         self.assertEqual(self.states(uuids), ["done"] * 3)
 
@@ -288,16 +293,17 @@ class TestRunRoute(CommittedHttpCase, RunCase):
     def test_failed_job_is_a_report_too(self):
         [uuid] = self.delay_many(("raise_error", "value"))
         response = self.url_open(
-            run.RUNJOB_PATH,
+            protocol.RUNJOB_PATH,
             params={"job_uuid": uuid},
             headers={
-                run.DATABASE_HEADER: self.registry.db_name,
-                "Accept": run.REPORT_TYPE,
+                protocol.DATABASE_HEADER: self.registry.db_name,
+                "Accept": protocol.REPORT_TYPE,
             },
         )
         self.assertEqual(response.status_code, 200)
         self.assertEqual(
-            run.Report.loads(response.text).outcomes[0][:2], (uuid, run.FAILED)
+            protocol.Report.loads(response.text).outcomes[0][:2],
+            (uuid, protocol.FAILED),
         )
 
     def fail_in(self, step, uuid):
@@ -307,11 +313,11 @@ class TestRunRoute(CommittedHttpCase, RunCase):
         )
         with broken, mute_logger("odoo.http", CONTROLLER_LOGGER):
             response = self.url_open(
-                run.RUNJOB_PATH,
+                protocol.RUNJOB_PATH,
                 params={"job_uuid": uuid},
                 headers={
-                    run.DATABASE_HEADER: self.registry.db_name,
-                    "Accept": run.REPORT_TYPE,
+                    protocol.DATABASE_HEADER: self.registry.db_name,
+                    "Accept": protocol.REPORT_TYPE,
                 },
             )
         self.assertEqual(response.status_code, 500)

@@ -9,7 +9,7 @@ from odoo.sql_db import Cursor
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import run
+from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
@@ -168,7 +168,7 @@ class TestChained(ChainedCase):
         (lost,) = self.delay_plain(1)
         self.hold_lock_of(lost)
         report = self.perform([uuids[0], lost])
-        self.assertEqual(self.outcomes(report)[lost], run.REFUSED)
+        self.assertEqual(self.outcomes(report)[lost], protocol.REFUSED)
         self.assertEqual(self.states([*uuids, lost]), ["done", "pending", "started"])
 
     @mute_logger(CONTROLLER_LOGGER)
@@ -194,7 +194,11 @@ class TestChained(ChainedCase):
             report = self.perform(uuids)
         self.assertEqual(
             self.outcomes(report),
-            {uuids[0]: run.DONE, uuids[1]: run.REFUSED, uuids[2]: run.DONE},
+            {
+                uuids[0]: protocol.DONE,
+                uuids[1]: protocol.REFUSED,
+                uuids[2]: protocol.DONE,
+            },
         )
         # Whoever holds the lock performs it, or the sweep finds it dead.
         self.assertEqual(self.states(uuids), ["done", "started", "done"])
@@ -205,7 +209,7 @@ class TestChained(ChainedCase):
         with mute_logger(CONTROLLER_LOGGER):
             report = self.perform(uuids)
         self.assertEqual(
-            self.outcomes(report), {uuids[0]: run.REFUSED, uuids[1]: run.DONE}
+            self.outcomes(report), {uuids[0]: protocol.REFUSED, uuids[1]: protocol.DONE}
         )
         self.assertEqual(self.states(uuids), ["started", "done"])
 
@@ -223,7 +227,7 @@ class TestChained(ChainedCase):
         with mock.patch.object(self.model_class, "return_value", fail_at_commit):
             report = self.perform(uuids)
         self.assertEqual(
-            self.outcomes(report), {uuids[0]: run.FAILED, uuids[1]: run.DONE}
+            self.outcomes(report), {uuids[0]: protocol.FAILED, uuids[1]: protocol.DONE}
         )
         self.assertEqual(self.states(uuids), ["failed", "done"])
         self.assertEqual(self.columns(uuids[1], "run_number")["run_number"], 1)
@@ -285,7 +289,7 @@ class TestHearingOfMoves(ChainedCase):
     def test_stored_fields_that_depend_on_a_move_are_computed(self):
         field = self.env["queue.job"]._fields["state"]
         jobs = self.env["queue.job"]
-        self.assertFalse(jobs._are_moves_heard())
+        self.assertFalse(jobs._has_write_overrides())
         self.env.registry.clear_cache()
         dependents = {field: [mock.Mock(store=True)]}
         with mock.patch.object(
@@ -293,7 +297,7 @@ class TestHearingOfMoves(ChainedCase):
             "get_dependent_fields",
             lambda name: dependents.get(name, []),
         ):
-            self.assertTrue(jobs._are_moves_heard())
+            self.assertTrue(jobs._has_write_overrides())
         self.env.registry.clear_cache()
 
     def test_row_that_was_looked_at_is_read_anew(self):

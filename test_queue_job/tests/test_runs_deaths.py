@@ -72,7 +72,7 @@ class TestDeaths(RunCase):
             contextlib.suppress(Killed, psycopg2.InterfaceError),
         ):
             env = api.Environment(cr, SUPERUSER_ID, {})
-            RunJobController.run(env, uuids, budget=60)
+            RunJobController.perform_bundle(env, uuids, budget=60)
             cr.commit()  # pylint: disable=invalid-commit # as a request does
         cr.close()
         return is_over

@@ -9,7 +9,7 @@ from odoo import SUPERUSER_ID, http
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import run
+from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
@@ -358,11 +358,11 @@ class TestRequestOfARun(CommittedHttpCase, LeakCase):
             mock.patch.object(self.model_class, "without_docstring", second),
         ):
             self.url_open(
-                run.RUNJOB_PATH,
+                protocol.RUNJOB_PATH,
                 params={"job_uuid": uuids[0], "run": uuids[1]},
                 headers={
-                    run.DATABASE_HEADER: self.registry.db_name,
-                    "Accept": run.REPORT_TYPE,
+                    protocol.DATABASE_HEADER: self.registry.db_name,
+                    "Accept": protocol.REPORT_TYPE,
                 },
             )
         self.assertEqual(self.states(uuids), ["done", "done"])

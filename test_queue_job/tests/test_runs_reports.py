@@ -10,7 +10,7 @@ from odoo.exceptions import ConcurrencyError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job import run
+from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.job import Job
 
@@ -71,7 +71,7 @@ class TestReports(ReportCase):
         ):
             report = self.perform(uuids)
         self.assertEqual(self.states(uuids), ["done", "done"])
-        self.assertEqual(self.outcomes(report), dict.fromkeys(uuids, run.DONE))
+        self.assertEqual(self.outcomes(report), dict.fromkeys(uuids, protocol.DONE))
         self.assertIn("cannot be released", "".join(log.output))
 
     def test_error_before_the_commit_is_no_error_after_it(self):
@@ -85,7 +85,7 @@ class TestReports(ReportCase):
             lambda env, job_run: env.cr.precommit.add(fail),
         ):
             report = self.perform([uuid])
-        self.assertEqual(self.outcomes(report), {uuid: run.FAILED})
+        self.assertEqual(self.outcomes(report), {uuid: protocol.FAILED})
         self.assertEqual(self.failure(uuid)["exc_message"], "not to be")
 
     def test_changes_of_a_done_job_are_told_whatever_follows(self):
@@ -115,7 +115,7 @@ class TestReports(ReportCase):
         """For the wait that it asks for is none."""
         uuid = self.delay("raise_retryable", "busy", "soon")
         report = self.perform([uuid])
-        self.assertEqual(self.outcomes(report), {uuid: run.FAILED})
+        self.assertEqual(self.outcomes(report), {uuid: protocol.FAILED})
         values = self.failure(uuid)
         self.assertIn("timedelta", values.pop("exc_message"))
         self.assertEqual(
@@ -126,7 +126,7 @@ class TestReports(ReportCase):
         uuid = self.delay("raise_retryable")
         self.object_to("pending", [uuid])
         report = self.perform([uuid])
-        self.assertEqual(self.outcomes(report), {uuid: run.FAILED})
+        self.assertEqual(self.outcomes(report), {uuid: protocol.FAILED})
         self.assertEqual(
             self.failure(uuid),
             {
@@ -150,7 +150,7 @@ class TestReports(ReportCase):
                     self.assertLogs(CONTROLLER_LOGGER, "ERROR") as log,
                 ):
                     report = self.perform([uuid])
-                self.assertEqual(self.outcomes(report), {uuid: run.REFUSED})
+                self.assertEqual(self.outcomes(report), {uuid: protocol.REFUSED})
                 self.assertEqual(self.states([uuid]), ["started"])
                 self.assertIn("could not be recorded", "".join(log.output))
 
@@ -162,7 +162,7 @@ class TestReports(ReportCase):
             mock.patch.object(Job, "_is_own_run", return_value=False),
         ):
             report = self.perform([uuid])
-        self.assertEqual(self.outcomes(report), {uuid: run.REFUSED})
+        self.assertEqual(self.outcomes(report), {uuid: protocol.REFUSED})
 
     def test_held_job_is_put_back_though_the_job_before_it_is_undone(self):
         uuids = [
@@ -175,11 +175,11 @@ class TestReports(ReportCase):
         ):
             holder.execute(
                 "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock('held'))",
-                (run.KEY_LOCK_CLASS,),
+                (protocol.KEY_LOCK_CLASS,),
             )
             report = self.perform(uuids)
         self.assertEqual(
-            self.outcomes(report), {uuids[0]: run.FAILED, uuids[1]: run.HELD}
+            self.outcomes(report), {uuids[0]: protocol.FAILED, uuids[1]: protocol.HELD}
         )
         self.assertEqual(self.states(uuids), ["failed", "pending"])
 
@@ -327,7 +327,7 @@ class TestConflictsOfTheFramework(ReportCase):
         uuid = self.delay("return_value", 1)
         with (
             mock.patch.object(self.model_class, "return_value", method),
-            mock.patch("odoo.addons.queue_job.executor.CONFLICT_PAUSE", 0),
+            mock.patch("odoo.addons.queue_job.worker.attempt.CONFLICT_PAUSE", 0),
         ):
             self.perform([uuid])
         self.assertEqual(
@@ -385,8 +385,8 @@ class TestOddRows(ReportCase):
                 self.assertIn(
                     (self.outcomes(report)[odd], *self.states([odd])),
                     [
-                        (run.DONE, "done"),
-                        (run.FAILED, "failed"),
-                        (run.POSTPONED, "pending"),
+                        (protocol.DONE, "done"),
+                        (protocol.FAILED, "failed"),
+                        (protocol.POSTPONED, "pending"),
                     ],
                 )

@@ -74,7 +74,7 @@ class TestBetweenTries(LeakCase):
         uuid = self.delay("return_value", 1, **properties)
         with (
             mock.patch.object(self.model_class, "return_value", method),
-            mock.patch("odoo.addons.queue_job.executor.CONFLICT_PAUSE", 0),
+            mock.patch("odoo.addons.queue_job.worker.attempt.CONFLICT_PAUSE", 0),
         ):
             self.perform([uuid])
         self.assertEqual(self.states([uuid]), ["done"])

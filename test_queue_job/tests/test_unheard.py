@@ -53,7 +53,7 @@ class TestWhoLooksAtTheRow(Unheard, JobCase):
         return row
 
     def acquire(self, row):
-        self.assertFalse(self.job_model._are_moves_heard())
+        self.assertFalse(self.job_model._has_write_overrides())
         with mock.patch.object(self.env.cr, "commit", self.env.flush_all):
             return RunJobController._acquire_job(self.env, row.uuid)
 

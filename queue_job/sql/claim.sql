@@ -1,0 +1,127 @@
+-- name: claim_functions
+-- What a claim, its lock and its end need; planned once for each connection, because
+-- planning takes longer than execution.
+--
+-- Claim a job: lock its row, if it is enqueued and free, and its keys; make its
+-- liveness row; move it to started. Skips, never waits. The version of the row before
+-- tells whether what was read of it is still true. An exception block instead of a
+-- savepoint: the claim of the next job of a bundle shares the transaction of the one
+-- before, which must survive a row that changed after its snapshot.
+-- Returns verdict and version: an array, because a set would be stored on its way.
+DROP FUNCTION IF EXISTS queue_job_claim(varchar);
+CREATE OR REPLACE FUNCTION queue_job_claim(job_uuid varchar, started timestamp, pid integer)
+RETURNS text[] AS $$
+DECLARE
+    job record;
+BEGIN
+    SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
+    WHERE uuid = job_uuid AND state IS NOT DISTINCT FROM 'enqueued'
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN ARRAY['refused', ''];
+    ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
+        queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+    ) THEN
+        RETURN ARRAY['held', ''];
+    END IF;
+    INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
+    ON CONFLICT (id) DO NOTHING;
+    UPDATE queue_job SET state = 'started', date_started = started, worker_pid = pid,
+        run_number = COALESCE(run_number, 0) + 1
+    WHERE id = job.id;
+    RETURN ARRAY['claimed', job.xmin::text];
+EXCEPTION WHEN serialization_failure THEN
+    RETURN ARRAY['changed', ''];
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- Whether the run could be locked.
+CREATE OR REPLACE FUNCTION queue_job_lock_run(job_id integer, own_run integer)
+RETURNS boolean AS $$
+BEGIN
+    {lock_run_of_job};
+    RETURN FOUND;
+END;
+$$ LANGUAGE plpgsql;
+
+-- The same as a statement whose result is not read.
+CREATE OR REPLACE FUNCTION queue_job_lock_own_run(job_id integer, own_run integer)
+RETURNS void AS $$
+BEGIN
+    {lock_run_of_job};
+    IF NOT FOUND THEN
+        RAISE SQLSTATE 'QJ002';
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- The columns that almost every job writes when it is done.
+CREATE OR REPLACE FUNCTION queue_job_write_done(
+    job_id integer, done timestamp, seconds double precision, tries integer, told text
+) RETURNS void AS $$
+BEGIN
+    UPDATE queue_job SET state = 'done', date_done = done, exec_time = seconds, retry = tries,
+        result = COALESCE(told, result)
+    WHERE id = job_id;
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- part: lock_run_of_job
+-- Lock the liveness row of a job, if its last run is this one.
+PERFORM FROM queue_job_lock
+    WHERE queue_job_id = job_id AND EXISTS (
+        SELECT FROM queue_job
+        WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
+          AND COALESCE(run_number, 0) = own_run
+    )
+    FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: claim
+-- Claim an enqueued job; see the function.
+SELECT queue_job_claim(%(uuid)s, %(started)s, %(pid)s)
+
+-- name: savepoint_of_work
+-- Begin the work of a job whose liveness lock is held.
+SAVEPOINT "queue_job_work"
+
+-- name: lock_and_begin_work
+-- Take the liveness lock of a run and begin its work, in one message.
+SELECT queue_job_lock_own_run(%(job)s, %(run)s); SAVEPOINT "queue_job_work"
+
+-- name: commit_and_begin_work
+-- End the transaction of one job and begin the work of the next, in one message.
+COMMIT AND CHAIN; SELECT queue_job_lock_own_run(%(job)s, %(run)s); SAVEPOINT "queue_job_work"
+
+-- name: commit_and_begin_work_behind
+-- The same; the answer is whether the job before releases no other. It comes last,
+-- because a message returns the answer of its last statement.
+COMMIT AND CHAIN; SELECT queue_job_lock_own_run(%(job)s, %(run)s); SAVEPOINT "queue_job_work";
+SELECT queue_job_frees_nobody(%(before)s)
+
+-- name: lock_run
+-- Lock the liveness row of a job, if its last run is this one.
+SELECT queue_job_lock_run(%(job)s, %(run)s)
+
+-- name: is_own_run
+-- Lock the row of a job that was not moved since its state was written.
+SELECT FROM queue_job
+WHERE id = %(job)s AND state IS NOT DISTINCT FROM %(state)s
+  AND COALESCE(run_number, 0) = %(run)s
+FOR NO KEY UPDATE
+
+-- name: add_lock_row
+-- Make the liveness row of a job, if there is none.
+INSERT INTO queue_job_lock (id, queue_job_id) SELECT id, id FROM queue_job
+WHERE id = %(job)s ON CONFLICT (id) DO NOTHING
+
+-- name: write_done
+-- Write a row that is done; see the function.
+SELECT queue_job_write_done(
+    %(job)s, %(date_done)s, %(exec_time)s, %(retry)s, %(result)s
+)
+
+-- name: fail_plainly
+-- Record a failure where the ORM cannot.
+UPDATE queue_job SET state = 'failed', retry = %(retry)s, exc_name = %(exc_name)s,
+    exc_message = %(exc_message)s, exc_info = %(exc_info)s
+WHERE id = %(job)s AND state = 'started' AND COALESCE(run_number, 0) = %(run)s

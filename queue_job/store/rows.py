@@ -1,0 +1,254 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Rows of jobs, loaded and stored."""
+
+from odoo.tools import SQL
+
+from ..sql import statements as sql
+from ..states import WAIT_DEPENDENCIES
+from ..utils import storable_text
+from . import links, release, transitions
+from .mapping import (
+    COLUMNS,
+    CORE,
+    LOADED,
+    LOADED_AS_IS,
+    LOADED_NUMBERS,
+    MUTABLE,
+)
+
+_LOADED = SQL(", ").join(map(SQL.identifier, LOADED))
+# Equal versions mean that the row was not written in between.
+_ROW = SQL(sql.read_row, columns=_LOADED, more=SQL())
+
+# Loading --------------------------------------------------------------------
+
+
+def read(jobs, name, values):
+    """Return the columns that jobs are loaded from, and the version of each row, as dicts.
+
+    :param jobs: the model queue.job
+    :param name: of the column that is one of ``values``
+    """
+    jobs.flush_model(LOADED[1:])
+    # One by one: for many at once the planner would rather read a table that it
+    # believes to be small.
+    jobs.env.cr.execute(
+        SQL(
+            sql.read_rows,
+            values=list(dict.fromkeys(values)),
+            type=SQL(jobs._fields[name].column_type[1]),
+            row=_ROW,
+            name=SQL.identifier(name),
+        )
+    )
+    return jobs.env.cr.dictfetchall()
+
+
+def read_one(jobs, uuid, more):
+    """Return the row of a uuid with one more expression, named ``claim``; None without row."""
+    more = SQL(", %s AS claim", more)
+    transitions.send(
+        jobs.env.cr,
+        SQL(
+            sql.read_row_of_uuid,
+            row=SQL(sql.read_row, columns=_LOADED, more=more),
+            uuid=uuid,
+        ),
+    )
+    return jobs.env.cr.dictfetchone()
+
+
+def load(jobs, cls, name, values):
+    """Return the jobs, objects of ``cls``, of the rows that :func:`read` finds."""
+    return [job_of(cls, jobs, row) for row in read(jobs, name, values)]
+
+
+def job_of(cls, jobs, row):
+    """Return the job of a row, a dict of its columns.
+
+    A row whose model, method or arguments are gone loads as a job too: it can
+    be moved, and fails with the reason when performed.
+    """
+    attributes = {name: row[name] or None for name in LOADED_AS_IS}
+    attributes.update((name, row[name] or 0) for name in LOADED_NUMBERS)
+    attributes["company_id"] = row["company_id"] or False
+    job = cls.restored(row, *_call_of(jobs, row), attributes)
+    job.stored = {column.name: getattr(job, column.attribute) for column in MUTABLE}
+    return job
+
+
+def _call_of(jobs, row):
+    """Return ``((recordset, args, kwargs), why they cannot be performed or None)``."""
+    try:
+        recordset, args, kwargs = (
+            jobs._fields[name].convert_to_record(row[name], jobs)
+            for name in ("records", "args", "kwargs")
+        )
+        call = recordset, tuple(args or ()), kwargs or {}
+        return call, _missing_part(jobs.env, row, recordset)
+    except Exception as error:  # noqa: BLE001 whatever a row holds, it can be moved
+        reason = f"cannot be read: {type(error).__name__}: {error}"
+        return (jobs.env["base"], (), {}), reason
+
+
+def _missing_part(env, row, recordset):
+    """Return what makes the call impossible, or None."""
+    if row["model_name"] and row["model_name"] not in env:
+        return f"model {row['model_name']} does not exist"
+    uid = recordset.env.uid
+    if not row["user_id"] and recordset and not env["res.users"].browse(uid).exists():
+        return f"user {uid}, on whose behalf it was delayed, was deleted"
+    return None
+
+
+# Storing --------------------------------------------------------------------
+
+
+def store_new(jobs, new):
+    """Store jobs unless twins stand for them; return ``{job: job of its twin}``."""
+    twins = jobs._reserve_keys(new)
+    if twins:
+        return twins
+    try:
+        jobs._store_jobs(new)
+    except Exception:
+        # The caller may go on: a key without a job would refuse for ever.
+        jobs._give_up_keys(new)
+        raise
+    return {}
+
+
+def store(jobs, to_store):
+    """Write the rows of jobs: one ``create`` for the new ones.
+
+    The creation happens with the context of the caller of each job, so
+    that overrides of ``create`` see it.
+
+    :param jobs: the model queue.job, as superuser
+    """
+    new, waiting = {}, []
+    for job in to_store:
+        if job.is_new():
+            new.setdefault(job.env, []).append(job)
+            continue
+        update(jobs, job)
+        if job.state == WAIT_DEPENDENCIES:
+            waiting.append(job.row_id)
+    # A parent that ended in another transaction did not see it wait.
+    release.after_commit(jobs, sql.free_among, waiting)
+    for env, env_jobs in new.items():
+        context = {**env.context, **jobs._CREATION_CONTEXT, **_as_editor(jobs)}
+        model = env(su=True, context=context)["queue.job"]
+        records = model.create([creation_values(job) for job in env_jobs])
+        for job, record_id in zip(env_jobs, records._ids, strict=True):
+            job.row_id, job.is_maker = record_id, True
+    links.store(jobs, to_store)
+
+
+def update(jobs, job):
+    """Write what changed of a job; past the ORM where that has nothing to do."""
+    values = changed_values(job)
+    if jobs._has_write_overrides() or not transitions.finish(job.record, values):
+        write(jobs, job, values)
+
+
+def write(jobs, job, values):
+    """Write in the context of the job, as the code that may change everything."""
+    context = {**job.env.context, **_as_editor(jobs)}
+    context["tracking_disable"] = job.state != "failed"
+    editor = jobs.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)
+    editor["queue.job"].browse(job.record.id).write(values)
+
+
+def keep_stored(job, names):
+    """Note that these columns, named as the attributes, are stored as the job has them."""
+    job.stored.update((name, getattr(job, name)) for name in names)
+
+
+def notify_started(record, job, names):
+    """Call overrides of ``write`` with a claim that SQL has written.
+
+    It is put in the cache before, so that there is nothing left to flush.
+    The effects of an override that raises are undone.
+
+    :param names: of the columns that the claim wrote
+    """
+    if not record._has_write_overrides() and not extra_values(job):
+        keep_stored(job, names)
+        transitions.forget_cached(record)
+        return
+    with record.env.cr.savepoint():
+        values = changed_values(job)
+        for name in names:
+            record._fields[name]._update_cache(record, getattr(job, name))
+        write(record, job, values)
+
+
+def _as_editor(jobs):
+    return {"_job_edit_sentinel": jobs.EDIT_SENTINEL, "_edges_follow": True}
+
+
+def creation_values(job):
+    """Return the values of the new row; what is not set yet costs nothing."""
+    values = {"dependencies": job.dependencies_value()}
+    for column in COLUMNS:
+        value = column.attribute and _value(job, column)
+        if value is not None and value is not False:
+            values[column.name] = value
+    return _with_extra(job, values)
+
+
+def changed_values(job):
+    """Return the state, and what is not stored yet.
+
+    What this transaction wrote past the job counts as not stored.
+    """
+    values = {"state": job.state}
+    if job.is_linked:
+        values["dependencies"] = job.dependencies_value()
+    stored = {**job.stored, **_cached_values(job)}
+    for column in MUTABLE:
+        value = _value(job, column)
+        if column.name not in stored or stored[column.name] != value:
+            values[column.name] = value
+    return _with_extra(job, values)
+
+
+def _cached_values(job):
+    """Return the mutable columns that the ORM holds otherwise than this job knows them."""
+    record = job.record
+    cached = record.env.transaction.field_data
+    found = {}
+    for column in MUTABLE:
+        values = cached.get(record._fields[column.name])
+        if values and record.id in values:
+            value = values[record.id]
+            if (value or None) != (job.stored.get(column.name) or None):
+                found[column.name] = value
+    return found
+
+
+def _value(job, column):
+    value = getattr(job, column.attribute)
+    if column.text:
+        return storable_text(value) if value else None
+    return value
+
+
+def _with_extra(job, values):
+    job.stored.update(
+        (column.name, values[column.name])
+        for column in MUTABLE
+        if column.name in values
+    )
+    return {**extra_values(job), **values}
+
+
+def extra_values(job):
+    """Return what the store-values hooks add, the specific one last."""
+    model = job.env["base"] if job.recordset is None else job.recordset
+    values = dict(model._job_store_values(job) or {})
+    specific = getattr(model, f"_job_store_values_for_{job.method_name}", None)
+    if specific:
+        values.update(specific(job) or {})
+    return {column: value for column, value in values.items() if column not in CORE}

@@ -1,0 +1,26 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What a worker does with jobs: claim, perform, record the outcome.
+
+* :mod:`.lease`: the claim of one worker on one job
+* :mod:`.attempt`: the pipeline claim, perform, outcome, and its doors
+* :mod:`.outcome`: what is recorded of a job that is not done
+* :mod:`.bundle`: the jobs of one request
+"""
+
+from .attempt import CONFLICT_TRIES_AT_ONCE, PG_RETRY, WorkerDoors, perform
+from .bundle import Bundle
+from .lease import Lease
+from .outcome import Kind, Outcome, announce_dead, record
+
+__all__ = [
+    "CONFLICT_TRIES_AT_ONCE",
+    "PG_RETRY",
+    "Bundle",
+    "Kind",
+    "Lease",
+    "Outcome",
+    "WorkerDoors",
+    "announce_dead",
+    "perform",
+    "record",
+]

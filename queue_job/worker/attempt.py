@@ -1,0 +1,342 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""An attempt: claim a job, perform it, record the outcome, release its dependents.
+
+One transaction says that a job is done and holds its work: so the work counts
+exactly once. The steps that modules override are the *doors*; this pipeline
+calls each of them.
+"""
+
+import contextlib
+import random
+import time
+
+import psycopg2
+from psycopg2 import InterfaceError, OperationalError, errorcodes
+
+from odoo.exceptions import ConcurrencyError
+from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
+from odoo.tools import config
+
+from ..exception import LostRunError, RetryableJobError
+from . import outcome as outcomes
+from .lease import Lease, acquire, rollback
+from .log import logger
+from .outcome import Kind, Outcome
+
+PG_RETRY = 5  # seconds until a job that met a conflict is tried again
+DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
+# A conflict goes away when the other transaction ends: try at once before postponing.
+CONFLICT_TRIES_AT_ONCE = 3
+# Seconds, at most, before the second try; twice that before the third.
+CONFLICT_PAUSE = 0.05
+
+
+class WorkerDoors:
+    """The steps of an attempt that modules override, one by one.
+
+    All are class methods; ``env`` is a superuser environment on the cursor of the job.
+    """
+
+    # Logs the traceback of each job that failed.
+    _failure_logger = logger
+
+    @classmethod
+    def _acquire_job(cls, env, job_uuid):
+        """Claim an enqueued job, commit, lock it; return it or None."""
+        return acquire(env, job_uuid)
+
+    @classmethod
+    def _runjob(cls, env, job):
+        """Perform a claimed job, record the outcome, release its dependents.
+
+        Postponed jobs return normally; the exception of a job that failed is
+        raised again when the failure is recorded.
+        """
+        kind, error = perform(cls, env, job)
+        if kind is Kind.DONE:
+            cls._enqueue_dependent_jobs(env, job)
+            return
+        _forget_changes(env, job)
+        try:
+            outcomes.record(cls, job, Outcome(kind, error))
+            if kind is Kind.FAILED:
+                raise error
+        finally:
+            # The traceback of the error refers to this frame.
+            del error
+        rollback(env.cr)
+
+    @classmethod
+    def _try_perform_job(cls, env, job):
+        """Perform a job and commit it as done; raise what the job raises."""
+        perform_and_commit(env, job)
+
+    @classmethod
+    def _enqueue_dependent_jobs(cls, env, job):
+        """Release the jobs that waited for this one alone."""
+        release_dependents(env, job)
+
+    @classmethod
+    def _get_failure_values(cls, job, traceback_txt, orig_exception):
+        """Return what is kept of an exception: exc_name, exc_message and exc_info."""
+        return outcomes.failure_values(traceback_txt, orig_exception)
+
+    @classmethod
+    def overridden_doors(cls):
+        """Return the names of the doors that are not those of this class."""
+        own = vars(WorkerDoors)
+        return {
+            name
+            for name in (
+                "_acquire_job",
+                "_runjob",
+                "_try_perform_job",
+                "_enqueue_dependent_jobs",
+            )
+            if getattr(getattr(cls, name), "__func__", None) is not own[name].__func__
+        }
+
+
+# Perform --------------------------------------------------------------------
+
+
+def perform(doors, env, job):
+    """Perform a job, again at once for a conflict, up to a few times; return the outcome."""
+    Lease.of(job).renew()
+    try:
+        _perform_until_no_conflict(doors, env, job)
+    except LostRunError as error:
+        return Outcome(Kind.LOST, error)
+    except RetryableJobError as error:
+        return Outcome(Kind.POSTPONED, error)
+    except Exception as error:  # noqa: BLE001 a job may raise anything
+        return Outcome(Kind.FAILED, error)
+    return Outcome(Kind.DONE)
+
+
+def _perform_until_no_conflict(doors, env, job):
+    tries = CONFLICT_TRIES_AT_ONCE if Lease.of(job).commits else 1
+    for number in range(1, tries + 1):
+        retry = job.retry
+        try:
+            doors._try_perform_job(env, job)
+            return
+        except (OperationalError, InterfaceError, ConcurrencyError) as error:
+            if env.cr.closed or _is_of_lost_connection(error):
+                # Not the job's fault, but the try is counted.
+                raise _counted(job, error) from error
+            if not _is_conflict(error):
+                raise
+            if number == tries or job.job_config.allow_commit:
+                raise _counted(job, error) from error
+            _begin_again(env, job, number)
+            job.retry = retry
+
+
+def _counted(job, error):
+    """Return the retryable error for a database error, if a try is left."""
+    retryable = RetryableJobError(str(error), seconds=PG_RETRY)
+    job.check_tries(retryable)
+    return retryable
+
+
+def _begin_again(env, job, number):
+    """Take a new snapshot, and the liveness lock with it.
+
+    A job that was never claimed has no lock: its caller owns it.
+    """
+    env.cr.rollback()
+    env.cr.reset()
+    _forget_changes(env, job)
+    time.sleep(random.uniform(0, CONFLICT_PAUSE * number))
+    Lease.of(job).is_unlocked = bool(job.run_number)
+
+
+def _forget_changes(env, job):
+    """Undo in the caches and the registry of this process what was undone in the rows.
+
+    Other processes are notified all the same of a job that may commit: it may have.
+    """
+    registry = env.registry
+    if job.job_config.allow_commit:
+        caches, models = set(registry.cache_invalidated), registry.registry_invalidated
+        registry.signal_changes()
+        registry.cache_invalidated.update(caches)
+        registry.registry_invalidated = models
+    registry.reset_changes()
+
+
+def _is_conflict(error):
+    """Return whether Odoo would try a request again at once after this error."""
+    return isinstance(error, ConcurrencyError) or (
+        isinstance(error, OperationalError)
+        and error.pgcode in PG_CONCURRENCY_ERRORS_TO_RETRY
+    )
+
+
+def _is_of_lost_connection(error):
+    """Return whether the connection of a job that may commit was lost.
+
+    That is one of its own. Closing it fails then as well, and may be the only error.
+    """
+    cursors = [getattr(cause, "cursor", None) for cause in (error, error.__context__)]
+    return any(cursor and cursor.connection.closed for cursor in cursors)
+
+
+def perform_and_commit(env, job):
+    """Perform the job and commit it as done.
+
+    Work and outcome are in one savepoint: when any of it fails, all row
+    locks of the job are gone before the failure is handled, but not the
+    liveness lock, which is older.
+
+    :raise LostRunError: when the liveness lock is still to be taken and cannot be
+    """
+    assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
+    logger.debug("%s started", job)
+    lease = Lease.of(job)
+    stored = dict(job.stored)
+    try:
+        with _prevent_commit(env.cr):
+            with lease.begin_work() as work:
+                with _rollback_to(env.cr, work):
+                    job.perform()
+                    # Pending computations belong to the time of the job.
+                    env.flush_all()
+                job.set_done()
+                _store_done(env, lease)
+        if lease.bundle:
+            lease.bundle.commit_done(lease)
+        else:
+            commit_work(env, lease)
+    except Exception:
+        job.stored = stored
+        raise
+    logger.debug("%s done", job)
+
+
+def _store_done(env, lease):
+    """Write the row of a job that is done, and claim the next of its bundle."""
+    if lease.bundle:
+        lease.bundle.store_done(lease)
+        return
+    lease.job.store()
+    env.cr.flush()
+
+
+def commit_work(env, lease):
+    """Commit the work and its outcome; a failure rolls back.
+
+    Until then the row is locked, and the failure could not be recorded.
+    """
+    if not (lease.commits and may_commit()):
+        return
+    try:
+        _commit(env)
+    except Exception:
+        rollback(env.cr)
+        raise
+
+
+def may_commit():
+    """Return whether the transaction is not that of a test."""
+    return not config["test_enable"]
+
+
+def _commit(env):
+    """Commit; a hook that fails after the commit is logged: nothing is undone."""
+    # An error before the commit is no error after it.
+    env.cr.flush()
+    try:
+        env.cr.commit()
+    except psycopg2.Error:
+        raise
+    except Exception:
+        logger.exception("a hook that runs after the commit failed, the job is done")
+
+
+@contextlib.contextmanager
+def _prevent_commit(cr):
+    """Forbid ``cr.commit`` in this block: it would split the job and free its lock."""
+
+    def forbidden_commit():
+        raise RuntimeError(
+            "Commit is forbidden in queue jobs: what was committed would be done again when "
+            "the job is retried. If the job can bear that, set the Allow Commit option of its "
+            "job function."
+        )
+
+    original = cr.commit
+    cr.commit = forbidden_commit
+    try:
+        yield
+    finally:
+        cr.commit = original
+
+
+@contextlib.contextmanager
+def _rollback_to(cr, savepoint):
+    """Let ``cr.rollback`` undo the job's work in this block, and keep its lock."""
+
+    def rollback_of_job():
+        cr.postcommit.clear()
+        cr.prerollback.run()
+        savepoint.rollback()
+        cr.postrollback.run()
+
+    original = cr.rollback
+    cr.rollback = rollback_of_job
+    try:
+        yield
+    finally:
+        cr.rollback = original
+
+
+# Release --------------------------------------------------------------------
+
+
+def release_dependents(env, job):
+    """Make pending the jobs that waited for this one alone.
+
+    Called when the end of the job is committed, in a transaction that is
+    younger: of two parents that end at once, the later one sees both. A
+    conflict is tried again in a transaction of its own, because the
+    snapshot of this one stays what it is.
+    """
+    if not job.should_check_dependents():
+        return
+    try:
+        with env.cr.savepoint():
+            job.enqueue_waiting()
+        return
+    except OperationalError as error:
+        if not _is_conflict(error):
+            raise
+        _pause_before_retry(error, 1)
+    for tries in range(2, DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE + 1):
+        try:
+            with job.in_temporary_env():
+                job.enqueue_waiting()
+            return
+        except OperationalError as error:
+            if not _is_conflict(error):
+                raise
+            if tries == DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE:
+                logger.error(
+                    "%s, maximum number of tries reached to update dependencies",
+                    errorcodes.lookup(error.pgcode),
+                )
+                raise
+            _pause_before_retry(error, tries)
+
+
+def _pause_before_retry(error, tries):
+    pause = random.uniform(0, CONFLICT_PAUSE * 2**tries)
+    logger.info(
+        "%s, retry %d/%d in %.4f sec...",
+        errorcodes.lookup(error.pgcode),
+        tries,
+        DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE,
+        pause,
+    )
+    time.sleep(pause)

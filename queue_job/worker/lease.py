@@ -1,0 +1,303 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The lease: the claim of one worker on one job.
+
+A claim is committed on its own, so that a crash is counted. The transaction of the
+work holds the lock of the job's liveness row. Its snapshot is as old as that lock, so
+the outcome cannot overwrite a move that arrived meanwhile: PostgreSQL refuses with 40001
+(cursors are REPEATABLE READ), which keeps a cancel.
+
+Each claim is a function in the database, because planning takes longer than
+execution, and goes in few messages, because a message costs as much as its statement.
+States are compared in a way that no index offers: the planner would walk over all
+jobs that ever passed through them.
+"""
+
+import os
+from contextlib import nullcontext
+from datetime import datetime
+
+import psycopg2
+from psycopg2 import InterfaceError, OperationalError
+
+from odoo.sql_db import _FlushingSavepoint
+from odoo.tools import SQL
+
+from ..exception import LostRunError
+from ..job import Job
+from ..protocol import HELD, REFUSED
+from ..sql import statements as sql
+from ..states import MOVES
+from ..store import rows, transitions
+from .log import logger
+
+CLAIMED = "claimed"
+CHANGED = "changed"
+# What a claim writes, as attribute of a job and as column.
+CLAIM_COLUMNS = ("state", *MOVES["claim"].sets)
+# Raised by the function in the database that locks a run, when it cannot.
+LOST_RUN = "QJ002"
+
+
+class WorkSavepoint(_FlushingSavepoint):
+    """Where the work of a job can be undone without losing its liveness lock.
+
+    The statement that makes it is sent by the lease; the commit of the work releases it.
+    """
+
+    def __init__(self, cr):
+        self.name = "queue_job_work"
+        self._cr = cr
+        self.closed = False
+
+    def _close(self, rollback):
+        if rollback:
+            return super()._close(rollback)
+        # A job that is done was flushed.
+        self.closed = True
+        return None
+
+
+def claim(env, uuid, prefetched=None):
+    """Claim an enqueued job in the current transaction; write nothing else.
+
+    Return ``(job, verdict)``. The job is None unless the verdict is ``claimed``. Others
+    are ``refused`` when it is not enqueued or locked elsewhere, ``held`` while a
+    refused caller of its key is in a transaction, ``changed`` when the row is
+    newer than this snapshot: try again in another transaction.
+
+    :param prefetched: ``{uuid: (job, version)}`` of jobs read before
+    """
+    jobs = env["queue.job"].sudo()
+    started = datetime.now()
+    job, known_version = (prefetched or {}).pop(uuid, (None, None))
+    call = SQL(sql.claim, uuid=uuid, started=started, pid=os.getpid())
+    if job:
+        transitions.send(env.cr, call)
+        verdict, version = env.cr.fetchone()[0]
+    else:
+        row = rows.read_one(jobs, uuid, call)
+        verdict, version = row["claim"] if row else (REFUSED, "")
+        known_version = row and row["version"]
+    if verdict != CLAIMED:
+        if verdict == REFUSED:
+            logger.warning(
+                "was requested to run job %s, but it does not exist, or is not in state "
+                "enqueued, or is handled by another worker",
+                uuid,
+            )
+        return None, verdict
+    if version != known_version:
+        job = Job.load(env, uuid)
+    else:
+        job = job or rows.job_of(Job, jobs, row)
+        job.become_started(started)
+    Lease.of(job).notify_write_overrides()
+    return job, verdict
+
+
+def claim_or_undo(env, uuid, prefetched=None):
+    """Claim in a transaction of its own; a held job is put back to pending.
+
+    What was done is undone when the claim raises. The caller commits.
+    """
+    try:
+        job, verdict = claim(env, uuid, prefetched)
+        if verdict == HELD:
+            transitions.move(Job.db_records_from_uuids(env, [uuid]), "put back")
+            env.flush_all()
+    except Exception:
+        rollback(env.cr)
+        raise
+    return job, verdict
+
+
+def acquire(env, uuid):
+    """Claim a job, commit, and take its liveness lock.
+
+    The commit shows ``started`` to other sessions, or the return of a held job to
+    pending; the lock is held by the transaction that follows. Return the job, or
+    None when it cannot be had, with nothing written.
+    """
+    job, verdict = claim_or_undo(env, uuid)
+    if job or verdict == HELD:
+        env.cr.commit()
+    return job if job and Lease.of(job).lock() else None
+
+
+def rollback(cr):
+    """Roll back, unless the connection is gone and has done so."""
+    if not cr.closed:
+        cr.rollback()
+
+
+class Lease:
+    """What a worker holds of a job that it performs; ``job.lease`` is it.
+
+    ``state`` is the one that was stored when the run began: the outcome is written
+    while the row is still in that state and in this run.
+    """
+
+    def __init__(self, job):
+        self.job = job
+        self.bundle = None
+        # False: all happens in the transaction of the caller.
+        self.commits = True
+        # The liveness lock is still to be taken, together with the savepoint of the work.
+        self.is_unlocked = False
+        # The savepoint that was made together with the commit of the job before.
+        self._begun = None
+        # The links to later jobs when the bundle was read, see ``store/links.py``.
+        self.links_after = None
+        # It is known that this job releases no other.
+        self.has_no_dependents = False
+        job.lease = self
+        self.renew()
+
+    @classmethod
+    def of(cls, job):
+        """Return the lease of a job; a job that was never claimed gets one without lock."""
+        return job.lease or cls(job)
+
+    def renew(self):
+        """Take the state and the run that were stored last for those of this worker."""
+        self.state = self.job.stored.get("state", self.job.state)
+        self.run_number = self.job.stored.get("run_number")
+
+    @property
+    def has_begun(self):
+        return self._begun is not None
+
+    def recording(self):
+        """Return the block in which an outcome is recorded: a transaction of its own."""
+        return self.job.in_temporary_env() if self.commits else nullcontext()
+
+    # Claim ------------------------------------------------------------------
+
+    def notify_write_overrides(self):
+        """Call overrides of ``write`` with the claim, which is in the row already.
+
+        One that raises makes this job fail, and not the worker that claimed it: that
+        would claim it again for ever, and the jobs around it would suffer.
+        """
+        job, record = self.job, self.job.record
+        try:
+            rows.notify_started(record, job, CLAIM_COLUMNS)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            logger.exception(
+                "job %s: an override of write() raised when the job was started; "
+                "marking it failed",
+                job.uuid,
+            )
+            transitions.forget_cached(record)
+            rows.keep_stored(job, CLAIM_COLUMNS)
+            job.load_error = f"cannot be started: {type(error).__name__}: {error}"
+        self.renew()
+
+    def lock(self):
+        """Lock the liveness row; return False, with a log line, when that is impossible."""
+        if self.job.lock():
+            return True
+        self.log_lost()
+        return False
+
+    def log_lost(self):
+        logger.warning(
+            "job %s: lost the claim before its lock was taken; its state changed concurrently",
+            self.job.uuid,
+        )
+
+    def is_current(self):
+        """Lock the row and return whether it is still as this worker left it.
+
+        A job without a row was moved by no other session.
+        """
+        job = self.job
+        if job.is_new():
+            return True
+        job.record.flush_recordset(["state", "run_number"])
+        cr = job.env.cr
+        cr.execute(
+            sql.is_own_run,
+            {"job": job.row_id, "state": self.state, "run": self.run_number or 0},
+        )
+        return bool(cr.rowcount)
+
+    # Work -------------------------------------------------------------------
+
+    def begin_work(self):
+        """Return the savepoint of the work, with the liveness lock if it is still to be taken.
+
+        :raise LostRunError: when the job is not started by this very claim, or
+            another session holds the lock
+        """
+        begun, self._begun = self._begun, None
+        if begun:
+            return begun
+        cr = self.job.env.cr
+        cr.flush()
+        if self.is_unlocked:
+            self.is_unlocked = False
+            self._execute(cr, sql.lock_and_begin_work)
+        else:
+            cr.execute(sql.savepoint_of_work)
+        return WorkSavepoint(cr)
+
+    def commit_and_begin_work(self, before=None):
+        """Commit, and begin the work of this job, all in one message.
+
+        The hooks that run after a commit are not called: there must be none.
+
+        :param before: the lease that the commit ends; when that job releases others,
+            the work is not begun: the new transaction is that of the release
+        """
+        cr = self.job.env.cr
+        cr.flush()
+        look = before and before.job.may_be_linked() and not before.has_no_dependents
+        has_no_dependents = True
+        try:
+            if look:
+                self._execute(
+                    cr, sql.commit_and_begin_work_behind, before=before.job.row_id
+                )
+                has_no_dependents = cr.fetchone()[0]
+            else:
+                self._execute(cr, sql.commit_and_begin_work)
+        except LostRunError:
+            # The commit came before.
+            _forget_transaction(cr)
+            cr.rollback()
+            raise
+        _forget_transaction(cr)
+        if has_no_dependents:
+            self._begun = WorkSavepoint(cr)
+        if look:
+            before.has_no_dependents = has_no_dependents
+
+    def _execute(self, cr, statement, **values):
+        values.update(job=self.job.row_id, run=self.run_number)
+        try:
+            cr.execute(statement, values, log_exceptions=False)
+        except psycopg2.Error as error:
+            if error.pgcode == LOST_RUN:
+                raise LostRunError(
+                    f"Job {self.job.uuid} is not in run {self.run_number}"
+                ) from error
+            raise
+
+    # Release ----------------------------------------------------------------
+
+    def seems_to_release_none(self, following=None):
+        """Return whether no job was seen to wait for this one and not for ``following`` too."""
+        return self.links_after is not None and self.links_after <= (
+            (following and following.links_after) or set()
+        )
+
+
+def _forget_transaction(cr):
+    """Do what a cursor does after a commit."""
+    cr.clear()
+    cr._now = None
+    for hooks in (cr.prerollback, cr.postrollback, cr.postcommit):
+        hooks.clear()
