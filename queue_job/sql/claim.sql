@@ -76,9 +76,13 @@ PERFORM FROM queue_job_lock
     )
     FOR NO KEY UPDATE SKIP LOCKED
 
+-- name: claim_call
+-- The expression that claims an enqueued job; see the function.
+queue_job_claim(%(uuid)s, %(started)s, %(pid)s)
+
 -- name: claim
--- Claim an enqueued job; see the function.
-SELECT queue_job_claim(%(uuid)s, %(started)s, %(pid)s)
+-- Claim a job that was read before.
+SELECT %(call)s
 
 -- name: savepoint_of_work
 -- Begin the work of a job whose liveness lock is held.

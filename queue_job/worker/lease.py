@@ -70,9 +70,9 @@ def claim(env, uuid, prefetched=None):
     jobs = env["queue.job"].sudo()
     started = datetime.now()
     job, known_version = (prefetched or {}).pop(uuid, (None, None))
-    call = SQL(sql.claim, uuid=uuid, started=started, pid=os.getpid())
+    call = SQL(sql.claim_call, uuid=uuid, started=started, pid=os.getpid())
     if job:
-        transitions.send(env.cr, call)
+        transitions.send(env.cr, SQL(sql.claim, call=call))
         verdict, version = env.cr.fetchone()[0]
     else:
         row = rows.read_one(jobs, uuid, call)

@@ -43,7 +43,7 @@ class RunCase(CommittedJobCase):
         with self.registry.cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
             # A busy machine is not to spend the budget of a worker.
-            return controller.run(env, uuids, **{"budget": 60, **options})
+            return controller.perform_bundle(env, uuids, **{"budget": 60, **options})
 
     def outcomes(self, report):
         return {uuid: outcome for uuid, outcome, _seconds in report.outcomes}
