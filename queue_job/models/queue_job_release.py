@@ -165,6 +165,17 @@ WITH RECURSIVE behind(id, joint) AS (
 SELECT child.id FROM queue_job child
 WHERE child.id IN (SELECT id FROM behind) AND child.state = 'wait_dependencies'
 """
+# Those of %(jobs)s that wait for a parent that was cancelled.
+BEHIND_CANCELLED = """
+SELECT child.id FROM queue_job child
+WHERE child.id = ANY(%(jobs)s) AND child.state = 'wait_dependencies' AND EXISTS (
+    SELECT FROM queue_job_dependency d
+    LEFT JOIN queue_job_dependency j
+        ON d.parent_id IS NULL AND j.joint = d.joint AND j.parent_id IS NOT NULL
+    JOIN queue_job p ON p.id = COALESCE(d.parent_id, j.parent_id)
+    WHERE d.child_id = child.id AND p.state = 'cancelled'
+)
+"""
 
 
 class QueueJob(models.Model):
@@ -209,7 +220,6 @@ class QueueJob(models.Model):
         self._editor().write({**values, "result": result} if result else values)
         self.env.flush_all()
         self._cancel_dependents(now)
-        self._after_commit(FREE_BEHIND, self.ids)
 
     def _held_back(self):
         """Return those of these jobs that would wait for a parent, if all became pending."""
@@ -262,6 +272,16 @@ class QueueJob(models.Model):
                 functools.partial(_release_now, self.env.registry, statement, ids)
             )
 
+    def _after_storing_edges(self, children):
+        """Release or cancel new children, once this transaction is committed.
+
+        Whoever ended or cancelled a parent that was stored before did not see them.
+        """
+        if children:
+            self.env.cr.postcommit.add(
+                functools.partial(_end_wait_of_new, self.env.registry, children)
+            )
+
     def _waiting_behind(self):
         """Return the jobs in wait_dependencies behind these, to any depth."""
         self.flush_model(["state"])
@@ -276,7 +296,20 @@ class QueueJob(models.Model):
         )
 
     def _cancel_dependents(self, date_cancelled=None):
-        """Cancel what waits for these jobs, to any depth."""
+        """Cancel what waits for these jobs, to any depth.
+
+        What another transaction stores behind them and commits first is cancelled after
+        the commit, the rest by :meth:`_after_storing_edges`.
+        """
+        dependents = self._cancel_waiting(date_cancelled)
+        cancelled = (self | dependents).ids
+        if cancelled:
+            self.env.cr.postcommit.add(
+                functools.partial(_cancel_missed, self.env.registry, cancelled)
+            )
+
+    def _cancel_waiting(self, date_cancelled=None):
+        """Cancel the dependents that this transaction sees, and return them."""
         dependents = self._waiting_behind()
         if dependents:
             dependents._editor().write(
@@ -285,11 +318,13 @@ class QueueJob(models.Model):
                     "date_cancelled": date_cancelled
                     or self[:1].date_cancelled
                     or datetime.now(),
-                    "result": self.env._(
-                        "Cancelled because a job it depends on was cancelled"
-                    ),
+                    "result": self._text_of_cancelled_parent(),
                 }
             )
+        return dependents
+
+    def _text_of_cancelled_parent(self):
+        return self.env._("Cancelled because a job it depends on was cancelled")
 
     def unlink(self):
         """Delete jobs. One that was not done will never release anybody: cancel those."""
@@ -303,11 +338,33 @@ class QueueJob(models.Model):
 
 def _release_now(registry, statement, ids):
     """Release in transactions of their own; the sweep of the runner does what fails here."""
+    _apart(registry, ids, lambda jobs: jobs._release(statement, ids))
+
+
+def _cancel_missed(registry, ids):
+    """Cancel what was stored behind jobs while they were cancelled."""
+    _apart(registry, ids, lambda jobs: jobs.browse(ids)._cancel_waiting())
+
+
+def _end_wait_of_new(registry, ids):
+    """Cancel new jobs whose parent was cancelled, release those whose parents ended."""
+
+    def end_wait(jobs):
+        jobs.env.cr.execute(SQL(BEHIND_CANCELLED, jobs=ids))
+        cancelled = jobs.browse(job_id for (job_id,) in jobs.env.cr.fetchall())
+        if cancelled:
+            cancelled._move_to_cancelled(jobs._text_of_cancelled_parent())
+        jobs._release(FREE_AMONG, ids)
+
+    _apart(registry, ids, end_wait)
+
+
+def _apart(registry, ids, move):
+    """Move jobs in a transaction apart, tried again after a conflict."""
     for _try in range(RELEASE_TRIES):
         try:
             with registry.cursor() as cr:
-                env = api.Environment(cr, api.SUPERUSER_ID, {})
-                env["queue.job"]._release(statement, ids)
+                move(api.Environment(cr, api.SUPERUSER_ID, {})["queue.job"])
                 return
         except OperationalError as error:
             if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:

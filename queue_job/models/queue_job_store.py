@@ -139,8 +139,8 @@ class QueueJob(models.Model):
         self.env["queue.job.dependency"].sudo()._add_edges(pairs, joint_ids)
         # A parent that was stored before may end before this is committed.
         here = {job._db_id for job in jobs}
-        self._after_commit(
-            FREE_AMONG, [child for parent, child in pairs if parent not in here]
+        self._after_storing_edges(
+            [child for parent, child in pairs if parent not in here]
         )
 
     @api.model
