@@ -1,6 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What can go wrong with a job, as exceptions."""
 
+import threading
+from contextlib import contextmanager
+
 
 class BaseQueueJobError(Exception):
     """Root of the errors of this addon."""
@@ -34,6 +37,29 @@ class RetryableJobError(JobError):
 
 class LostRunError(BaseQueueJobError):
     """The job is not this worker's any more: somebody moved or claimed it."""
+
+
+class WorkerExitError(JobError):
+    """The cause is no ``Exception``, and would have ended the worker."""
+
+
+@contextmanager
+def exceptions_only():
+    """Raise ``WorkerExitError`` from what is raised and is no ``Exception``.
+
+    ``SystemExit`` of a library, ``GeneratorExit`` and their like fail a job; they do not
+    end the thread or process of its worker. Signals reach the main thread only: a
+    ``KeyboardInterrupt`` there is Ctrl-C and passes.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and in_main_thread:
+            raise
+        raise WorkerExitError(f"The job raised {type(error).__name__}") from error
 
 
 class ChannelNotFound(BaseQueueJobError):

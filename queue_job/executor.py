@@ -25,9 +25,15 @@ from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
 
 from . import run
-from .exception import LostRunError, RetryableJobError
+from .exception import (
+    JobError,
+    LostRunError,
+    RetryableJobError,
+    exceptions_only,
+)
 from .executor_record import OutcomeRecorder
 from .job import Job
+from .utils import text_of
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
@@ -88,10 +94,17 @@ def _is_conflict(error):
 def _is_of_lost_connection(error):
     """Return whether the connection of a job that may commit was lost.
 
-    That is one of its own. Closing it fails then as well, and may be all that is heard.
+    That is one of its own. Closing it fails as well, see :func:`_first_cause`.
     """
     cursors = [getattr(cause, "cursor", None) for cause in (error, error.__context__)]
     return any(cursor and cursor.connection.closed for cursor in cursors)
+
+
+def _first_cause(error):
+    """Return the error that came before those of a connection that was closed already."""
+    while isinstance(error, InterfaceError) and error.__context__:
+        error = error.__context__
+    return error
 
 
 class JobExecutor(OutcomeRecorder):
@@ -130,7 +143,7 @@ class JobExecutor(OutcomeRecorder):
             if verdict == run.HELD:
                 Job.db_records_from_uuids(env, [job_uuid])._put_back()
                 env.flush_all()
-        except Exception:
+        except BaseException:
             _rollback(env.cr)
             raise
         return job, verdict
@@ -213,6 +226,7 @@ class JobExecutor(OutcomeRecorder):
         cls._enqueue_dependent_jobs(env, job)
 
     @classmethod
+    @exceptions_only()
     def _try_perform_job_at_once(cls, env, job):
         """Perform, again at once for a conflict, up to a few times.
 
@@ -237,7 +251,12 @@ class JobExecutor(OutcomeRecorder):
     @classmethod
     def _counted(cls, job, error):
         """Return the retryable error for a database error, if a try is left."""
-        retryable = RetryableJobError(str(error), seconds=PG_RETRY)
+        cause = _first_cause(error)
+        if isinstance(cause, JobError):
+            return cause
+        retryable = RetryableJobError(text_of(cause), seconds=PG_RETRY)
+        # The traceback of a job that fails begins with it.
+        retryable.__cause__ = error
         job.check_tries(retryable)
         return retryable
 
@@ -293,7 +312,7 @@ class JobExecutor(OutcomeRecorder):
                     job.set_done()
                     cls._store_done(env, job)
             cls._commit_done(env, job)
-        except Exception:
+        except BaseException:
             job._known = known
             raise
         _logger.debug("%s done", job)
@@ -311,7 +330,7 @@ class JobExecutor(OutcomeRecorder):
             return
         try:
             cls._commit(env)
-        except Exception:
+        except BaseException:
             # Until then the row is locked, and the failure cannot be recorded.
             _rollback(env.cr)
             raise
@@ -327,7 +346,8 @@ class JobExecutor(OutcomeRecorder):
         # An error before the commit is no error after it.
         env.cr.flush()
         try:
-            env.cr.commit()
+            with exceptions_only():
+                env.cr.commit()
         except psycopg2.Error:
             raise
         except Exception:
@@ -338,6 +358,7 @@ class JobExecutor(OutcomeRecorder):
     # Release ----------------------------------------------------------------
 
     @classmethod
+    @exceptions_only()
     def _enqueue_dependent_jobs(cls, env, job):
         """Make pending what waited for this job alone.
 

@@ -8,16 +8,40 @@ row is still in the state and the run that this worker knows.
 import logging
 import traceback
 from contextlib import nullcontext
-from io import StringIO
 
+import psycopg2
 from psycopg2 import InterfaceError, OperationalError
 
+from odoo.sql_db import Cursor
+
+from .exception import WorkerExitError, exceptions_only
 from .job import Job
 from .states import FAILED
 from .utils import storable_text, text_of
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
+
+
+# Characters of the SQL statement that is kept of a database error.
+LONGEST_STATEMENT = 2000
+
+
+def _failed_statement(error):
+    """Return the SQL of the first database error behind ``error``, or None.
+
+    Its cursor has executed others since: the frame of the call still knows it.
+    """
+    statement, seen = None, set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, psycopg2.Error):
+            for frame, _line in traceback.walk_tb(error.__traceback__):
+                if frame.f_code is Cursor.execute.__code__:
+                    statement = text_of(frame.f_locals.get("query"))
+        hidden = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or hidden
+    return statement
 
 
 class OutcomeRecorder:
@@ -35,14 +59,16 @@ class OutcomeRecorder:
         """
         before = {**vars(job), "_known": dict(job._known)}
         try:
-            with job.in_temporary_env():
+            with exceptions_only(), job.in_temporary_env():
                 if not job._is_own_run(state):
                     job.state = state
                     return
                 if not error.ignore_retry:
-                    values = cls._get_failure_values(job, cls._traceback_text(), error)
+                    values = cls._get_failure_values(
+                        job, cls._traceback_text(error), error
+                    )
                     job._record()._keep_attempt("postponed", job.retry, values)
-                job.postpone(result=str(error), seconds=error.seconds)
+                job.postpone(result=text_of(error), seconds=error.seconds)
                 job.set_pending(reset_retry=False)
                 job.store()
                 job.env.flush_all()
@@ -60,11 +86,13 @@ class OutcomeRecorder:
         The work was undone before. When the failure cannot be recorded the
         usual way, plain SQL does it, so that the job does not run again.
         """
-        traceback_text = cls._traceback_text()
+        if isinstance(error, WorkerExitError):
+            error = error.__cause__
+        traceback_text = cls._traceback_text(error)
         cls._failure_logger.error(traceback_text)
         values = cls._get_failure_values(job, traceback_text, error)
         try:
-            with job.in_temporary_env():
+            with exceptions_only(), job.in_temporary_env():
                 if not job._is_own_run(state):
                     job.state = state
                     return
@@ -73,13 +101,13 @@ class OutcomeRecorder:
                 job.set_failed(**values)
                 job.store()
                 job.env.flush_all()
-        except Exception:
+        except Exception as failure:
             job.state = state
             _logger.exception(
                 "job %s failed, and its failure could not be announced", job.uuid
             )
             values["exc_info"] += (
-                f"\n\nThe failure could not be announced:\n{cls._traceback_text()}"
+                f"\n\nThe failure could not be announced:\n{cls._traceback_text(failure)}"
             )
             cls._record_failure_plainly(job, values)
             job.state = FAILED
@@ -97,20 +125,27 @@ class OutcomeRecorder:
         # Called without a hook too, for those who override it; that needs no cursor.
         needs_cursor = bool(job.on_fail_method_name)
         try:
-            with job.in_temporary_env() if needs_cursor else nullcontext():
+            with (
+                exceptions_only(),
+                job.in_temporary_env() if needs_cursor else nullcontext(),
+            ):
                 job.on_fail(dict(values))
-        except Exception:
+        except Exception as error:
             _logger.exception("the on-fail method of job %s failed too", job.uuid)
-            second = f"\n\nThe on-fail method failed too:\n{cls._traceback_text()}"
+            second = f"\n\nThe on-fail method failed too:\n{cls._traceback_text(error)}"
             with job.in_temporary_env():
                 info = storable_text(values["exc_info"] + second)
                 job._record()._editor().write({"exc_info": info})
 
     @classmethod
-    def _traceback_text(cls):
-        buffer = StringIO()
-        traceback.print_exc(file=buffer)
-        return buffer.getvalue()
+    def _traceback_text(cls, error):
+        text = "".join(traceback.format_exception(error))
+        statement = _failed_statement(error)
+        return (
+            f"{text}\nStatement: {statement[:LONGEST_STATEMENT]}\n"
+            if statement
+            else text
+        )
 
     @classmethod
     def _get_failure_values(cls, job, traceback_txt, orig_exception):
@@ -127,6 +162,7 @@ class OutcomeRecorder:
         }
 
     @classmethod
+    @exceptions_only()
     def _report_dead(cls, env, job_uuid):
         """Announce the failure of a job that the runner found dead, once.
 

@@ -19,7 +19,7 @@ from odoo import http
 from odoo.sql_db import Cursor
 
 from . import run
-from .exception import LostRunError
+from .exception import LostRunError, exceptions_only
 from .executor import JobExecutor, _rollback
 from .job import Job
 from .states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
@@ -238,7 +238,7 @@ class RunExecutor(JobExecutor):
             with env["queue.job"]._writes_held():
                 super()._store_done(env, job)
                 cls._claim_next(env, job.run)
-        except Exception:
+        except BaseException:
             job.run.unclaim()
             raise
 
@@ -255,7 +255,7 @@ class RunExecutor(JobExecutor):
             cls._warn_lost(job_run.claimed)
             job_run.note(job_run.claimed.uuid, run.REFUSED)
             job_run.claimed = None
-        except Exception:
+        except BaseException:
             if job_run:
                 job_run.unclaim()
             _rollback(env.cr)
@@ -330,9 +330,10 @@ class RunExecutor(JobExecutor):
         job.run = job_run
         with _surroundings_kept(env):
             try:
-                cls._runjob(env, job)
-                if cls._has_to_commit(env, job):
-                    env.cr.commit()
+                with exceptions_only():
+                    cls._runjob(env, job)
+                    if cls._has_to_commit(env, job):
+                        env.cr.commit()
             except Exception:
                 cls._tell_unrecorded(env, job)
                 _rollback(env.cr)

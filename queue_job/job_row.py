@@ -5,7 +5,7 @@ import logging
 
 from psycopg2 import InterfaceError, OperationalError
 
-from .exception import NoSuchJobError
+from .exception import NoSuchJobError, exceptions_only
 from .job_links import LinkedJob, lists_others
 from .utils import storable_text
 
@@ -214,7 +214,8 @@ class StoredJob(LinkedJob):
         """
         record = self._record()
         try:
-            record._tell_started(self)
+            with exceptions_only():
+                record._tell_started(self)
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:

@@ -6,6 +6,8 @@ import os
 
 from odoo.tools import config
 
+from .exception import exceptions_only
+
 _logger = logging.getLogger(__name__)
 
 
@@ -32,7 +34,8 @@ def must_run_without_delay(env):
 def text_of(value):
     """Return ``value`` as text, also when its own ``__str__`` cannot."""
     try:
-        return str(value)
+        with exceptions_only():
+            return str(value)
     except Exception as error:  # noqa: BLE001 it is code of somebody else
         return f"{type(value).__name__} without a text: {type(error).__name__}"
 
