@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_auto_delay
 from . import test_autovacuum
+from . import test_cancel_races
 from . import test_context
 from . import test_delay_api
 from . import test_delayable_graph
@@ -9,6 +10,7 @@ from . import test_dependencies
 from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
+from . import test_first_cause
 from . import test_graph_interleavings
 from . import test_graph_properties
 from . import test_graph_scale
@@ -19,6 +21,7 @@ from . import test_job_perform
 from . import test_job_row
 from . import test_job_store
 from . import test_job_values
+from . import test_jobs_that_exit
 from . import test_keys
 from . import test_model
 from . import test_no_delay
