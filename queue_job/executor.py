@@ -295,26 +295,34 @@ class JobExecutor(OutcomeRecorder):
 
         Work and outcome are in one savepoint: when any of it fails, all row
         locks of the job are gone before somebody handles the failure, but not
-        the liveness lock, which is older.
+        the liveness lock, which is older. Until the commit the job's environment
+        stands behind the transaction: computations and checks are those of its user.
 
         :raise LostRunError: when the liveness lock is still to be taken and cannot be
         """
         assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
         _logger.debug("%s started", job)
         known = dict(job._known)
+        transaction = env.cr.transaction
+        worker_env = transaction.default_env
         try:
             with _prevent_commit(env.cr):
                 with job._begin_work() as work:
                     with _rollback_to(env.cr, work):
+                        transaction.default_env = job.env
                         job.perform()
+                        # `request.update_env` replaces it too.
+                        transaction.default_env = job.env
                         # What is still to be computed belongs to the time of the job.
-                        env.flush_all()
+                        job.env.flush_all()
                     job.set_done()
                     cls._store_done(env, job)
             cls._commit_done(env, job)
         except BaseException:
             job._known = known
             raise
+        finally:
+            transaction.default_env = worker_env
         _logger.debug("%s done", job)
 
     @classmethod
