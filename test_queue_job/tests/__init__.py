@@ -3,6 +3,7 @@ from . import test_auto_delay
 from . import test_autovacuum
 from . import test_cancel_races
 from . import test_context
+from . import test_default_environment
 from . import test_delay_api
 from . import test_delayable_graph
 from . import test_delayables
