@@ -29,6 +29,10 @@ class RetryableJobError(JobError):
     :param ignore_retry: do not count this try
     """
 
+    # Subclasses with a constructor of their own may not call this one.
+    seconds = None
+    ignore_retry = False
+
     def __init__(self, msg, seconds=None, ignore_retry=False):
         super().__init__(msg)
         self.seconds = seconds

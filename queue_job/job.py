@@ -10,6 +10,7 @@ Moved here from their own rooms: the states, the identity functions.
 """
 
 import inspect
+import logging
 import os
 import uuid
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from .exception import FailedJobError, RetryableJobError
 from .identity import identity_exact, identity_exact_hasher
 from .job_row import StoredJob
 from .properties import bound_to, description_of, integer, not_before, text
-from .retry import is_last_try, wait_before
+from .retry import as_wait, is_last_try, wait_before
 from .states import (
     CANCELLED,
     DEFAULT_MAX_RETRIES,
@@ -36,6 +37,9 @@ from .states import (
     STATES,
     WAIT_DEPENDENCIES,
 )
+from .utils import has_content, text_of
+
+_logger = logging.getLogger(__name__)
 
 __all__ = [
     "CANCELLED",
@@ -320,9 +324,9 @@ class Job(StoredJob):
                 raise RetryableJobError(f"Job {self.uuid} {self._load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
-                    self.result = self.func(*self.args, **self.kwargs)
+                    self.result = self._call()
             else:
-                self.result = self.func(*self.args, **self.kwargs)
+                self.result = self._call()
         except RetryableJobError as error:
             if error.ignore_retry:
                 self.retry -= 1
@@ -331,15 +335,37 @@ class Job(StoredJob):
             raise
         return self.result
 
+    def _call(self):
+        """Call the method; refuse a result that only begins to execute it.
+
+        :raise FailedJobError: for a generator or a coroutine
+        """
+        result = self.func(*self.args, **self.kwargs)
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            result.close()
+        elif not (inspect.isasyncgen(result) or inspect.isawaitable(result)):
+            return result
+        raise FailedJobError(
+            f"{self.job_function_name} returned a {type(result).__name__}: its code was not "
+            "executed. A job method must be an ordinary function, without yield or async."
+        )
+
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""
         if is_last_try(self.retry, self.max_retries):
             raise FailedJobError(
-                f"Max. retries ({self.max_retries}) reached: {error}"
+                f"Max. retries ({self.max_retries}) reached: {text_of(error)}"
             ) from error
 
     def _get_retry_seconds(self, seconds=None):
-        return wait_before(self.retry, randint, self.job_config.retry_pattern, seconds)
+        wait = as_wait(seconds)
+        if wait is None and has_content(seconds):
+            _logger.warning(
+                "job %s: no wait of %s seconds; taking the retry pattern",
+                self.uuid,
+                text_of(seconds),
+            )
+        return wait_before(self.retry, randint, self.job_config.retry_pattern, wait)
 
     def on_fail(self, fail_vals):
         """Call the on-fail method of the job function, if it has one.

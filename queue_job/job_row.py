@@ -7,7 +7,7 @@ from psycopg2 import InterfaceError, OperationalError
 
 from .exception import NoSuchJobError, exceptions_only
 from .job_links import LinkedJob, lists_others
-from .utils import storable_text
+from .utils import has_content, storable_text
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
@@ -288,7 +288,11 @@ class StoredJob(LinkedJob):
 
     def _value(self, name, column):
         value = getattr(self, name)
-        return storable_text(value or None) if column in TEXT else value
+        return (
+            storable_text(value if has_content(value) else None)
+            if column in TEXT
+            else value
+        )
 
     def _with_extra(self, values):
         self._known.update(

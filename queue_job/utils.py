@@ -40,6 +40,15 @@ def text_of(value):
         return f"{type(value).__name__} without a text: {type(error).__name__}"
 
 
+def has_content(value):
+    """Return the truth of ``value``, True when it cannot tell, as an array of numpy."""
+    try:
+        with exceptions_only():
+            return bool(value)
+    except Exception:  # noqa: BLE001 it is code of somebody else
+        return True
+
+
 def storable_text(value):
     """Return ``value`` as text that PostgreSQL can store, None and False as is.
 
