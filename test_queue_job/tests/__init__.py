@@ -30,6 +30,7 @@ from . import test_pitfalls
 from . import test_pitfalls_of_callers
 from . import test_record_jobs
 from . import test_related_actions
+from . import test_results
 from . import test_routes
 from . import test_runjob
 from . import test_runjob_in_transaction
