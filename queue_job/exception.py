@@ -43,6 +43,10 @@ class LostRunError(BaseQueueJobError):
     """The job is not this worker's any more: somebody moved or claimed it."""
 
 
+class BrokenTransactionError(JobError):
+    """The job ended the transaction of its worker, by SQL or on the connection."""
+
+
 class WorkerExitError(JobError):
     """The cause is no ``Exception``, and would have ended the worker."""
 

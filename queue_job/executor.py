@@ -288,6 +288,7 @@ class JobExecutor(OutcomeRecorder):
             registry.cache_invalidated.update(caches)
             registry.registry_invalidated = models
         registry.reset_changes()
+        env["queue.job"]._leave_session()
 
     @classmethod
     def _try_perform_job(cls, env, job):
@@ -315,6 +316,7 @@ class JobExecutor(OutcomeRecorder):
                         transaction.default_env = job.env
                         # What is still to be computed belongs to the time of the job.
                         job.env.flush_all()
+                    work.check()
                     job.set_done()
                     cls._store_done(env, job)
             cls._commit_done(env, job)
@@ -328,16 +330,17 @@ class JobExecutor(OutcomeRecorder):
     @classmethod
     def _store_done(cls, env, job):
         """Write the row of a job that is done, in the transaction of its work."""
-        job.store()
-        env.cr.flush()
+        with env["queue.job"]._writes_held(job):
+            job.store()
+            env.cr.flush()
 
     @classmethod
     def _commit_done(cls, env, job):
         """Commit the work and its outcome."""
-        if not cls._may_commit():
-            return
         try:
-            cls._commit(env)
+            job._end_work()
+            if cls._may_commit():
+                cls._commit(env)
         except BaseException:
             # Until then the row is locked, and the failure cannot be recorded.
             _rollback(env.cr)

@@ -54,11 +54,12 @@ OUTCOMES = {
 
 @contextlib.contextmanager
 def _surroundings_kept(env):
-    """Give thread, request and transaction back as they were before a job."""
+    """Give thread, request, cursor and transaction back as they were before a job."""
     transaction = env.cr.transaction
     default_env = transaction.default_env
     holders = [threading.current_thread(), *filter(None, (http.request,))]
     kept = [(vars(holder), dict(vars(holder))) for holder in holders]
+    known_of_cursor = set(vars(env.cr))
     try:
         yield
     finally:
@@ -68,6 +69,9 @@ def _surroundings_kept(env):
             attributes.update(before)
             for name in attributes.keys() - before.keys():
                 del attributes[name]
+        # The others follow its connection, which the job may have lost.
+        for name in vars(env.cr).keys() - known_of_cursor:
+            del vars(env.cr)[name]
 
 
 class Run:
@@ -235,8 +239,9 @@ class RunExecutor(JobExecutor):
             super()._store_done(env, job)
             return
         try:
-            with env["queue.job"]._writes_held():
-                super()._store_done(env, job)
+            with env["queue.job"]._writes_held(job):
+                job.store()
+                env.cr.flush()
                 cls._claim_next(env, job.run)
         except BaseException:
             job.run.unclaim()

@@ -319,11 +319,14 @@ class Job(StoredJob):
         :raise FailedJobError: from a retryable error, when the tries are used up
         """
         self.retry += 1
+        worker_cr = self.env.cr
         try:
             if self._load_error:
                 raise RetryableJobError(f"Job {self.uuid} {self._load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
+                    if self.env.cr is not worker_cr:
+                        self.env["queue.job"]._enter_session()
                     self.result = self._call()
             else:
                 self.result = self._call()

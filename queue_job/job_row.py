@@ -106,6 +106,8 @@ class StoredJob(LinkedJob):
         # The liveness lock is still to be taken, together with the savepoint of the work.
         self.lock_with_work = False
         self._work = None
+        # The savepoint of the work was released together with the outcome.
+        self.work_ended = False
         # The run of a worker that this job is part of.
         self.run = None
 
@@ -231,6 +233,11 @@ class StoredJob(LinkedJob):
         self.lock_with_work = False
         return work or self._record()._begin_work(run_number)
 
+    def _end_work(self):
+        """Release the savepoint of this job's work, right before the commit."""
+        if not self.work_ended:
+            self._record()._end_work()
+
     def _commit_and_begin_work(self, before=None):
         """Commit, and make the savepoint of this job's work.
 
@@ -239,7 +246,9 @@ class StoredJob(LinkedJob):
         """
         look = before and before._may_be_linked() and not before.frees_nobody
         self._work = self._record()._commit_and_begin_work(
-            self.run_number, before._record_id() if look else None
+            self.run_number,
+            before._record_id() if look else None,
+            ends_work=bool(before) and not before.work_ended,
         )
         if look:
             before.frees_nobody = bool(self._work)

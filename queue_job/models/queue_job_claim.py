@@ -12,27 +12,51 @@ walk over all jobs that ever passed through them.
 """
 
 import contextlib
+import logging
 import os
 
 import psycopg2
+from psycopg2.errors import InvalidSavepointSpecification, NoActiveSqlTransaction
+from psycopg2.extensions import (
+    ISOLATION_LEVEL_REPEATABLE_READ,
+    TRANSACTION_STATUS_IDLE,
+    TRANSACTION_STATUS_INTRANS,
+)
 
 from odoo import api, models, tools
 from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
-from ..exception import LostRunError
+from ..exception import BrokenTransactionError, LostRunError
 from ..job_row import CLAIMED
 from ..run import REFUSED
 from ..states import DONE, FAILED, PENDING, STARTED
 from .queue_job_store import read_rows
 
+_logger = logging.getLogger(__name__)
+
 WORK = "queue_job_work"
 SAVEPOINT = f'SAVEPOINT "{WORK}"'
+RELEASE_SAVEPOINT = f'RELEASE SAVEPOINT "{WORK}"'
 BEGIN_WORK = f"SELECT queue_job_lock_own_run(%s, %s); {SAVEPOINT}"
 COMMIT_AND_BEGIN_WORK = f"COMMIT AND CHAIN; {BEGIN_WORK}"
 # The look comes last: its answer is the one that a message returns.
 COMMIT_LOOK_AND_BEGIN_WORK = (
     f"{COMMIT_AND_BEGIN_WORK}; SELECT queue_job_frees_nobody(%s)"
+)
+# Take from the session what a job left in it, before its outcome is written: a role or
+# search path might forbid that. In the message of the outcome: all of it costs
+# microseconds, and no other way finds what SQL functions and other cursors of the
+# connection did. Temporary tables go when the next job begins, because those of this
+# transaction may have checks that wait for its commit.
+LEAVE_SESSION = (
+    "RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; CLOSE ALL; DEALLOCATE ALL; "
+    "DISCARD SEQUENCES; SELECT pg_advisory_unlock_all()"
+)
+# For a transaction that has done nothing yet. The other connection of the job waits
+# in its transaction; this one while the job computes.
+ENTER_SESSION = (
+    f"DISCARD TEMP; {LEAVE_SESSION}; SET idle_in_transaction_session_timeout = 0"
 )
 # What is written of a job that is done; the result only where there is one.
 DONE_COLUMNS = {"state", "date_done", "exec_time", "retry", "result"}
@@ -41,8 +65,16 @@ WRITES_HELD = "queue_job.writes_held"
 # What the function that locks a run raises when it cannot.
 LOST_RUN = "QJ002"
 
-# Lock the liveness row of a job, if its last run is this one.
+# Lock the liveness row of a job, if its last run is this one. While the transaction
+# lasts, no timeout of the database or role ends it: the lock would be free while the
+# job runs. Temporary tables of this very transaction stay.
 _LOCK_RUN = """\
+IF pg_current_xact_id_if_assigned() IS NULL THEN
+    DISCARD TEMP;
+END IF;
+PERFORM set_config(name, '0', true) FROM unnest(
+    ARRAY['idle_in_transaction_session_timeout', 'transaction_timeout']
+) AS name WHERE current_setting(name, true) <> '0';
 PERFORM FROM queue_job_lock
     WHERE queue_job_id = job_id AND EXISTS (
         SELECT FROM queue_job
@@ -118,6 +150,22 @@ $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 """
 
 
+BROKEN_TRANSACTION = (
+    "The job ended the transaction of its worker, by COMMIT or ROLLBACK in SQL or on the "
+    "connection: what was committed stays, and the job was not protected from running twice. "
+    "To commit in a job, set the Allow Commit option of its job function."
+)
+
+
+@contextlib.contextmanager
+def _broken_transaction_noticed():
+    """Raise ``BrokenTransactionError`` when the savepoint of the work is gone."""
+    try:
+        yield
+    except (InvalidSavepointSpecification, NoActiveSqlTransaction) as error:
+        raise BrokenTransactionError(BROKEN_TRANSACTION) from error.__context__
+
+
 class WorkSavepoint(_FlushingSavepoint):
     """Where the work of a job can be undone without giving up its liveness lock.
 
@@ -129,6 +177,16 @@ class WorkSavepoint(_FlushingSavepoint):
         self.name = WORK
         self._cr = cr
         self.closed = False
+
+    def check(self):
+        """Refuse a transaction that was ended; the commit finds what this does not see."""
+        if self._cr.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+            raise BrokenTransactionError(BROKEN_TRANSACTION)
+
+    def rollback(self):
+        self._cr.clear()
+        with _broken_transaction_noticed():
+            self._cr.execute(f"ROLLBACK TO {SAVEPOINT}", log_exceptions=False)
 
     def _close(self, rollback):
         if rollback:
@@ -229,7 +287,15 @@ class QueueJob(models.Model):
             self._lock_and_begin(BEGIN_WORK, run_number)
         return WorkSavepoint(cr)
 
-    def _commit_and_begin_work(self, run_number, before=None):
+    def _end_work(self):
+        """Release the savepoint of the work, right before the commit.
+
+        :raise BrokenTransactionError: when it is gone
+        """
+        with _broken_transaction_noticed():
+            self.env.cr.execute(RELEASE_SAVEPOINT, log_exceptions=False)
+
+    def _commit_and_begin_work(self, run_number, before=None, ends_work=False):
         """Commit, then begin the work of this job; see :meth:`_begin_work`.
 
         All in one message; a job needs only two. The hooks that run after a
@@ -238,16 +304,21 @@ class QueueJob(models.Model):
         :param before: the id of the job that the commit ends, if others may wait
             for it. When somebody is to be released behind it, return None: the
             transaction that has begun is that of the release.
+        :param ends_work: whether the commit ends the work of a job
+        :raise BrokenTransactionError: as :meth:`_end_work`
         """
         cr = self.env.cr
         cr.flush()
+        end = f"{RELEASE_SAVEPOINT}; " if ends_work else ""
         try:
-            if before:
-                self._lock_and_begin(COMMIT_LOOK_AND_BEGIN_WORK, run_number, before)
-                frees_nobody = cr.fetchone()[0]
-            else:
-                self._lock_and_begin(COMMIT_AND_BEGIN_WORK, run_number)
-                frees_nobody = True
+            with _broken_transaction_noticed():
+                if before:
+                    statement = end + COMMIT_LOOK_AND_BEGIN_WORK
+                    self._lock_and_begin(statement, run_number, before)
+                    frees_nobody = cr.fetchone()[0]
+                else:
+                    self._lock_and_begin(end + COMMIT_AND_BEGIN_WORK, run_number)
+                    frees_nobody = True
         except LostRunError:
             # The commit came before.
             self._forget_transaction()
@@ -276,21 +347,57 @@ class QueueJob(models.Model):
                 ) from error
             raise
 
+    def _enter_session(self):
+        """Begin with a clean session, on the connection that a job has for itself."""
+        self.env.cr.execute(ENTER_SESSION)
+
+    def _leave_session(self):
+        """Take from the session what a job left that failed; its work was undone before.
+
+        A rollback takes only a part of it. The liveness lock stays, if there is one.
+        """
+        cr = self.env.cr
+        if cr.closed:
+            return
+        connection = cr.connection
+        try:
+            if connection.get_transaction_status() == TRANSACTION_STATUS_INTRANS:
+                cr.execute(LEAVE_SESSION)
+                return
+            # The job may have committed what it did.
+            connection.rollback()
+            connection.set_session(
+                isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
+                readonly=False,
+                autocommit=False,
+            )
+            cr.execute(f"DISCARD TEMP; {LEAVE_SESSION}")
+            connection.commit()
+        except psycopg2.Error:
+            _logger.warning(
+                "session of a failed job not cleaned; closing it", exc_info=True
+            )
+            connection.close()
+
     # Writes that are held ---------------------------------------------------
 
     @contextlib.contextmanager
-    def _writes_held(self):
+    def _writes_held(self, job):
         """Send the writes of jobs that are done with the next statement of a claim.
 
-        They are sent at the end, if there was none.
+        They are sent at the end, if there was none: then the savepoint of the work is
+        released with them. Before them the session is cleaned.
         """
         cache = self.env.cr.cache
-        held = cache[WRITES_HELD] = []
+        held = cache[WRITES_HELD] = [SQL(LEAVE_SESSION)]
         try:
             yield
             # A hook that rolled back to a savepoint of its own has emptied the cache.
             cache[WRITES_HELD] = held
-            self._send()
+            job.work_ended = bool(held)
+            if held:
+                with _broken_transaction_noticed():
+                    self._send(SQL(RELEASE_SAVEPOINT))
         finally:
             cache.pop(WRITES_HELD, None)
 
