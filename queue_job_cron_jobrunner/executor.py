@@ -151,3 +151,4 @@ class UncommittedExecutor(CronExecutor):
     @classmethod
     def _commit_done(cls, env, job):
         """Leave the commit to the caller."""
+        job._end_work()
