@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_auto_delay
 from . import test_autovacuum
+from . import test_broken_transactions
 from . import test_cancel_races
 from . import test_context
 from . import test_default_environment
@@ -41,6 +42,7 @@ from . import test_runs_deaths
 from . import test_runs_leaks
 from . import test_runs_reports
 from . import test_runs_tries
+from . import test_sessions
 from . import test_states
 from . import test_third_party
 from . import test_trap_jobs
