@@ -39,6 +39,13 @@ class RetryableJobError(JobError):
         self.ignore_retry = ignore_retry
 
 
+class KeyBusyError(RetryableJobError):
+    """Another transaction is delaying a job of the same key, and does not end.
+
+    The transaction of the caller is intact. A job that asked is tried again.
+    """
+
+
 class LostRunError(BaseQueueJobError):
     """The job is not this worker's any more: somebody moved or claimed it."""
 

@@ -37,7 +37,7 @@ from .states import (
     STATES,
     WAIT_DEPENDENCIES,
 )
-from .utils import has_content, text_of
+from .utils import digested, has_content, text_of
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +57,9 @@ __all__ = [
     "identity_exact",
     "identity_exact_hasher",
 ]
+
+# Characters of a call that are kept; the rest is replaced by a digest.
+FUNC_STRING_LENGTH = 4000
 
 
 def _is_model_method(func):
@@ -238,7 +241,8 @@ class Job(StoredJob):
     def func_string(self):
         args = [repr(arg) for arg in self.args]
         kwargs = [f"{key}={value!r}" for key, value in self.kwargs.items()]
-        return f"{self.recordset!r}.{self.method_name}({', '.join(args + kwargs)})"
+        call = f"{self.recordset!r}.{self.method_name}({', '.join(args + kwargs)})"
+        return digested(call, FUNC_STRING_LENGTH)
 
     @property
     def job_function_name(self):

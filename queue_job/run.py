@@ -21,11 +21,8 @@ REPORT_TYPE = "application/json"
 # a channel's other jobs do not wait behind a run that turned out slow.
 TIME_BUDGET = 0.5
 
-# Key locks (see models/queue_job_key.py): advisory lock (class, bucket). The
-# buckets bound how many locks a transaction that names many keys can take;
-# two keys in one bucket only wait a little for each other.
+# Class of the advisory locks of keys (see models/queue_job_key.py).
 KEY_LOCK_CLASS = 1903521635
-KEY_LOCK_MASK = 1023
 
 DONE = "done"
 FAILED = "failed"

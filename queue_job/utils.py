@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Small rules shared by the values and the acts."""
 
+import hashlib
 import logging
 import os
 
@@ -58,3 +59,16 @@ def storable_text(value):
         return value
     text = text_of(value).replace("\x00", "�")
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def digested(text, length):
+    """Return a text of bounded length that is equal for equal texts only.
+
+    What is cut is replaced by ``…`` and a digest of the whole.
+
+    :param length: characters that are kept of a longer text
+    """
+    if len(text) <= length:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:length]}…{digest}"

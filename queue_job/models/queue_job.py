@@ -21,7 +21,6 @@ from ..states import (
     PENDING,
     STATES,
 )
-from .queue_job_key import KEY_FUNCTIONS_DDL, KEY_TRIGGERS_DDL
 
 _logger = logging.getLogger(__name__)
 
@@ -176,9 +175,7 @@ class QueueJob(models.Model):
 
     def init(self):
         execute = self.env.cr.execute
-        notify.install(execute, [notify.JOB_TRIGGER])
-        execute(KEY_FUNCTIONS_DDL)
-        execute(KEY_TRIGGERS_DDL)
+        notify.install(execute, notify.JOB_TRIGGERS)
         self._create_claim_functions()
         self._create_release_functions()
         # A queue rewrites its rows some five times and looks at the newest:

@@ -103,6 +103,7 @@ BEGIN
         RETURN ARRAY['refused', ''];
     ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
         queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+        AND queue_job_key_may_start(job_uuid)
     ) THEN
         RETURN ARRAY['held', ''];
     END IF;

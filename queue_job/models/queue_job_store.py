@@ -9,9 +9,9 @@ from odoo import api, models, tools
 from odoo.tools import SQL, OrderedSet
 
 from ..job_row import LOADED_COLUMNS
+from ..key_functions import IDENTITY
 from ..states import FAILED, WAIT_DEPENDENCIES, WAITING
 from ..utils import storable_text
-from .queue_job_key import IDENTITY
 from .queue_job_release import FREE_AMONG
 
 VERSION = SQL("xmin::text AS version")

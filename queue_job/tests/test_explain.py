@@ -11,6 +11,7 @@ from ..graph import Joint
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..models import queue_job_situation
 from ..models.queue_job_situation import Runner, Situation
+from .alone import without_extensions
 from .situation_case import SituationCase
 
 
@@ -21,6 +22,9 @@ class ExplainCase(SituationCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.jobs = cls.env["queue.job"]
+        without_extensions(
+            cls.addClassCleanup, cls.jobs, "_explain_runner", "_late_text"
+        )
         cls.runner = Runner("node:12", datetime.now(), None)
         cls.startClassPatcher(
             mock.patch.object(

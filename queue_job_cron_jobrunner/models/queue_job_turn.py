@@ -48,7 +48,9 @@ BEGIN
               AND (eta IS NULL OR eta <= clock_timestamp() AT TIME ZONE 'UTC')
             LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND AND queue_job_key_is_free(job.identity_key)
-               AND queue_job_key_is_free(job.twin_key) THEN
+               AND queue_job_key_is_free(job.twin_key)
+               AND ((job.identity_key IS NULL AND job.twin_key IS NULL)
+                    OR queue_job_key_may_start(uuids[n])) THEN
                 INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
                 ON CONFLICT (id) DO NOTHING;
                 claimed := uuids[n];

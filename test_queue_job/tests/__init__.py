@@ -13,6 +13,7 @@ from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
 from . import test_first_cause
+from . import test_func_string
 from . import test_graph_interleavings
 from . import test_graph_properties
 from . import test_graph_scale
@@ -25,6 +26,9 @@ from . import test_job_store
 from . import test_job_values
 from . import test_jobs_that_exit
 from . import test_keys
+from . import test_keys_busy
+from . import test_keys_many
+from . import test_keys_repair
 from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
