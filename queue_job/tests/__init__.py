@@ -44,6 +44,7 @@ from . import test_queue_job_widgets
 from . import test_readme
 from . import test_records
 from . import test_screen_plans
+from . import test_screens
 from . import test_security
 from . import test_security_rpc
 from . import test_tours_jobs

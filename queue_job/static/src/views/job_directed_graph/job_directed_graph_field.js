@@ -156,7 +156,7 @@ export class JobDirectedGraphField extends Component {
 export const jobDirectedGraphField = {
     component: JobDirectedGraphField,
     displayName: _t("Graph of jobs"),
-    supportedTypes: ["serialized", "json"],
+    // No supportedTypes: the registry of fields refuses "serialized" in developer mode.
     fieldDependencies: [
         {name: "state", type: "selection"},
         {name: "dependency_graph_facts", type: "serialized"},
