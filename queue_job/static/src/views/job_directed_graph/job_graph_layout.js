@@ -10,6 +10,7 @@
 
 export const NODE_WIDTH = 176;
 export const NODE_HEIGHT = 44;
+export const JOINT_RADIUS = 7;
 const NODE_GAP = 24;
 const ROW_GAP = 26;
 const RANK_GAP = 56;
@@ -21,7 +22,20 @@ const DAGRE_NODES = 150;
 const DAGRE_EDGES = 400;
 const DAGRE_WIDTH = 24;
 
-/** @typedef {{ids: number[], edges: [number, number][]}} Graph */
+/**
+ * Ids below 0 are those of joints: all jobs before one of them come before all behind it.
+ *
+ * @typedef {{ids: number[], edges: [number, number][]}} Graph
+ */
+
+/** Return whether a node is a joint, and not a job. */
+export function isJoint(id) {
+    return id < 0;
+}
+
+function halfHeight(id) {
+    return isJoint(id) ? JOINT_RADIUS : NODE_HEIGHT / 2;
+}
 
 function linked(graph, from, to) {
     const links = new Map(graph.ids.map((id) => [id, []]));
@@ -180,7 +194,11 @@ function layoutByDagre(graph, dagre) {
     });
     drawing.setDefaultEdgeLabel(() => ({}));
     for (const id of graph.ids) {
-        drawing.setNode(String(id), {width: NODE_WIDTH, height: NODE_HEIGHT});
+        const size = 2 * halfHeight(id);
+        drawing.setNode(String(id), {
+            width: isJoint(id) ? size : NODE_WIDTH,
+            height: size,
+        });
     }
     for (const [parent, child] of graph.edges) {
         drawing.setEdge(String(parent), String(child));
@@ -226,8 +244,8 @@ export function layoutGraph(graph, dagre) {
 function edgePath(layout, parent, child) {
     const from = layout.positions.get(parent);
     const to = layout.positions.get(child);
-    const start = {x: from.x, y: from.y + NODE_HEIGHT / 2};
-    const end = {x: to.x, y: to.y - NODE_HEIGHT / 2};
+    const start = {x: from.x, y: from.y + halfHeight(parent)};
+    const end = {x: to.x, y: to.y - halfHeight(child)};
     const inner = layout.routes.get(`${parent}-${child}`) || [];
     const points = [start, ...inner, end];
     let path = `M${points[0].x.toFixed(1)} ${points[0].y.toFixed(1)}`;
