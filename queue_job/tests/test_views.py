@@ -205,7 +205,7 @@ class TestJobViews(ViewCase):
         ):
             path = f"//page[@name='{name}']/@invisible"
             self.assertEqual(self.found(arch, path), [hidden])
-        names = self.found(arch, "//group[@name='exc_info']/field/@name")
+        names = self.found(arch, "//group[@name='exc_info']//field/@name")
         self.assertEqual(names, ["exc_name", "exc_info"])
 
     def test_form_opens(self):
