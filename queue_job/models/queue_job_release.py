@@ -191,9 +191,13 @@ class QueueJob(models.Model):
             "date_cancelled": False,
             "worker_pid": 0,
             "retry": 0,
+            # Of the run before; its error is kept as an attempt.
+            "result": result or False,
+            "exc_name": False,
+            "exc_message": False,
+            "exc_info": False,
+            "exc_cause": False,
         }
-        if result is not None:
-            values["result"] = result
         held_back = self._held_back()
         for jobs, state in (
             (self - held_back, PENDING),

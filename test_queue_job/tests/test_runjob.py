@@ -238,7 +238,7 @@ class TestRunJob(CommittedJobCase):
             uuid, "state", "retry", "result", "eta", "date_enqueued", "date_started"
         )
         self.assertEqual(
-            (values["state"], values["retry"], values["result"]), ("pending", 1, "busy")
+            (values["state"], values["retry"], values["result"]), ("pending", 1, False)
         )
         self.assertAlmostEqual(
             values["eta"], before + timedelta(seconds=40), delta=timedelta(seconds=10)
@@ -280,7 +280,7 @@ class TestRunJob(CommittedJobCase):
                     self.assertIsNone(self.acquire_and_run(uuid))
                 values = self.columns(uuid, "state", "result", "eta")
                 self.assertEqual(
-                    (values["state"], values["result"]), ("pending", "conflict")
+                    (values["state"], values["result"]), ("pending", False)
                 )
                 self.assertTrue(values["eta"])
 
