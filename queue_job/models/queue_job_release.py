@@ -179,7 +179,7 @@ class QueueJob(models.Model):
         # Name and message of an earlier failure are kept, the traceback is not.
         values = {"state": DONE, "date_done": datetime.now(), "exc_info": False}
         self._editor().write({**values, "result": result} if result else values)
-        self.env.flush_all()
+        self._record_move(DONE)
         self._release_dependents()
         self._after_commit(FREE_BEHIND, self.ids)
 
@@ -205,13 +205,14 @@ class QueueJob(models.Model):
         ):
             if jobs:
                 jobs._editor().write({**values, "state": state})
+        self._record_move(PENDING)
         self._after_commit(FREE_AMONG, held_back.ids)
 
     def _move_to_cancelled(self, result=None):
         now = datetime.now()
         values = {"state": CANCELLED, "date_cancelled": now}
         self._editor().write({**values, "result": result} if result else values)
-        self.env.flush_all()
+        self._record_move(CANCELLED)
         self._cancel_dependents(now)
         self._after_commit(FREE_BEHIND, self.ids)
 
@@ -294,6 +295,7 @@ class QueueJob(models.Model):
                     ),
                 }
             )
+            dependents._record_move(CANCELLED)
 
     def unlink(self):
         """Delete jobs. One that was not done will never release anybody: cancel those."""
