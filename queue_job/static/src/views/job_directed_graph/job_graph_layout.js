@@ -37,6 +37,10 @@ function halfHeight(id) {
     return isJoint(id) ? JOINT_RADIUS : NODE_HEIGHT / 2;
 }
 
+function halfWidth(id) {
+    return isJoint(id) ? JOINT_RADIUS : NODE_WIDTH / 2;
+}
+
 function linked(graph, from, to) {
     const links = new Map(graph.ids.map((id) => [id, []]));
     for (const edge of graph.edges) {
@@ -141,7 +145,7 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
                     NODE_WIDTH / 2,
                 y: rankTop + row * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT / 2,
             });
-            const isLast = row === rows - 1 || index === ids.length - 1;
+            const isLast = row === rows - 1;
             places.set(id, {
                 isFirst: !row,
                 isLast,
@@ -157,23 +161,25 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
 
 /**
  * Lead the edges through the gaps beside the jobs of the same rank, in on the left and out
- * on the right: one that goes behind a job would look as if it came from there.
+ * on the right side of a job: one that goes behind a job, or passes between two that stand
+ * below each other, would look as if it tied those.
  */
 function routesBetweenRows(edges, positions, places) {
     const routes = new Map();
     const lane = NODE_WIDTH / 2 + NODE_GAP / 3;
-    const half = NODE_HEIGHT / 2 + ROW_GAP / 2;
     for (const [parent, child] of edges) {
         const [from, to] = [positions.get(parent), positions.get(child)];
         const [above, below] = [places.get(parent), places.get(child)];
         const points = [];
         if (!above.isLast) {
             const x = from.x + lane;
-            points.push({x, y: from.y + half}, {x, y: above.bottom});
+            points.push({x, y: from.y}, {x, y: above.bottom});
+            points.leavesAside = true;
         }
         if (!below.isFirst) {
             const x = to.x - lane;
-            points.push({x, y: below.top}, {x, y: to.y - half});
+            points.push({x, y: below.top}, {x, y: to.y});
+            points.entersAside = true;
         }
         if (points.length) {
             routes.set(`${parent}-${child}`, points);
@@ -240,19 +246,24 @@ export function layoutGraph(graph, dagre) {
     return isSmall && dagre ? layoutByDagre(known, dagre) : layoutInRows(known, ranks);
 }
 
-/** Return the path of one edge, from the foot of the parent to the head of the child. */
+/** Return the path of one edge, from foot or side of the parent to top or side of the child. */
 function edgePath(layout, parent, child) {
     const from = layout.positions.get(parent);
     const to = layout.positions.get(child);
-    const start = {x: from.x, y: from.y + halfHeight(parent)};
-    const end = {x: to.x, y: to.y - halfHeight(child)};
     const inner = layout.routes.get(`${parent}-${child}`) || [];
+    const {leavesAside, entersAside} = inner;
+    const start = leavesAside
+        ? {x: from.x + halfWidth(parent), y: from.y}
+        : {x: from.x, y: from.y + halfHeight(parent)};
+    const end = entersAside
+        ? {x: to.x - halfWidth(child), y: to.y}
+        : {x: to.x, y: to.y - halfHeight(child)};
     const points = [start, ...inner, end];
     let path = `M${points[0].x.toFixed(1)} ${points[0].y.toFixed(1)}`;
     for (let index = 1; index < points.length; index++) {
         const [a, b] = [points[index - 1], points[index]];
         const isLast = index === points.length - 1;
-        const y = isLast ? b.y - ARROW : b.y;
+        const y = isLast && !entersAside ? b.y - ARROW : b.y;
         const bend = Math.abs(y - a.y) / 2;
         path +=
             `C${a.x.toFixed(1)} ${(a.y + bend).toFixed(1)} ` +
@@ -260,7 +271,9 @@ function edgePath(layout, parent, child) {
     }
     const head =
         `M${end.x.toFixed(1)} ${end.y.toFixed(1)}` +
-        `l${-ARROW / 2} ${-ARROW}h${ARROW}z`;
+        (entersAside
+            ? `l${-ARROW} ${-ARROW / 2}v${ARROW}z`
+            : `l${-ARROW / 2} ${-ARROW}h${ARROW}z`);
     return {line: path, head};
 }
 
