@@ -14,7 +14,12 @@ from psycopg2 import InterfaceError, OperationalError
 
 from odoo.sql_db import Cursor
 
-from .exception import WorkerExitError, exceptions_only
+from .exception import (
+    FailedJobError,
+    RetryableJobError,
+    WorkerExitError,
+    exceptions_only,
+)
 from .job import Job
 from .states import FAILED
 from .utils import storable_text, text_of
@@ -63,11 +68,9 @@ class OutcomeRecorder:
                 if not job._is_own_run(state):
                     job.state = state
                     return
-                if not error.ignore_retry:
-                    values = cls._get_failure_values(
-                        job, cls._traceback_text(error), error
-                    )
-                    job._record()._keep_attempt("postponed", job.retry, values)
+                values = cls._get_failure_values(job, cls._traceback_text(error), error)
+                number = job.retry + bool(error.ignore_retry)
+                job._record()._keep_attempt("postponed", number, values)
                 job.postpone(result=text_of(error), seconds=error.seconds)
                 job.set_pending(reset_retry=False)
                 job.store()
@@ -100,6 +103,9 @@ class OutcomeRecorder:
                 job.date_done = None
                 job.set_failed(**values)
                 job.store()
+                cause = cls._cause_of(error)
+                cause_name = cause is not error and cls._error_name(cause)
+                job._record()._editor().write({"exc_cause": storable_text(cause_name)})
                 job.env.flush_all()
         except Exception as failure:
             job.state = state
@@ -150,16 +156,29 @@ class OutcomeRecorder:
     @classmethod
     def _get_failure_values(cls, job, traceback_txt, orig_exception):
         """Return what is kept of an exception: name, message and traceback."""
-        name = type(orig_exception).__name__
-        module = getattr(orig_exception, "__module__", None)
-        if module:
-            name = f"{module}.{name}"
         args = orig_exception.args
         return {
             "exc_info": traceback_txt,
-            "exc_name": name,
+            "exc_name": cls._error_name(orig_exception),
             "exc_message": args[0] if args else text_of(orig_exception),
         }
+
+    @staticmethod
+    def _error_name(error):
+        module = getattr(error, "__module__", None)
+        name = type(error).__name__
+        return f"{module}.{name}" if module else name
+
+    @staticmethod
+    def _cause_of(error):
+        """Return the error behind those that only say that a job was tried in vain."""
+        while type(error) in (FailedJobError, RetryableJobError):
+            hidden = None if error.__suppress_context__ else error.__context__
+            cause = error.__cause__ or hidden
+            if cause is None:
+                break
+            error = cause
+        return error
 
     @classmethod
     @exceptions_only()

@@ -89,6 +89,7 @@ class QueueJob(models.Model):
         "exc_name",
         "exc_message",
         "exc_info",
+        "exc_cause",
         "to_report",
     )
 
@@ -114,6 +115,11 @@ class QueueJob(models.Model):
     exc_name = fields.Char(string="Exception", readonly=True)
     exc_message = fields.Char(string="Exception Message", readonly=True, tracking=True)
     exc_info = fields.Text(string="Exception Info", readonly=True)
+    exc_cause = fields.Char(
+        string="Cause",
+        readonly=True,
+        help="Error behind an exception that only says that the tries are used up.",
+    )
     result = fields.Text(readonly=True)
 
     date_created = fields.Datetime(string="Created Date", readonly=True)

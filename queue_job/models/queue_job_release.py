@@ -190,7 +190,7 @@ class QueueJob(models.Model):
         # Name and message of an earlier failure are kept, the traceback is not.
         values = {"state": DONE, "date_done": datetime.now(), "exc_info": False}
         self._editor().write({**values, "result": result} if result else values)
-        self.env.flush_all()
+        self._record_move(DONE)
         self._release_dependents()
         self._after_commit(FREE_BEHIND, self.ids)
 
@@ -202,9 +202,13 @@ class QueueJob(models.Model):
             "date_cancelled": False,
             "worker_pid": 0,
             "retry": 0,
+            # Of the run before; its error is kept as an attempt.
+            "result": result or False,
+            "exc_name": False,
+            "exc_message": False,
+            "exc_info": False,
+            "exc_cause": False,
         }
-        if result is not None:
-            values["result"] = result
         held_back = self._held_back()
         for jobs, state in (
             (self - held_back, PENDING),
@@ -212,13 +216,14 @@ class QueueJob(models.Model):
         ):
             if jobs:
                 jobs._editor().write({**values, "state": state})
+        self._record_move(PENDING)
         self._after_commit(FREE_AMONG, held_back.ids)
 
     def _move_to_cancelled(self, result=None):
         now = datetime.now()
         values = {"state": CANCELLED, "date_cancelled": now}
         self._editor().write({**values, "result": result} if result else values)
-        self.env.flush_all()
+        self._record_move(CANCELLED)
         self._cancel_dependents(now)
 
     def _held_back(self):
@@ -321,6 +326,7 @@ class QueueJob(models.Model):
                     "result": self._text_of_cancelled_parent(),
                 }
             )
+            dependents._record_move(CANCELLED)
         return dependents
 
     def _text_of_cancelled_parent(self):

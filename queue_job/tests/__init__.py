@@ -45,12 +45,15 @@ from . import test_queue_job_widgets
 from . import test_readme
 from . import test_records
 from . import test_screen_plans
+from . import test_screens
 from . import test_security
 from . import test_security_rpc
+from . import test_timeline
 from . import test_tours_jobs
 from . import test_tours_live
 from . import test_translations
 from . import test_update
+from . import test_view_paths
 from . import test_views
 from . import test_views_jobs
 from . import test_wizards

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_alarm
 from . import test_cron_pass
+from . import test_every_screen
 from . import test_hooks
 from . import test_job_runner
 from . import test_limits
