@@ -207,6 +207,11 @@ class Database(Connection):
         values = {"ids": list(ids), "date": _odoo_now(), "now": now}
         return {uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values)}
 
+    def obtainable(self, ids, now):
+        """Return the ids of the jobs that :meth:`mark_enqueued` would mark now."""
+        values = {"ids": list(ids), "now": now}
+        return {job_id for (job_id,) in self._fetch(sql.OBTAINABLE, values)}
+
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""
         self._execute(sql.MARK_ONE, (_odoo_now(), uuid))

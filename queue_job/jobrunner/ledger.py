@@ -15,7 +15,7 @@ its row says it is. The row is the truth, all else a hint.
 """
 
 from ..states import ENQUEUED, FAILED, PENDING, STARTED
-from .backlog import Backlog
+from .backlog import WINDOW, Backlog
 
 # Uuids told at once above which all that waits is read anew (B28).
 MANY = 300
@@ -144,8 +144,23 @@ class Ledger:
         delay = min(LOOK_AGAIN * 2 ** max(times - 3, 0), LOOK_AGAIN_LAST)
         self._again[job.uuid] = now + delay
         if job.channel.sequential:
-            # Nobody overtakes it meanwhile.
-            job.channel.set_running(job)
+            job.channel.hold(job)
+        else:
+            job.channel.remove(job)
+
+    def skip_held(self, channel, now):
+        """Hold back the next jobs of a channel that are held too.
+
+        As many are asked about as are held already: however many there are, few
+        statements find the first job that is free.
+        """
+        if channel.sequential:
+            return
+        jobs = channel._queue.best(min(len(self._again), WINDOW))
+        free = self.db.obtainable([job.seq for job in jobs], now) if jobs else ()
+        for job in jobs:
+            if job.seq not in free:
+                self.hold_back(job, now)
 
     def release(self, uuid):
         """Forget that a job was held."""

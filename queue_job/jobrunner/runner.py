@@ -68,6 +68,9 @@ ON_ROUND_DELAY = 1.5
 DISCOVERY_DELAY = 25
 # For the list of databases, which Odoo asks for on a connection of its own.
 LISTING_PATIENCE = 10
+# For one choice, when jobs that are locked elsewhere are in the way: then databases
+# and workers have their turn.
+CHOOSING_TIME = 0.5
 # For answers to runs that are under way when the runner stops.
 STOP_DELAY = 1
 
@@ -106,6 +109,8 @@ class QueueJobRunner:
         # Not before they were looked for a first time.
         self._look_for_databases_at = float("inf")
         self._chosen_at = 0
+        # Whether the time of the last choice was up before all slots were given.
+        self._is_choosing = False
         self._errors = News()
         self._clock = Clock()
         self._stop = False
@@ -282,8 +287,20 @@ class QueueJobRunner:
                     carried.pop(uuid, None)
 
     def run_jobs(self):
-        """Send the best jobs of all databases, as long as there are slots."""
+        """Send the best jobs of all databases, as long as there are slots.
+
+        A job that is locked elsewhere gives its slot back in the same round, and the
+        next best one gets it.
+        """
         now = self._chosen_at = time.time()
+        deadline = time.monotonic() + CHOOSING_TIME
+        while self._send_best(now):
+            self._is_choosing = time.monotonic() >= deadline
+            if self._is_choosing:
+                return
+
+    def _send_best(self, now):
+        """Send a job for each free slot; return whether slots are free again."""
         runs = {}
         for _number in range(self._dispatcher.room):
             job = self._best(now)
@@ -292,8 +309,12 @@ class QueueJobRunner:
             run = self._apart(job.db_name, lambda its, job=job: its.compose(job, now))
             if run is not None:
                 runs.setdefault(run.db_name, []).append(run)
-        for name, its_runs in runs.items():
+        freed = [
             self._apart(name, lambda its, runs=its_runs: its.send(runs, now))
+            for name, its_runs in runs.items()
+        ]
+        # None: the session ended, and its slots are free.
+        return any(each is None or each for each in freed)
 
     def _best(self, now):
         """Return the best job of all databases."""
@@ -307,6 +328,9 @@ class QueueJobRunner:
     def wait_notification(self):
         """Wait until somebody tells something or something is due."""
         databases = [session.db for session in self._sessions.values()]
+        if self._is_choosing:
+            self._is_choosing = False
+            return
         if self._stop or any(db.was_told for db in databases):
             return
         timeout = self._wakeup_time() - time.time()

@@ -146,27 +146,36 @@ class Session:
         """Mark the jobs of runs as enqueued and send what was obtained.
 
         Long runs one by one: a worker begins the first while the next is marked.
+        Return whether a run got no job, so that its slot is free again.
         """
-        together = []
+        together, freed = [], False
         for run in runs:
             together.append(run)
             if sum(len(run.jobs) for run in together) >= MARKED_TOGETHER:
-                self._mark_and_send(together, now)
+                freed |= self._mark_and_send(together, now)
                 together = []
         if together:
-            self._mark_and_send(together, now)
+            freed |= self._mark_and_send(together, now)
+        return freed
 
     def _mark_and_send(self, runs, now):
         ids = [job.seq for run in runs for job in run.jobs]
         obtained = self.db.mark_enqueued(ids, now)
+        empty = set()
         for run in runs:
-            self._keep_obtained(run, obtained, now)
+            channel = run.channel
+            self._keep_obtained(run, channel, obtained, now)
             if run.jobs:
                 self._send_run(run)
+            else:
+                empty.add(channel)
+        for channel in empty:
+            self.ledger.skip_held(channel, now)
+        return bool(empty)
 
-    def _keep_obtained(self, run, obtained, now):
+    def _keep_obtained(self, run, channel, obtained, now):
         """Leave in the run what was marked; the rest is looked at again."""
-        sequential = run.channel.sequential
+        sequential = channel.sequential
         kept, lost = [], []
         for job in run.jobs:
             if job.uuid not in obtained:
@@ -176,11 +185,13 @@ class Session:
                 self._to_put_back.add(job.uuid)
             else:
                 kept.append(job)
-        if run.slot not in kept:
-            if kept:
-                run.channel.set_running(kept[0])
-            run.channel.remove(run.slot)
-            run.slot = kept[0] if kept else None
+        if not kept:
+            channel.cancel_start(run.slot, now)
+            run.slot = None
+        elif run.slot not in kept:
+            channel.set_running(kept[0])
+            channel.remove(run.slot)
+            run.slot = kept[0]
         for job in lost:
             self.ledger.hold_back(job, now)
         run.jobs = kept

@@ -177,7 +177,7 @@ UNREPORTED = "SELECT uuid FROM queue_job WHERE to_report AND state = 'failed' OR
 
 # The row lock is asked for first and not waited for; then the keys, each only
 # tried. What a refused caller holds stays pending and is looked at again.
-MARK = """
+_OBTAINED = """
 WITH free AS MATERIALIZED (
     SELECT id, identity_key, twin_key FROM queue_job
     WHERE id = ANY(%(ids)s) AND state IS NOT DISTINCT FROM 'pending'
@@ -187,6 +187,10 @@ WITH free AS MATERIALIZED (
     SELECT id FROM free
     WHERE queue_job_key_is_free(identity_key) AND queue_job_key_is_free(twin_key)
 )
+"""
+# Which of some jobs could be marked now.
+OBTAINABLE = f"{_OBTAINED} SELECT id FROM obtained"
+MARK = f"""{_OBTAINED}
 UPDATE queue_job SET state = 'enqueued', date_enqueued = %(date)s
 FROM obtained
 WHERE queue_job.id = obtained.id AND queue_job.state IS NOT DISTINCT FROM 'pending'
