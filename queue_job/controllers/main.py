@@ -54,8 +54,7 @@ class RunJobController(http.Controller, RunExecutor):
         Who accepts JSON gets the report of the run; else the answer is empty,
         and 500 for a job that failed. Whatever cannot be run is answered alike.
         """
-        http.request.update_env(user=SUPERUSER_ID)
-        env = http.request.env
+        env = self._superuser_env()
         uuids = [job_uuid, *filter(None, kw.get("run", "").split(","))]
         if not self._is_allowed(env, uuids):
             return self._report_nothing(uuids)
@@ -78,11 +77,19 @@ class RunJobController(http.Controller, RunExecutor):
     )
     def report_dead(self, job_uuid, **_kw):
         """Announce the failure of a job that the runner found dead."""
-        http.request.update_env(user=SUPERUSER_ID)
-        env = http.request.env
+        env = self._superuser_env()
         if self._is_allowed(env, [job_uuid]):
             self._report_dead(env, job_uuid)
         return ""
+
+    @staticmethod
+    def _superuser_env():
+        """Return the environment of the request, as superuser; 404 when the server does
+        not serve the database."""
+        if not http.request.db:
+            raise NotFound()
+        http.request.update_env(user=SUPERUSER_ID)
+        return http.request.env
 
     def _is_allowed(self, env, uuids):
         """Return whether these can be uuids, and the signature is right if one is wanted."""

@@ -61,19 +61,23 @@ class Address:
     user: str | None = None
     password: str | None = None
 
+    @property
+    def host_name(self):
+        """The host as it stands in an address and in the header ``Host``."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def url(self, path, uuids, sequential=False):
         """Return the address of a request for jobs.
 
         :param sequential: a failure ends the run
         """
-        host = f"[{self.host}]" if ":" in self.host else self.host
         query = {"job_uuid": uuids[0]}
         if len(uuids) > 1:
             query["run"] = ",".join(uuids[1:])
             if sequential:
                 query["sequential"] = "1"
         # Commas stay as they are.
-        return f"{self.scheme}://{host}:{self.port}{path}?{urlencode(query, safe=',')}"
+        return f"{self.scheme}://{self.host_name}:{self.port}{path}?{urlencode(query, safe=',')}"
 
     @property
     def auth(self):

@@ -19,6 +19,7 @@ import os
 import selectors
 import time
 
+import odoo.http
 import odoo.service.db
 from odoo.tools import config
 
@@ -116,8 +117,8 @@ class QueueJobRunner:
         self._stop = False
         self._stop_pipe = os.pipe()
         self._waker = Waker(*self._stop_pipe)
-        address = dispatch.Address(scheme, host, port, user, password)
-        self._dispatcher = dispatch.Dispatcher(address, self._waker.wake)
+        self._address = dispatch.Address(scheme, host, port, user, password)
+        self._dispatcher = dispatch.Dispatcher(self._address, self._waker.wake)
         self._opener = Opener(_open_database, self._waker.wake)
         # Called in each round, with this runner: a server looks after itself there.
         self.on_round = None
@@ -140,12 +141,25 @@ class QueueJobRunner:
     # Databases --------------------------------------------------------------
 
     def get_db_names(self):
+        """Return the databases that the server serves to which requests are sent.
+
+        Odoo's own rule, for the host of the requests: of ``db_name``, or else of all,
+        those that ``dbfilter`` lets pass.
+        """
         names = config["db_name"]
         if isinstance(names, str):
             names = [name.strip() for name in names.split(",") if name.strip()]
-        if names:
+        if not names:
+            names = within(LISTING_PATIENCE, odoo.service.db.list_dbs, True)
+        if not config["dbfilter"]:
             return list(names)
-        return within(LISTING_PATIENCE, odoo.service.db.list_dbs, True)
+        host = self._address.host_name
+        served = odoo.http.db_filter(names, host=host)
+        if names and not served:
+            text = f"dbfilter {config['dbfilter']!r} lets no database pass for host {host}"
+            if self._errors.is_new(None, text):
+                _logger.warning("%s, to which jobs are sent: none is served", text)
+        return served
 
     def initialize_databases(self):
         """Open a session for each database that has queue_job and is free.
