@@ -16,6 +16,7 @@ its row says it is. The row is the truth, all else a hint.
 
 from ..states import ENQUEUED, FAILED, PENDING, STARTED
 from .backlog import WINDOW, Backlog
+from .rows import RowGuard
 
 # Uuids told at once above which all that waits is read anew (B28).
 MANY = 300
@@ -39,7 +40,10 @@ class Ledger:
         self.tree = tree
         self.carried = carried
         self.orphans = set()
-        self.backlog = Backlog(db, tree, carried)
+        # Waiting jobs that are left out of the queues until they are looked at again.
+        self.suspended = set()
+        self._guard = RowGuard(db.db_name, db.fail_unusable)
+        self.backlog = Backlog(db, tree, carried, self.suspended, self._guard)
         self._again = {}
         self._held_times = {}
         self._adopt()
@@ -121,15 +125,18 @@ class Ledger:
         """Put a job that is not carried where its row says it is."""
         if row.state in (ENQUEUED, STARTED):
             self.orphans.add(row.uuid)
-            self.tree.place(self.db.db_name, *row[:7])
+            self._guard.place(self._place_in_tree, row)
             return
         self.orphans.discard(row.uuid)
         if row.state == PENDING:
             self.backlog.learn(row)
         elif row.state == FAILED and self.tree._channel_for_job(row.channel).sequential:
-            self.tree.place(self.db.db_name, *row[:7])
+            self._guard.place(self._place_in_tree, row)
         else:
             self._forget(row.uuid)
+
+    def _place_in_tree(self, row):
+        return self.tree.place(self.db.db_name, *row[:7])
 
     def _forget(self, uuid):
         self.orphans.discard(uuid)
@@ -162,9 +169,15 @@ class Ledger:
             if job.seq not in free:
                 self.hold_back(job, now)
 
+    def suspend(self, uuid, until):
+        """Leave a job out of the queues for a while, whatever is told of it."""
+        self.suspended.add(uuid)
+        self._again[uuid] = until
+
     def release(self, uuid):
         """Forget that a job was held."""
         self._again.pop(uuid, None)
+        self.suspended.discard(uuid)
         self._held_times.pop(uuid, None)
 
     def look_again(self, now):
@@ -172,6 +185,7 @@ class Ledger:
         uuids = {uuid for uuid, when in self._again.items() if when <= now}
         for uuid in uuids:
             del self._again[uuid]
+        self.suspended -= uuids
         self.learn(uuids)
 
     def look_again_time(self):

@@ -158,7 +158,8 @@ class TestHeldJobs(RunnerCase):
             asked.append(args)
             return fetch(db, *args)
 
-        with patch.object(Database, "_fetch", noting):
+        patient = patch("odoo.addons.queue_job.jobrunner.runner.CHOOSING_TIME", 60)
+        with patient, patch.object(Database, "_fetch", noting):
             runner.run_jobs()
         self.assertEqual(self.sent_uuids(), free[:1])
         self.assertLess(len(asked), 60)
