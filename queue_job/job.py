@@ -24,6 +24,7 @@ from .identity import identity_exact, identity_exact_hasher
 from .job_row import StoredJob
 from .properties import bound_to, description_of, integer, not_before, text
 from .retry import as_wait, is_last_try, wait_before
+from .run import LONGEST_UUID, is_uuid
 from .states import (
     CANCELLED,
     DEFAULT_MAX_RETRIES,
@@ -142,7 +143,9 @@ class Job(StoredJob):
         self._method_name = func.__name__
         self._args = args or ()
         self._kwargs = kwargs or {}
-        self._uuid = job_uuid
+        if job_uuid and not is_uuid(job_uuid):
+            raise ValueError(f"job_uuid is longer than {LONGEST_UUID} characters")
+        self._uuid = job_uuid or None
         self._uuid_was_given = bool(job_uuid)
         self.job_config = self._read_config()
         self._check_on_fail_method()

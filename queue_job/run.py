@@ -9,12 +9,19 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
 
 RUNJOB_PATH = "/queue_job/runjob"
 REPORT_DEAD_PATH = "/queue_job/report_dead"
 DATABASE_HEADER = "X-Odoo-Database"
 SIGNATURE_HEADER = "X-Queue-Job-Signature"
 REPORT_TYPE = "application/json"
+
+# Jobs of a run at most: the request is spread thin enough, and the address of
+# the request stays below four kilobytes.
+MAX_LENGTH = 100
+# Characters of a uuid. Most have 36, but a caller may give any text.
+LONGEST_UUID = 255
 
 # Seconds after which a worker starts no further job of its run: long enough
 # that the cost of a request is spread over many short jobs, short enough that
@@ -29,6 +36,21 @@ FAILED = "failed"
 POSTPONED = "postponed"
 HELD = "held"
 REFUSED = "refused"
+
+
+def is_uuid(text):
+    """Return whether a request can name a job by this text."""
+    return bool(text) and len(text) <= LONGEST_UUID and "\x00" not in text
+
+
+def join_uuids(uuids):
+    """Return uuids as one text, whatever characters they have."""
+    return ",".join(quote(uuid, safe="") for uuid in uuids)
+
+
+def split_uuids(text):
+    """Return the uuids of such a text."""
+    return [unquote(uuid) for uuid in text.split(",") if uuid]
 
 
 def signature(secret, database, uuids):

@@ -16,6 +16,7 @@ from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_dead_jobs
 from . import test_jobrunner_dispatch
+from . import test_jobrunner_held
 from . import test_jobrunner_histories
 from . import test_jobrunner_life
 from . import test_jobrunner_loop
@@ -24,12 +25,14 @@ from . import test_jobrunner_opener
 from . import test_jobrunner_patience
 from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
+from . import test_jobrunner_rows
 from . import test_jobrunner_runner
 from . import test_jobrunner_runs
 from . import test_jobrunner_schedule
 from . import test_jobrunner_sequences
 from . import test_jobrunner_server
 from . import test_jobrunner_session
+from . import test_jobrunner_suspects
 from . import test_jobrunner_tree
 from . import test_jobrunner_trouble
 from . import test_migrations

@@ -7,7 +7,9 @@ from . import test_job_runner
 from . import test_limits
 from . import test_outcomes
 from . import test_readme
+from . import test_rows
 from . import test_screens
+from . import test_server
 from . import test_translations
 from . import test_tree
 from . import test_turn
