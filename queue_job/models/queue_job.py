@@ -5,6 +5,7 @@ import time
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
+from odoo.tools.misc import clean_context
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
@@ -200,7 +201,10 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
-        quiet = self.with_context(**self._CREATION_CONTEXT)
+        # Overrides of other modules see the caller's context, the columns do not.
+        quiet = self.with_context(
+            {**clean_context(self.env.context), **self._CREATION_CONTEXT}
+        )
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):
