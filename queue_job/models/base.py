@@ -83,7 +83,7 @@ class Base(models.AbstractModel):
         def auto_delay(self, *args, **kwargs):
             context = self.env.context
             if (
-                "job_uuid" in context
+                context.get("job_uuid")
                 or (context_key and not context.get(context_key))
                 or must_run_without_delay(self.env)
             ):
