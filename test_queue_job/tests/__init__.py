@@ -25,6 +25,7 @@ from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
 from . import test_pitfalls_of_callers
+from . import test_properties
 from . import test_record_jobs
 from . import test_related_actions
 from . import test_routes
@@ -38,6 +39,7 @@ from . import test_runs_leaks
 from . import test_runs_reports
 from . import test_runs_tries
 from . import test_states
+from . import test_text_bounds
 from . import test_third_party
 from . import test_trap_jobs
 from . import test_unheard
