@@ -178,7 +178,7 @@ class StoredJob(LinkedJob):
         fields = reader._fields
         try:
             self.recordset, args, kwargs = (
-                fields[name].convert_to_record(row[name], reader)
+                fields[name].decode(row[name], reader.env)
                 for name in ("records", "args", "kwargs")
             )
             self._args, self._kwargs = tuple(args or ()), kwargs or {}

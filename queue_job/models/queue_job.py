@@ -103,10 +103,10 @@ class QueueJob(models.Model):
     model_name = fields.Char(string="Model", readonly=True)
     method_name = fields.Char(readonly=True)
     records = JobSerialized(
-        string="Record(s)", readonly=True, base_type=models.BaseModel
+        string="Record(s)", readonly=True, base_type=models.BaseModel, exact=True
     )
-    args = JobSerialized(readonly=True, base_type=tuple, keep_tuples=True)
-    kwargs = JobSerialized(readonly=True, base_type=dict, keep_tuples=True)
+    args = JobSerialized(readonly=True, base_type=tuple, exact=True)
+    kwargs = JobSerialized(readonly=True, base_type=dict, exact=True)
     dependencies = Serialized(readonly=True)
     func_string = fields.Char(string="Task", readonly=True)
 
@@ -238,11 +238,16 @@ class QueueJob(models.Model):
         return user_id == self.env.uid or self.env.user._is_system()
 
     def _set_user(self, user_id):
-        """Let the stored recordsets run as another user, without superuser mode."""
+        """Let the stored recordsets run as another user, without superuser mode.
+
+        Those of a model that is gone stay what they are.
+        """
         if not user_id:
             return
         editor = self.with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
         for job in editor:
+            if job.records._name == "base":
+                continue
             if job.records.env.uid != user_id or job.records.env.su:
                 job.records = job.records.with_user(user_id)
 

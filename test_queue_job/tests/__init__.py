@@ -43,4 +43,5 @@ from . import test_text_bounds
 from . import test_third_party
 from . import test_trap_jobs
 from . import test_unheard
+from . import test_unreadable_jobs
 from . import test_readme
