@@ -21,6 +21,7 @@ from . import test_job_row
 from . import test_job_store
 from . import test_job_values
 from . import test_keys
+from . import test_mistakes
 from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
