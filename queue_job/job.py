@@ -20,9 +20,18 @@ from random import randint
 from odoo import models
 
 from .exception import FailedJobError, RetryableJobError
+from .fields import encode_arguments
 from .identity import identity_exact, identity_exact_hasher
 from .job_row import StoredJob
-from .properties import bound_to, description_of, integer, not_before, text
+from .properties import (
+    bound_to,
+    check_executes,
+    description_of,
+    integer,
+    not_before,
+    number_of_tries,
+    text,
+)
 from .retry import as_wait, is_last_try, wait_before
 from .run import LONGEST_UUID, is_uuid
 from .states import (
@@ -114,8 +123,9 @@ class Job(StoredJob):
     :param max_retries: runs in all, 0 for no limit
     :param channel: complete name of a channel, which need not exist
     :param identity_key: str, or a callable that makes one from the job
-    :raise TypeError: for what is not a method of a recordset, an argument that
-        cannot be stored, or a property of the wrong type
+    :raise TypeError: for what is not a method of a recordset that executes when it
+        is called, an argument that cannot be stored, or a property of the wrong type
+    :raise ValueError: for a property that is out of bounds
     """
 
     def __init__(
@@ -133,6 +143,7 @@ class Job(StoredJob):
     ):
         if not _is_model_method(func):
             raise TypeError(f"Job accepts only methods of Models, not {func!r}")
+        check_executes(func)
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
         assert kwargs is None or isinstance(kwargs, dict), (
@@ -154,9 +165,9 @@ class Job(StoredJob):
         self.retry = 0
         self.run_number = 0
         self.priority = integer("priority", priority, DEFAULT_PRIORITY)
-        self.max_retries = integer("max_retries", max_retries, DEFAULT_MAX_RETRIES)
-        self._description = text("description", description)
-        self._channel = text("channel", channel)
+        self.max_retries = number_of_tries(max_retries, DEFAULT_MAX_RETRIES)
+        self._description = text("description", description, numbers=True)
+        self.channel = channel
         self.identity_key = identity_key
         self.eta = eta
         self.graph_uuid = None
@@ -204,9 +215,16 @@ class Job(StoredJob):
 
     _env = property(fset=_set_env)
 
+    def _bound(self, holder, value):
+        try:
+            return bound_to(value, self.env.cr)
+        except RecursionError:
+            encode_arguments(holder, value)  # the error names the argument
+            raise
+
     @property
     def args(self):
-        return bound_to(self._args, self.env.cr)
+        return self._bound("args", self._args)
 
     @args.setter
     def args(self, value):
@@ -214,7 +232,7 @@ class Job(StoredJob):
 
     @property
     def kwargs(self):
-        return bound_to(self._kwargs, self.env.cr)
+        return self._bound("kwargs", self._kwargs)
 
     @kwargs.setter
     def kwargs(self, value):
@@ -269,7 +287,7 @@ class Job(StoredJob):
 
     @channel.setter
     def channel(self, value):
-        self._channel = value
+        self._channel = text("channel", value)
 
     @property
     def description(self):
@@ -288,12 +306,15 @@ class Job(StoredJob):
     @property
     def identity_key(self):
         if callable(self._identity_key):
-            self._identity_key = text("identity_key", self._identity_key(self))
+            key = self._identity_key(self)
+            self._identity_key = text("identity_key", key, numbers=True)
         return self._identity_key
 
     @identity_key.setter
     def identity_key(self, value):
-        self._identity_key = value if callable(value) else text("identity_key", value)
+        self._identity_key = (
+            value if callable(value) else text("identity_key", value, numbers=True)
+        )
 
     @property
     def exec_time(self):

@@ -7,7 +7,8 @@ from psycopg2 import InterfaceError, OperationalError
 
 from .exception import NoSuchJobError, exceptions_only
 from .job_links import LinkedJob, lists_others
-from .utils import has_content, storable_text
+from .properties import integer
+from .utils import SHORT_TEXT, has_content, storable_text
 
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
@@ -51,15 +52,18 @@ CONSTANT = {
     "kwargs": "kwargs",
 }
 CREATED = {**CONSTANT, **MUTABLE}
+# Text columns, and how many characters of a text they keep at most.
 TEXT = {
-    "exc_name",
-    "exc_message",
-    "exc_info",
-    "result",
-    "name",
-    "func_string",
-    "identity_key",
+    "exc_name": SHORT_TEXT,
+    "exc_message": SHORT_TEXT,
+    "exc_info": None,
+    "result": None,
+    "name": SHORT_TEXT,
+    "func_string": None,
+    "identity_key": None,
 }
+# Attributes of a job may be set to any number, its columns not.
+_NUMBERS = ("priority", "max_retries")
 # Columns that no store-values hook may set.
 CORE_COLUMNS = {*MUTABLE.values(), *CONSTANT.values(), "dependencies"}
 # What a claim writes, as attribute of a job and as column.
@@ -176,7 +180,7 @@ class StoredJob(LinkedJob):
         fields = reader._fields
         try:
             self.recordset, args, kwargs = (
-                fields[name].convert_to_record(row[name], reader)
+                fields[name].decode(row[name], reader.env)
                 for name in ("records", "args", "kwargs")
             )
             self._args, self._kwargs = tuple(args or ()), kwargs or {}
@@ -297,11 +301,9 @@ class StoredJob(LinkedJob):
 
     def _value(self, name, column):
         value = getattr(self, name)
-        return (
-            storable_text(value if has_content(value) else None)
-            if column in TEXT
-            else value
-        )
+        if column in TEXT:
+            return storable_text(value if has_content(value) else None, TEXT[column])
+        return integer(column, value) if column in _NUMBERS else value
 
     def _with_extra(self, values):
         self._known.update(

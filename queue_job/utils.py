@@ -50,14 +50,24 @@ def has_content(value):
         return True
 
 
-def storable_text(value):
+# Characters of a text that lists and messages show: the full one is kept once at most.
+SHORT_TEXT = 4000
+
+
+def storable_text(value, limit=None):
     """Return ``value`` as text that PostgreSQL can store, None and False as is.
 
     It refuses NUL, and UTF-8 knows no lone surrogates.
+
+    :param limit: characters to keep; ``…`` stands for what is cut in the middle
     """
     if value is None or value is False:
         return value
-    text = text_of(value).replace("\x00", "�")
+    text = text_of(value)
+    if limit and len(text) > limit:
+        tail = limit // 4
+        text = f"{text[: limit - tail - 1]}…{text[-tail:]}"
+    text = text.replace("\x00", "�")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -5,6 +5,7 @@ import time
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
+from odoo.tools.misc import clean_context
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
@@ -102,10 +103,10 @@ class QueueJob(models.Model):
     model_name = fields.Char(string="Model", readonly=True)
     method_name = fields.Char(readonly=True)
     records = JobSerialized(
-        string="Record(s)", readonly=True, base_type=models.BaseModel
+        string="Record(s)", readonly=True, base_type=models.BaseModel, exact=True
     )
-    args = JobSerialized(readonly=True, base_type=tuple, keep_tuples=True)
-    kwargs = JobSerialized(readonly=True, base_type=dict, keep_tuples=True)
+    args = JobSerialized(readonly=True, base_type=tuple, exact=True)
+    kwargs = JobSerialized(readonly=True, base_type=dict, exact=True)
     dependencies = Serialized(readonly=True)
     func_string = fields.Char(string="Task", readonly=True)
 
@@ -203,7 +204,10 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
-        quiet = self.with_context(**self._CREATION_CONTEXT)
+        # Overrides of other modules see the caller's context, the columns do not.
+        quiet = self.with_context(
+            {**clean_context(self.env.context), **self._CREATION_CONTEXT}
+        )
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):
@@ -237,11 +241,16 @@ class QueueJob(models.Model):
         return user_id == self.env.uid or self.env.user._is_system()
 
     def _set_user(self, user_id):
-        """Let the stored recordsets run as another user, without superuser mode."""
+        """Let the stored recordsets run as another user, without superuser mode.
+
+        Those of a model that is gone stay what they are.
+        """
         if not user_id:
             return
         editor = self.with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
         for job in editor:
+            if job.records._name == "base":
+                continue
             if job.records.env.uid != user_id or job.records.env.su:
                 job.records = job.records.with_user(user_id)
 

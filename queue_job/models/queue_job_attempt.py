@@ -2,7 +2,7 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..utils import storable_text
+from ..utils import SHORT_TEXT, storable_text
 
 POSTPONED = "postponed"
 FAILED = "failed"
@@ -75,8 +75,12 @@ class QueueJob(models.Model):
         :param number: of the try
         :param error: dict of exc_name, exc_message and exc_info
         """
-        names = ("exc_name", "exc_message", "exc_info")
-        texts = [storable_text(error.get(name)) for name in names]
+        limits = {
+            "exc_name": SHORT_TEXT,
+            "exc_message": SHORT_TEXT,
+            "exc_info": 4 * SHORT_TEXT,
+        }
+        texts = [storable_text(error.get(name), limits[name]) for name in limits]
         self.env.cr.execute(
             SQL(
                 """

@@ -28,9 +28,10 @@ from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
 from ..exception import BrokenTransactionError, LostRunError
-from ..job_row import CLAIMED
+from ..job_row import CLAIMED, TEXT
 from ..run import REFUSED
 from ..states import DONE, FAILED, PENDING, STARTED
+from ..utils import storable_text
 from .queue_job_store import read_rows
 
 _logger = logging.getLogger(__name__)
@@ -496,11 +497,15 @@ class QueueJob(models.Model):
 
     def _fail_plainly(self, values, run_number):
         """Record a failure by SQL alone, for when the ORM cannot; see the executor."""
+        texts = [
+            storable_text(values[name], TEXT[name])
+            for name in ("exc_name", "exc_message", "exc_info")
+        ]
         self.env.cr.execute(
             SQL(
                 "UPDATE queue_job SET state = %s, retry = %s, exc_name = %s, exc_message = %s, "
                 "exc_info = %s WHERE id = %s AND state = %s AND COALESCE(run_number, 0) = %s",
-                *(FAILED, values["retry"], values["exc_name"], values["exc_message"]),
-                *(values["exc_info"], self.id or None, STARTED, run_number or 0),
+                *(FAILED, values["retry"], *texts),
+                *(self.id or None, STARTED, run_number or 0),
             )
         )

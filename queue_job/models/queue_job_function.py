@@ -194,7 +194,7 @@ class QueueJobFunction(models.Model):
                 int(tries): tuple(seconds) if isinstance(seconds, list) else seconds
                 for tries, seconds in self.retry_pattern.items()
             }
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             _logger.error(
                 "Retry pattern of job function %s is invalid, ignored: %s",
                 self.name,

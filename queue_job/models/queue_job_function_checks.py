@@ -182,6 +182,8 @@ def _is_whole(value):
 
 def _is_retry_pattern(pattern):
     """Tell if keys are whole numbers, and values whole numbers or pairs of them."""
+    if not isinstance(pattern, dict):
+        return False
     return all(str(key).isdecimal() for key in pattern) and all(
         _is_whole(value)
         or isinstance(value, (list, tuple))
@@ -195,7 +197,8 @@ def _is_retry_pattern(pattern):
 def _is_related_action(action):
     """Tell if the entries are known and of the right types."""
     return (
-        set(action) <= set(RELATED_ACTION_KEYS)
+        isinstance(action, dict)
+        and set(action) <= set(RELATED_ACTION_KEYS)
         and isinstance(action.get("func_name") or "", str)
         and isinstance(action.get("kwargs") or {}, dict)
     )

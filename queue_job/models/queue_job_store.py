@@ -7,6 +7,7 @@ from psycopg2.errors import InFailedSqlTransaction
 
 from odoo import api, models, tools
 from odoo.tools import SQL, OrderedSet
+from odoo.tools.misc import clean_context
 
 from ..job_row import LOADED_COLUMNS
 from ..key_functions import IDENTITY
@@ -29,7 +30,11 @@ class QueueJob(models.Model):
     def _editor(self):
         """Return these rows as the code that may change everything, quietly."""
         return self.sudo().with_context(
-            _job_edit_sentinel=self.EDIT_SENTINEL, tracking_disable=True
+            {
+                **clean_context(self.env.context),
+                "_job_edit_sentinel": self.EDIT_SENTINEL,
+                "tracking_disable": True,
+            }
         )
 
     # Storing ----------------------------------------------------------------
@@ -75,7 +80,7 @@ class QueueJob(models.Model):
     def _write_job(self, job, values):
         """Write in the context of the job, as the code that may change everything."""
         context = {
-            **job.env.context,
+            **clean_context(job.env.context),
             "_job_edit_sentinel": self.EDIT_SENTINEL,
             "tracking_disable": job.state != FAILED,
             "_edges_follow": True,
@@ -209,14 +214,29 @@ class QueueJob(models.Model):
 
     @api.model
     def _add_missing_default_values(self, values):
-        """Ask for defaults only where there may be one.
+        """Ask for defaults only where there may be one, and never for our own columns.
 
-        Odoo asks for each field that a row leaves out, which are most fields of
-        most jobs: a fifth of the time that a row takes.
+        A column of a job that its call does not state is empty, whatever the user or
+        his company prefers. Odoo asks for each field that a row leaves out, which are
+        most fields of most jobs: a fifth of the time that a row takes.
         """
-        if self._may_have_defaults(values):
-            return super()._add_missing_default_values(values)
-        return dict(values)
+        if not self._may_have_defaults(values):
+            return dict(values)
+        own = self._own_columns()
+        return {
+            name: value
+            for name, value in super()._add_missing_default_values(values).items()
+            if name in values or name not in own
+        }
+
+    @tools.ormcache()
+    def _own_columns(self):
+        """Return the fields that this addon defines, which its code alone fills."""
+        return frozenset(
+            name
+            for name, field in self._fields.items()
+            if "queue_job" in field._modules
+        )
 
     def _may_have_defaults(self, values):
         names = [
@@ -225,7 +245,6 @@ class QueueJob(models.Model):
         ]
         return (
             not values.keys() >= set(names)
-            or any(key.startswith("default_") for key in self.env.context)
             or type(self).default_get is not models.BaseModel.default_get
         )
 

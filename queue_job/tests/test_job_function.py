@@ -206,20 +206,21 @@ class TestRetryPattern(FunctionCase):
                 function.flush_recordset()
 
     def test_refused_when_declared(self):
-        for pattern in ({"a": 1}, {1: "x"}, {1: [1, 2, 3]}):
+        for pattern in ({"a": 1}, {1: "x"}, {1: [1, 2, 3]}, [10, 60], (10,), "10", 10):
             with self.subTest(pattern=pattern), self.assertRaises(ValidationError):
                 self.make(retry_pattern=pattern)
 
     def test_unreadable_pattern_of_an_old_row_is_ignored(self):
         function = self.make()
         function.flush_recordset()
-        self.env.cr.execute(
-            "UPDATE queue_job_function SET retry_pattern = %s WHERE id = %s",
-            ['"{\\"a\\": 1}"', function.id],
-        )
-        function.invalidate_recordset()
-        with mute_logger("odoo.addons.queue_job.models.queue_job_function"):
-            self.assertEqual(function._parse_retry_pattern(), {})
+        for text in ('"{\\"a\\": 1}"', '"[10, 60]"', "[10, 60]", "10"):
+            self.env.cr.execute(
+                "UPDATE queue_job_function SET retry_pattern = %s WHERE id = %s",
+                [text, function.id],
+            )
+            function.invalidate_recordset()
+            with mute_logger("odoo.addons.queue_job.models.queue_job_function"):
+                self.assertEqual(function._parse_retry_pattern(), {})
 
 
 @tagged("post_install", "-at_install")

@@ -3,6 +3,7 @@ from . import test_auto_delay
 from . import test_autovacuum
 from . import test_broken_transactions
 from . import test_cancel_races
+from . import test_caller_context
 from . import test_context
 from . import test_default_environment
 from . import test_delay_api
@@ -29,10 +30,12 @@ from . import test_keys
 from . import test_keys_busy
 from . import test_keys_many
 from . import test_keys_repair
+from . import test_mistakes
 from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
 from . import test_pitfalls_of_callers
+from . import test_properties
 from . import test_record_jobs
 from . import test_related_actions
 from . import test_results
@@ -48,7 +51,9 @@ from . import test_runs_reports
 from . import test_runs_tries
 from . import test_sessions
 from . import test_states
+from . import test_text_bounds
 from . import test_third_party
 from . import test_trap_jobs
 from . import test_unheard
+from . import test_unreadable_jobs
 from . import test_readme

@@ -51,6 +51,13 @@ class TestAutoDelay(JobCase):
             self.record.with_context(job_uuid="any").delay_me(1), (1, None)
         )
 
+    def test_delays_inside_a_job_that_asks_for_a_second_one(self):
+        """A module sets the key to False for that; a key of any value was enough."""
+        for value in (False, None, ""):
+            with self.subTest(value):
+                job = self.record.with_context(job_uuid=value).delay_me(1)
+                self.assertEqual(self.load(job).perform(), (1, None))
+
     def test_runs_at_once_without_delay(self):
         self.assertEqual(
             self.record.with_context(queue_job__no_delay=True).delay_me(1), (1, None)
