@@ -401,13 +401,12 @@ class Job(StoredJob):
     def on_fail(self, fail_vals):
         """Call the on-fail method of the job function, if it has one.
 
-        :raise ValidationError: for a name that is not meant for it: older rows
-            of job functions were not checked
+        :raise ValidationError: for a name that a person set and that is not meant for it
         """
         name = self.on_fail_method_name
         if name:
-            functions = self.env["queue.job.function"]
-            functions._refuse_callable_name(self.model_name, name)
+            function = self.env["queue.job.function"].browse(self.job_function_id)
+            function._check_hook_of_user(self.model_name, name)
             getattr(self.recordset, name)(**fail_vals)
 
     def related_action(self):

@@ -335,7 +335,11 @@ class QueueJob(models.Model):
             raise ValueError(
                 f"The related action of a job must be the name of a method, not {name!r}"
             )
-        self.env["queue.job.function"]._check_callable_name(self._name, name)
+        functions = self.env["queue.job.function"]
+        if functions.browse(config.job_function_id)._is_refused_related_action(name):
+            return None
+        if not functions._find_method(self._name, name):
+            raise UserError(functions._missing_method_text(self._name, name))
         return getattr(self, name)(**(config.related_action_kwargs or {}))
 
     def related_action_open_record(self):

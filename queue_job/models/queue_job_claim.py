@@ -30,7 +30,7 @@ from odoo.tools import SQL
 from ..exception import BrokenTransactionError, LostRunError
 from ..job_row import CLAIMED, TEXT
 from ..run import REFUSED
-from ..states import DONE, FAILED, PENDING, STARTED
+from ..states import DONE, ENQUEUED, FAILED, PENDING, STARTED
 from ..utils import storable_text
 from .queue_job_store import read_rows
 
@@ -63,6 +63,9 @@ ENTER_SESSION = (
 DONE_COLUMNS = {"state", "date_done", "exec_time", "retry", "result"}
 # Key of the cursor's cache.
 WRITES_HELD = "queue_job.writes_held"
+# Attribute of an override of ``write`` that does nothing for jobs.
+PASSES_OVER = "_queue_job_passes_over"
+COMPONENT_EVENT = "odoo.addons.component_event."
 # What the function that locks a run raises when it cannot.
 LOST_RUN = "QJ002"
 
@@ -231,19 +234,21 @@ class QueueJob(models.Model):
         return SQL("queue_job_claim(%s, %s, %s)", uuid, date_started, os.getpid())
 
     def _tell_started(self, job):
-        """Let those who hear of moves see what the claim has written in SQL.
+        """Pass the claim, which SQL has written, through the overrides of ``write``.
 
-        It is put in the cache before, so that there is nothing left to flush.
-        What they did is undone when they raise.
+        They find the row as it was before, enqueued. What they did is undone when
+        they raise.
         """
         if not self._are_moves_heard() and not job._extra_values():
             job._known.update((name, getattr(job, name)) for name in CLAIMED)
             self._forget_cached()
             return
         with self.env.cr.savepoint():
+            before = {**job._known, "state": ENQUEUED}
             values = job._changed_values()
-            for name in CLAIMED:
-                self._fields[name]._update_cache(self, getattr(job, name))
+            for name in values.keys() & set(CLAIMED):
+                field = self._fields[name]
+                field._update_cache(self, field.convert_to_cache(before[name], self))
             self._write_job(job, values)
 
     def _are_moves_heard(self):
@@ -256,16 +261,22 @@ class QueueJob(models.Model):
         for model in type(self).__mro__:
             write = vars(model).get("write")
             # A mock has no module.
-            if write and not (write.__module__ or "").startswith(modules):
+            if not write or getattr(write, PASSES_OVER, False):
+                continue
+            if not (write.__module__ or "").startswith(modules):
                 return True
         return self._have_stored_dependents()
 
     def _passing_over_moves(self):
         """Return where ``write`` does nothing about a job that is started or done."""
-        return (
-            *("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail."),
-            "odoo.addons.queue_job.",
-        )
+        modules = ("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail.")
+        modules += ("odoo.addons.queue_job.",)
+        # OCA's component_event notifies the listeners of each model; mostly none of jobs.
+        event = getattr(self, "_event", None)
+        if getattr(event, "__module__", "").startswith(COMPONENT_EVENT):
+            if not event("on_record_write").events:
+                modules += (COMPONENT_EVENT,)
+        return modules
 
     @tools.ormcache()
     def _have_stored_dependents(self):
