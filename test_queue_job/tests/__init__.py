@@ -1,4 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from importlib.util import find_spec
+
 from . import test_auto_delay
 from . import test_autovacuum
 from . import test_context
@@ -9,8 +11,6 @@ from . import test_dependencies
 from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
-from . import test_graph_interleavings
-from . import test_graph_properties
 from . import test_graph_scale
 from . import test_import_paths
 from . import test_job
@@ -41,3 +41,9 @@ from . import test_third_party
 from . import test_trap_jobs
 from . import test_unheard
 from . import test_readme
+
+if find_spec("hypothesis"):
+    from . import test_graph_interleavings
+    from . import test_graph_properties
+else:
+    from . import test_without_hypothesis
