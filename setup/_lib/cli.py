@@ -29,6 +29,8 @@ def call(name, argv):
     except OSError as error:
         if not error.filename and error.errno not in NO_ROOM:
             raise
+        if isinstance(error, FileNotFoundError) and "/" not in str(error.filename):
+            return _fail("The program '%s' is missing." % error.filename, "Install it.")
         return _fail(
             sentence(error),
             "The cache has to be a folder that this user may write, on a disk with room."

@@ -1,6 +1,7 @@
 """``setup/lint``: the checks of .pre-commit-config.yaml, without installing a git hook."""
 
 import os
+import shutil
 import subprocess
 
 from .bootstrap import CALLER_VARIABLE, REPO, make_venv
@@ -16,7 +17,8 @@ def main(options, cache):
 
     The tools mend what they can; a file that one of them changed counts as a failure.
     """
-    if subprocess.run(["npm", "--version"], capture_output=True).returncode:
+    npm = shutil.which("npm")
+    if not npm or subprocess.run([npm, "--version"], capture_output=True).returncode:
         raise SetupError("npm does not work.", "Install Node.js 20 or newer with npm.")
     with exclusive(cache.lock):
         python = make_venv(cache, os.environ[CALLER_VARIABLE], REQUIREMENTS)

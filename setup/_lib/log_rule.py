@@ -56,7 +56,11 @@ class LogRule(logging.Handler):
         self._fault = fault
 
     def emit(self, record):
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            # Its arguments do not fit: a fault, and none that may end the test.
+            text = "%s %% %r" % (record.msg, record.args)
         if not is_excepted(record.name, text):
             if record.exc_info:
                 text += "\n" + logging.Formatter().formatException(record.exc_info)

@@ -1,5 +1,6 @@
 import logging
 import unittest
+from unittest import mock
 
 from _lib import log_rule
 from _lib.bootstrap import REPO
@@ -9,7 +10,7 @@ from _lib.suite import Suite, find_addons
 
 
 class TestLogRule(unittest.TestCase):
-    """A WARNING in the log of a test run is a failure (A1): it was read by no one."""
+    """A WARNING in the log of a test run is a failure (A1): logs of tests went unread."""
 
     def setUp(self):
         super().setUp()
@@ -30,6 +31,11 @@ class TestLogRule(unittest.TestCase):
                 for level in ("WARNING", "ERROR", "CRITICAL")
             ],
         )
+
+    def test_arguments_that_do_not_fit(self):
+        with mock.patch.object(logging, "raiseExceptions", False):
+            self.logger.warning("job %d", "seven")
+        self.assertIn("job %d % ('seven',)", self.faults[0])
 
     def test_traceback_is_shown(self):
         try:

@@ -231,9 +231,9 @@ class TestNamedServer(unittest.TestCase):
 class TestCall(FolderCase):
     """An entry point explains what went wrong without a traceback."""
 
-    def call(self, *argv, environment=()):
+    def call(self, *argv, command="readme", environment=()):
         return subprocess.run(
-            [sys.executable, bootstrap.REPO / "setup" / "readme.py", *argv],
+            [sys.executable, bootstrap.REPO / "setup" / (command + ".py"), *argv],
             env={**os.environ, **dict(environment)},
             capture_output=True,
             text=True,
@@ -248,6 +248,13 @@ class TestCall(FolderCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn("--cache", done.stderr)
                 self.assertNotIn("Traceback", done.stderr)
+
+    def test_program_that_is_missing(self):
+        done = self.call(command="lint", environment={"PATH": str(self.folder)})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("npm", done.stderr)
+        self.assertIn("Install Node.js", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
 
     def test_home_that_cannot_be_written(self):
         environment = {"HOME": "/proc", "XDG_CACHE_HOME": "", CACHE_VARIABLE: ""}
@@ -273,7 +280,7 @@ class TestSentence(unittest.TestCase):
                 self.assertIn(expected, text)
                 self.assertNotRegex(text, r"urlopen|Errno|<")
 
-    def test_download_that_fails_is_told_in_sentences(self):
+    def test_failed_download_is_explained_in_sentences(self):
         address = "http://127.0.0.1:%d/odoo.tar.gz" % postgres.free_port()
         with tempfile.TemporaryDirectory() as folder:
             with (
