@@ -570,6 +570,7 @@ class TestDeclaration(FunctionCase):
 
 @tagged("post_install", "-at_install")
 class TestForm(FunctionCase):
+    @mute_logger("odoo.tests.form.onchange")
     def test_everything_can_be_configured(self):
         with Form(self.functions) as form:
             form.model_id = self.users_model

@@ -6,6 +6,7 @@ import time
 from unittest.mock import patch
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
@@ -112,6 +113,7 @@ class TestTrouble(SessionCase):
             sorted(sum(self.dispatch(session, 1003), [])), sorted(children)
         )
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_new_session_looks_for_jobs_that_wait_for_nothing(self):
         done = self.job("done")
         child = self.job("wait_dependencies", date_created=self.old(3600))
@@ -244,6 +246,7 @@ class TestTrouble(SessionCase):
         self.assertEqual(self.value(uuid), "failed")
         self.assertEqual(len(session.tree.root._running), 0)
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_what_the_dead_runner_had_sent_is_taken_back_at_once(self):
         """It died with the worker of one job; another worker is performing one."""
         just_now = self.old(0)
@@ -285,6 +288,7 @@ class TestTrouble(SessionCase):
         session.tick(1002)
         self.assertEqual(self.dispatch(session, 1002), [[two]])
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_orphan_that_dies_is_requeued_by_the_next_sweep(self):
         uuid = self.job("started", date_enqueued=self.old(11))
         worker = self.lock_row(uuid)
@@ -303,12 +307,14 @@ class TestTrouble(SessionCase):
             session.load(1000)
         self.assertEqual(session._schedule.next("reload"), 1600)
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_dead_jobs_of_another_runner_are_requeued_and_sent(self):
         uuid = self.job("started", date_enqueued=self.old(11))
         session = self.session()
         session.tick(1000)
         self.assertEqual(self.dispatch(session, self.later()), [[uuid]])
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b09_death_that_failed_is_announced_by_a_worker(self):
         uuid = self.job("started", date_enqueued=self.old(11), max_retries=1)
         session = self.session()

@@ -1,4 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from importlib.util import find_spec
+
 from . import test_auto_delay
 from . import test_autovacuum
 from . import test_broken_transactions
@@ -57,3 +59,9 @@ from . import test_trap_jobs
 from . import test_unheard
 from . import test_unreadable_jobs
 from . import test_readme
+
+if find_spec("hypothesis"):
+    from . import test_graph_interleavings
+    from . import test_graph_properties
+else:
+    from . import test_without_hypothesis

@@ -3,6 +3,7 @@ import os
 from unittest import mock
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.committed_case import NO_DELAY
@@ -58,6 +59,7 @@ class TestAutoDelay(JobCase):
                 job = self.record.with_context(job_uuid=value).delay_me(1)
                 self.assertEqual(self.load(job).perform(), (1, None))
 
+    @mute_logger("odoo.addons.queue_job.utils")
     def test_runs_at_once_without_delay(self):
         self.assertEqual(
             self.record.with_context(queue_job__no_delay=True).delay_me(1), (1, None)

@@ -133,6 +133,7 @@ class TestChained(ChainedCase):
         self.assertEqual(self.states([late]), ["pending"])
 
     @mute_logger("odoo.sql_db")
+    @mute_logger(CONTROLLER_LOGGER)
     def test_who_came_to_wait_is_released_though_somebody_else_releases_too(self):
         parents, _children = self.delay_graph_of_tests()
         conflict = mock.patch.object(
