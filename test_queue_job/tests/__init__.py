@@ -34,6 +34,7 @@ from . import test_runs
 from . import test_runs_chained
 from . import test_runs_deaths
 from . import test_runs_leaks
+from . import test_runs_lost_backends
 from . import test_runs_reports
 from . import test_runs_tries
 from . import test_states
