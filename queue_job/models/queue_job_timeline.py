@@ -47,7 +47,7 @@ class QueueJob(models.Model):
             due = max(filter(None, (job.date_created, waits and job.eta)), default=None)
             job.waited = max((began - due).total_seconds(), 0) if began and due else 0
             if job.state == STARTED and job.date_started:
-                job.ran = (now - job.date_started).total_seconds()
+                job.ran = max((now - job.date_started).total_seconds(), 0)
             else:
                 job.ran = job.exec_time if job.state == DONE else failed.get(job.id, 0)
 

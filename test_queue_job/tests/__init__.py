@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_auto_delay
 from . import test_autovacuum
+from . import test_clock
 from . import test_context
 from . import test_delay_api
 from . import test_delayable_graph
