@@ -318,9 +318,12 @@ class Job(StoredJob):
 
     @property
     def exec_time(self):
-        """Seconds between start and end of the last run, None when it did not end."""
+        """Seconds between start and end of the last run, None when it did not end.
+
+        0 when the clock was set back while it ran.
+        """
         if self.date_done and self.date_started:
-            return (self.date_done - self.date_started).total_seconds()
+            return max((self.date_done - self.date_started).total_seconds(), 0)
         return None
 
     # Performing -------------------------------------------------------------

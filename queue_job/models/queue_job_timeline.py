@@ -72,7 +72,7 @@ class QueueJob(models.Model):
             ]
             job.waited = job._waited(now, could_run)
             if job.state == STARTED and job.date_started:
-                job.ran = (now - job.date_started).total_seconds()
+                job.ran = max((now - job.date_started).total_seconds(), 0)
             elif job.state == FAILED:
                 job.ran = own[-1].seconds if own else 0
             else:

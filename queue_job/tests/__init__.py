@@ -58,6 +58,7 @@ from . import test_tours_live
 from . import test_translations
 from . import test_update
 from . import test_view_paths
+from . import test_update_functions
 from . import test_views
 from . import test_views_jobs
 from . import test_wizards

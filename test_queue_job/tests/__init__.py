@@ -6,6 +6,7 @@ from . import test_autovacuum
 from . import test_broken_transactions
 from . import test_cancel_races
 from . import test_caller_context
+from . import test_clock
 from . import test_context
 from . import test_default_environment
 from . import test_delay_api
@@ -49,6 +50,7 @@ from . import test_runs
 from . import test_runs_chained
 from . import test_runs_deaths
 from . import test_runs_leaks
+from . import test_runs_lost_backends
 from . import test_runs_reports
 from . import test_runs_tries
 from . import test_sessions
