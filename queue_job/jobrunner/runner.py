@@ -156,7 +156,9 @@ class QueueJobRunner:
         host = self._address.host_name
         served = odoo.http.db_filter(names, host=host)
         if names and not served:
-            text = f"dbfilter {config['dbfilter']!r} lets no database pass for host {host}"
+            text = (
+                f"dbfilter {config['dbfilter']!r} lets no database pass for host {host}"
+            )
             if self._errors.is_new(None, text):
                 _logger.warning("%s, to which jobs are sent: none is served", text)
         return served

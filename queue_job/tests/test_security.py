@@ -6,7 +6,6 @@ The tests named after S1 to S12 hold a weakness of the field closed.
 
 import json
 from datetime import datetime
-from unittest.mock import patch
 
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
