@@ -6,14 +6,16 @@
 
 import itertools
 import logging
+import sys
 import uuid
+from functools import partial
 
-from odoo.tools import OrderedSet
+from odoo.tools import OrderedSet, config
 
 from .delay_plan import Plan
 from .graph import Graph, Joint
 from .job import Job, link_through, store_jobs
-from .options import description_of
+from .options import check_call, description_of
 from .utils import must_run_without_delay
 
 _logger = logging.getLogger(__name__)
@@ -117,6 +119,91 @@ class DelayableGraph(Graph):
         return flat
 
 
+class _Assembly:
+    """The vertices that were put together: they warn once when never delayed.
+
+    :param first: the delayable that was given first
+    """
+
+    __slots__ = ("first", "place", "has_warned", "_merged_into")
+
+    def __init__(self, first):
+        self.first = first
+        self.place = _place_of_caller()
+        self.has_warned = False
+        self._merged_into = None
+
+    @classmethod
+    def join(cls, vertices):
+        """Let vertices be of the assembly of the first one; return it."""
+        whole = None
+        for vertex in vertices:
+            part = vertex._assembly and vertex._assembly.whole()
+            if whole is None:
+                # An empty chain or group has nothing that could warn.
+                whole = part or (cls(vertex) if vertex._is_job else None)
+            elif part is not None and part is not whole:
+                part._merged_into = whole
+        for vertex in vertices:
+            vertex._assembly = whole
+        return whole
+
+    def whole(self):
+        """Return the assembly that this one has become a part of."""
+        found = self
+        while found._merged_into:
+            found = found._merged_into
+        if found is not self:
+            self._merged_into = found  # the way is short next time
+        return found
+
+    def warn(self, vertex):
+        """Log that a vertex was never delayed, unless that was said of another one."""
+        if self.has_warned:
+            return
+        self.has_warned = True
+        first = vertex if self.first._generated_job else self.first
+        _logger.warning(
+            "Delayable %s was prepared but never delayed, with others of its graph%s",
+            first,
+            self.place,
+        )
+
+
+def _place_of_caller():
+    """Return file and line outside of the delay API, for those who develop."""
+    if not (config["dev_mode"] or config["test_enable"]):
+        return ""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return f" ({frame.f_code.co_filename}:{frame.f_lineno})"
+
+
+def _check_vertices(caller, values):
+    """Refuse what is no delayable, chain or group.
+
+    :raise TypeError: says how to give one
+    """
+    for value in values:
+        if isinstance(value, _Vertex):
+            continue
+        if isinstance(value, Job):
+            hint = f"{value} is stored already: use delayable() in groups and chains"
+        elif isinstance(value, DelayableRecordset):
+            hint = "use delayable() instead of with_delay() in groups and chains"
+        elif getattr(getattr(value, "func", None), "__func__", None) is (
+            Delayable._keep_call
+        ):
+            hint = "call the method of the delayable: delayable().method()"
+        else:
+            hint = (
+                f"{caller}() takes delayables one by one, {caller}(*delayables), as "
+                f"record.delayable().method() makes them, not {type(value).__name__}"
+            )
+        raise TypeError(hint)
+
+
 class _Vertex:
     """What can be part of a graph: a delayable, a chain or a group."""
 
@@ -125,8 +212,10 @@ class _Vertex:
 
     def on_done(self, *delayables):
         """Let each argument wait for the end of this; return self."""
+        _check_vertices("on_done", delayables)
         for delayable in delayables:
             self._graph.add_edge(self, delayable)
+        _Assembly.join((self, *delayables))
         return self
 
     def delay(self):
@@ -139,8 +228,12 @@ class _DelayableNode(_Vertex):
 
     # Which members are at either end.
     _first = _last = slice(None)
+    # How callers make one.
+    _maker = None
 
     def __init__(self, *delayables):
+        _check_vertices(self._maker, delayables)
+        self._assembly = _Assembly.join(delayables)
         self._graph = DelayableGraph()
         self._members = delayables
         for delayable in delayables:
@@ -176,6 +269,7 @@ class DelayableChain(_DelayableNode):
     """Elements that run one after another; an empty chain does nothing."""
 
     _first, _last = slice(1), slice(-1, None)
+    _maker = "chain"
 
     def __init__(self, *delayables):
         super().__init__(*delayables)
@@ -186,16 +280,23 @@ class DelayableChain(_DelayableNode):
 class DelayableGroup(_DelayableNode):
     """Elements that run side by side; an empty group does nothing."""
 
+    _maker = "group"
+
     def __init__(self, *delayables):
         super().__init__(*delayables)
         self._delayables = OrderedSet(delayables)
 
 
+def _is_dunder(name):
+    # Asked for by copies, debuggers and the like: never the method of a job.
+    return name.startswith("__") and name.endswith("__")
+
+
 class Delayable(_Vertex):
     """One method call to perform later, not stored yet.
 
-    Any attribute that is not of the builder is taken for the method: calling
-    it keeps the arguments and returns the delayable.
+    Any attribute that is not of the builder is taken for a method: calling it states
+    the method and its arguments, and returns the delayable.
     """
 
     _is_job = True
@@ -216,6 +317,7 @@ class Delayable(_Vertex):
         "_job_args",
         "_job_kwargs",
         "_generated_job",
+        "_assembly",
         "__weakref__",
     )
 
@@ -231,6 +333,7 @@ class Delayable(_Vertex):
     ):
         self._graph = DelayableGraph()
         self._graph.add_vertex(self)
+        self._assembly = None
         self.recordset = recordset
         self.priority = priority
         self.eta = eta
@@ -251,7 +354,11 @@ class Delayable(_Vertex):
         return (self,)
 
     def __del__(self):
-        if not self._generated_job:
+        if self._generated_job:
+            return
+        if self._assembly:
+            self._assembly.whole().warn(self)
+        else:
             _logger.warning("Delayable %s was prepared but never delayed", self)
 
     def __repr__(self):
@@ -302,7 +409,9 @@ class Delayable(_Vertex):
         part = Delayable(
             recordset, **{name: getattr(self, name) for name in self._properties}
         )
-        part._choose_method(self._job_method_name or self._job_method.__name__)
+        name = self._job_method_name or self._job_method.__name__
+        part._job_method = getattr(recordset, name)
+        part._job_method_name = name
         part._job_args = self._job_args
         part._job_kwargs = self._job_kwargs
         base = self.description or description_of(part._job_method)
@@ -312,20 +421,18 @@ class Delayable(_Vertex):
         return part
 
     def __getattr__(self, name):
-        if name in type(self).__slots__:
+        if name in type(self).__slots__ or _is_dunder(name):
             raise AttributeError(name)
         if name in self.recordset:
             raise AttributeError(
                 f"{name} is a field of {self.recordset}: only methods can be delayed"
             )
-        self._choose_method(name)
-        return self._keep_call
+        return partial(self._keep_call, name, getattr(self.recordset, name))
 
-    def _choose_method(self, name):
-        self._job_method = getattr(self.recordset, name)
+    def _keep_call(self, name, method, /, *args, **kwargs):
+        check_call(method, args, kwargs)
+        self._job_method = method
         self._job_method_name = name
-
-    def _keep_call(self, *args, **kwargs):
         self._job_args = args
         self._job_kwargs = kwargs
         return self
@@ -384,7 +491,16 @@ class DelayableRecordset:
         return self.delayable.recordset
 
     def __getattr__(self, name):
+        if _is_dunder(name):
+            raise AttributeError(name)
+
         def delay_call(*args, **kwargs):
+            if hasattr(Delayable, name):
+                self.delayable._generated_job = True  # it does not warn
+                raise ValueError(
+                    f"{name} is of delayables: with_delay(priority=5).method() stores a "
+                    f"job at once, delayable().method().{name} is used before delay()"
+                )
             getattr(self.delayable, name)(*args, **kwargs).delay()
             return self.delayable._generated_job
 

@@ -1,6 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What can go wrong with a job, as exceptions."""
 
+import threading
+from contextlib import contextmanager
+
 
 class BaseQueueJobError(Exception):
     """Root of the errors of this addon."""
@@ -26,14 +29,52 @@ class RetryableJobError(JobError):
     :param ignore_retry: do not count this try
     """
 
+    # Subclasses with a constructor of their own may not call this one.
+    seconds = None
+    ignore_retry = False
+
     def __init__(self, msg, seconds=None, ignore_retry=False):
         super().__init__(msg)
         self.seconds = seconds
         self.ignore_retry = ignore_retry
 
 
+class KeyBusyError(RetryableJobError):
+    """Another transaction is delaying a job of the same key, and does not end.
+
+    The transaction of the caller is intact. A job that asked is tried again.
+    """
+
+
 class LostRunError(BaseQueueJobError):
     """The job is not this worker's any more: somebody moved or claimed it."""
+
+
+class BrokenTransactionError(JobError):
+    """The job ended the transaction of its worker, by SQL or on the connection."""
+
+
+class WorkerExitError(JobError):
+    """The cause is no ``Exception``, and would have ended the worker."""
+
+
+@contextmanager
+def exceptions_only():
+    """Raise ``WorkerExitError`` from what is raised and is no ``Exception``.
+
+    ``SystemExit`` of a library, ``GeneratorExit`` and their like fail a job; they do not
+    end the thread or process of its worker. Signals reach the main thread only: a
+    ``KeyboardInterrupt`` there is Ctrl-C and passes.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and in_main_thread:
+            raise
+        raise WorkerExitError(f"The job raised {type(error).__name__}") from error
 
 
 class ChannelNotFound(BaseQueueJobError):

@@ -10,20 +10,29 @@ database made since this suite's interface exists; our own begin with
 Only the encoder makes tags. A dict of the caller that could be taken for one
 (a webhook payload with the key ``_type``) is stored as a tag that holds its
 items, and comes back as the same dict.
+
+A value comes back as it was, or it is refused: a type of its own (``class Text(str)``)
+has a tag here, or no place in a job.
 """
 
 import base64
 import datetime
 import json
+import sys
+import zoneinfo
+from collections import OrderedDict, defaultdict
 from decimal import Decimal
 from enum import Enum
 
 import dateutil.parser
+import dateutil.tz
+import pytz
 from lxml import etree
+from markupsafe import Markup
 
 from odoo import fields, models
 from odoo.tools.func import lazy
-from odoo.tools.misc import SENTINEL
+from odoo.tools.misc import SENTINEL, frozendict
 
 TAG = "_type"
 OWN_PREFIX = "queue_job:"
@@ -32,6 +41,21 @@ ESCAPED_DICT = OWN_PREFIX + "dict"
 TUPLE = OWN_PREFIX + "tuple"
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
+# JSON would write a subclass of one of these as if it were the type itself.
+_SIMPLE = (str, int, float, dict, list, tuple)
+# What has a tag; a subclass of one would come back as the type itself.
+_TAGGED = (
+    *(bytes, set, frozenset, Decimal, etree._Element),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+)
+_FACTORIES = {kind.__name__: kind for kind in (bool, dict, float, int, list, set, str)}
+# The offset is all there is to know about a time zone of these types.
+_FIXED_ZONES = (
+    datetime.timezone,
+    type(pytz.FixedOffset(1)),
+    dateutil.tz.tzutc,
+    dateutil.tz.tzoffset,
+)
 # Without entities and network a document cannot read files, call out or grow;
 # that is also why very large ones are safe to accept.
 _XML_OPTIONS = {
@@ -63,6 +87,67 @@ def _read_timedelta(parts):
     return datetime.timedelta(days, seconds, microseconds)
 
 
+def _is_plain_date(value):
+    # Frozen time gives the tests of other addons a class of its own.
+    return type(value).__module__.partition(".")[0] in ("datetime", "freezegun")
+
+
+def _zone_of(moment):
+    """Return kind and name of a time zone that has more than one offset, or None."""
+    zone = moment.tzinfo
+    if zone is None or isinstance(zone, _FIXED_ZONES):
+        return None
+    if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
+        return ["zoneinfo", zone.key]
+    if isinstance(zone, pytz.BaseTzInfo) and zone.zone:
+        return ["pytz", zone.zone]
+    raise TypeError("its time zone has no name, give the moment in UTC")
+
+
+def _read_zoned(parts):
+    text, kind, name = parts
+    zone = pytz.timezone(name) if kind == "pytz" else zoneinfo.ZoneInfo(name)
+    return datetime.datetime.fromisoformat(text).astimezone(zone)
+
+
+def _class_path(cls):
+    """Return module and name of a class that the decoder can find again."""
+    path = [cls.__module__, cls.__qualname__]
+    if _find_class(*path) is not cls:
+        raise TypeError("its class is not found under its name in its module")
+    return path
+
+
+def _find_class(module, name):
+    """Return a class of a loaded module, or None; nothing is imported."""
+    found = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _read_class(path, kind):
+    cls = _find_class(*path)
+    if not (isinstance(cls, type) and issubclass(cls, kind)):
+        raise KeyError(".".join(path))
+    return cls
+
+
+def _read_enum(parts):
+    *path, value = parts
+    return _read_class(path, Enum)(value)
+
+
+def _read_namedtuple(parts):
+    *path, items = parts
+    return _read_class(path, tuple)._make(items)
+
+
+def _read_defaultdict(parts):
+    factory, pairs = parts
+    return defaultdict(_FACTORIES[factory] if factory else None, pairs)
+
+
 def _hashable(value):
     """Return ``value`` as it was inside a set: what is a list now was a tuple."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
@@ -79,6 +164,13 @@ VALUE_TAGS = {
     OWN_PREFIX + "bytes": (str, base64.b64decode),
     OWN_PREFIX + "set": (list, lambda items: set(map(_hashable, items))),
     OWN_PREFIX + "frozenset": (list, lambda items: frozenset(map(_hashable, items))),
+    OWN_PREFIX + "datetime": (list, _read_zoned),
+    OWN_PREFIX + "markup": (str, Markup),
+    OWN_PREFIX + "enum": (list, _read_enum),
+    OWN_PREFIX + "namedtuple": (list, _read_namedtuple),
+    OWN_PREFIX + "ordereddict": (list, OrderedDict),
+    OWN_PREFIX + "frozendict": (list, frozendict),
+    OWN_PREFIX + "defaultdict": (list, _read_defaultdict),
     TUPLE: (list, tuple),
     ESCAPED_DICT: (list, dict),
 }
@@ -90,6 +182,10 @@ def _looks_tagged(value):
     return isinstance(tag, str) and (
         tag == RECORDSET or tag in VALUE_TAGS or tag.startswith(OWN_PREFIX)
     )
+
+
+def _has_text_keys(value):
+    return all(type(key) is str for key in value)
 
 
 def _tag(name, value):
@@ -126,13 +222,14 @@ class JobEncoder(json.JSONEncoder):
     """Encode the arguments of a job.
 
     ``default`` may be extended for more types: what it returns is encoded as
-    it is. Tuples become lists, as in JSON; with ``keep_tuples`` those below
-    the top keep their type. Raise :class:`NotStorableError`.
+    it is. Tuples become lists and keys of dicts become text, as in JSON; with
+    ``exact`` those below the top come back as they were. Raise
+    :class:`NotStorableError`.
     """
 
-    def __init__(self, *args, keep_tuples=False, **kwargs):
+    def __init__(self, *args, exact=False, **kwargs):
         super().__init__(*args, **kwargs)
-        self._keep_tuples = keep_tuples
+        self._exact = exact
 
     def encode(self, o):
         try:
@@ -144,40 +241,75 @@ class JobEncoder(json.JSONEncoder):
         """Return the JSON form of an object that JSON does not know."""
         if isinstance(o, models.BaseModel):
             return self._encode_recordset(o)
+        if isinstance(o, datetime.date) and not _is_plain_date(o):
+            return self._refuse(o)
         if isinstance(o, datetime.datetime):
+            zone = _zone_of(o)
+            if zone:
+                return _tag(OWN_PREFIX + "datetime", [o.isoformat(), *zone])
             return _tag("datetime_isoformat", o.isoformat())
         if isinstance(o, datetime.date):
             return _tag("date_isoformat", o.isoformat())
-        if isinstance(o, etree._Element):
+        if type(o) is etree._Element:
             text = etree.tostring(o, encoding="unicode", with_tail=False)
             return _tag("etree_element", text)
         if isinstance(o, lazy):
             return self._mark(o._value)
         if isinstance(o, Enum) and type(o.value) in _SCALARS:
-            return o.value
-        return self._encode_own(o) or super().default(o)
+            return _tag(OWN_PREFIX + "enum", [*_class_path(type(o)), o.value])
+        return self._encode_own(o) or self._encode_kind(o) or self._refuse(o)
+
+    def _refuse(self, o):
+        """Raise the error for a value that would come back as something else."""
+        for base in (*_SIMPLE, *_TAGGED):
+            if isinstance(o, base):
+                name = base.__name__
+                raise TypeError(f"it would come back as {name}, give it as {name}")
+        return super().default(o)
 
     def _encode_own(self, o):
         """Return the tag of a type that this suite adds, None for others."""
-        if isinstance(o, Decimal):
+        kind = type(o)
+        if kind is Decimal:
             return _tag(OWN_PREFIX + "decimal", str(o))
-        if isinstance(o, bytes):
+        if kind is bytes:
             return _tag(OWN_PREFIX + "bytes", base64.b64encode(o).decode())
-        if isinstance(o, (set, frozenset)):
-            name = "set" if isinstance(o, set) else "frozenset"
-            return _tag(OWN_PREFIX + name, [self._mark(item) for item in o])
-        if isinstance(o, datetime.time) and o.tzinfo is None:
+        if kind in (set, frozenset):
+            return _tag(OWN_PREFIX + kind.__name__, [self._mark(item) for item in o])
+        if kind is datetime.time and o.tzinfo is None:
             return _tag(OWN_PREFIX + "time", o.isoformat())
-        if isinstance(o, datetime.timedelta):
+        if kind is datetime.timedelta:
             parts = [o.days, o.seconds, o.microseconds]
             return _tag(OWN_PREFIX + "timedelta", parts)
         return None
 
+    def _encode_kind(self, o):
+        """Return the tag of a known subclass of a simple type, None for others."""
+        kind = type(o)
+        if kind is Markup:
+            return _tag(OWN_PREFIX + "markup", str(o))
+        if kind in (OrderedDict, frozendict):
+            return _tag(OWN_PREFIX + kind.__name__.lower(), self._mark_pairs(o))
+        if kind is defaultdict:
+            factory = o.default_factory and o.default_factory.__name__
+            if _FACTORIES.get(factory) is o.default_factory:
+                pairs = self._mark_pairs(o)
+                return _tag(OWN_PREFIX + "defaultdict", [factory, pairs])
+        if isinstance(o, tuple) and hasattr(kind, "_make"):
+            items = self._mark_items(o)
+            if not self._exact:
+                return items
+            return _tag(OWN_PREFIX + "namedtuple", [*_class_path(kind), items])
+        return None
+
     def _encode_recordset(self, records):
+        ids = records.ids
+        if len(ids) != len(records._ids):
+            raise TypeError("it is not saved yet: save the record first")
         return {
             TAG: RECORDSET,
             "model": records._name,
-            "ids": records.ids,
+            "ids": ids,
             "uid": records.env.uid,
             "su": records.env.su,
             "context": self._mark(self._get_record_context(records)),
@@ -188,30 +320,46 @@ class JobEncoder(json.JSONEncoder):
         return obj._job_prepare_context_before_enqueue()
 
     def _mark(self, value):
-        """Return ``value`` with the nested dicts and tuples that need it tagged."""
-        if self._keep_tuples and isinstance(value, tuple):
-            return _tag(TUPLE, self._mark_items(value))
-        return self._mark_below(value)
+        """Return ``value`` with tags for what JSON would write as something else."""
+        kind = type(value)
+        if kind is dict or kind is list:
+            return self._mark_below(value)
+        if kind is tuple:
+            items = self._mark_items(value)
+            return _tag(TUPLE, items) if self._exact else items
+        if isinstance(value, _SIMPLE) and kind not in _SCALARS:
+            return self.default(value)
+        return value
 
     def _mark_below(self, value):
-        """Do the same but for a tuple at the top, which becomes a list."""
+        """Do the same but for the type of a container at the top."""
         if isinstance(value, dict):
             marked = {
                 key: item if type(item) in _SCALARS else self._mark(item)
                 for key, item in value.items()
             }
             # As pairs, because the decoder meets inner objects first.
-            return (
-                _tag(ESCAPED_DICT, list(marked.items()))
-                if _looks_tagged(marked)
-                else marked
-            )
+            if _looks_tagged(marked) or self._exact and not _has_text_keys(marked):
+                return _tag(ESCAPED_DICT, self._mark_pairs(marked, marked=True))
+            return marked
         if isinstance(value, (list, tuple)):
             return self._mark_items(value)
-        return value
+        return value if type(value) in _SCALARS else self._mark(value)
 
     def _mark_items(self, items):
         return [item if type(item) in _SCALARS else self._mark(item) for item in items]
+
+    def _mark_pairs(self, value, marked=False):
+        """Return the items of a dict as a list, keys of their own type included."""
+        for key in value:
+            if type(key) not in _SCALARS:
+                raise TypeError(
+                    "keys must be str, int, float, bool or None, "
+                    f"not {type(key).__name__}"
+                )
+        return [
+            [key, item if marked else self._mark(item)] for key, item in value.items()
+        ]
 
     def _locate(self, value, error, path=()):
         """Return the error that names the innermost value that fails below ``path``.
@@ -246,16 +394,28 @@ class JobDecoder(json.JSONDecoder):
 
     An object that is not exactly a tag - another key, a value of another type,
     text that does not parse - is a plain dict.
+
+    :param strict: raise KeyError for a model or a class that does not exist, instead
+        of returning its tag
     """
 
-    def __init__(self, *args, env, **kwargs):
+    def __init__(self, *args, env, strict=True, **kwargs):
         super().__init__(*args, object_hook=self._read_object, **kwargs)
         self.env = env
+        self.strict = strict
 
     def _read_object(self, obj):
         tag = obj.get(TAG)
         if not isinstance(tag, str):
             return obj
+        try:
+            return self._read_tag(tag, obj)
+        except KeyError:
+            if self.strict:
+                raise
+            return obj
+
+    def _read_tag(self, tag, obj):
         if tag == RECORDSET:
             return self._read_recordset(obj)
         if tag not in VALUE_TAGS or obj.keys() != {TAG, "value"}:
@@ -298,17 +458,21 @@ def _is_recordset_tag(obj):
 
 
 _ENCODER = JobEncoder()
-_TUPLE_ENCODER = JobEncoder(keep_tuples=True)
+_EXACT_ENCODER = JobEncoder(exact=True)
 _BASE_TYPES = (dict, list, tuple, models.BaseModel)
 
 
-def encode_arguments(holder, value, keep_tuples=True):
+def encode_arguments(holder, value, exact=True):
     """Return the JSON text of ``value``; an error names the place below ``holder``."""
     try:
-        return (_TUPLE_ENCODER if keep_tuples else _ENCODER).encode(value)
+        return (_EXACT_ENCODER if exact else _ENCODER).encode(value)
     except NotStorableError as error:
         error.holder = holder
         raise
+
+
+def _plain_tuple(obj):
+    return obj["value"] if obj.get(TAG) == TUPLE and "value" in obj else obj
 
 
 class JobSerialized(fields.Json):
@@ -320,14 +484,14 @@ class JobSerialized(fields.Json):
 
     :param base_type: dict, list, tuple, or the class of recordsets; what an
         unset value is read as depends on it
-    :param keep_tuples: tuples below the top are read as tuples
+    :param exact: tuples, and keys of dicts, are read as they were written
     """
 
     type = "job_serialized"
     _column_type = ("jsonb", "jsonb")
 
     _base_type = None
-    keep_tuples = False
+    exact = False
 
     def __init__(self, string=SENTINEL, base_type=SENTINEL, **kwargs):
         super().__init__(string=string, _base_type=base_type, **kwargs)
@@ -344,7 +508,7 @@ class JobSerialized(fields.Json):
         return {} if self._base_type is dict else []
 
     def _encode(self, value):
-        return encode_arguments(self.name, value, self.keep_tuples)
+        return encode_arguments(self.name, value, self.exact)
 
     def convert_to_column_insert(self, value, record, values=None, validate=True):
         # At creation the ORM asks for the column and then for the cache: the
@@ -362,18 +526,44 @@ class JobSerialized(fields.Json):
         return value or None
 
     def convert_to_record(self, value, record):
-        if value is None:
+        """Return the value; where it cannot be read the document, or no records."""
+        try:
+            found = self.decode(value, record.env, strict=False)
+        except (ValueError, RecursionError):
+            found = value
+        is_of_model = isinstance(found, models.BaseModel)
+        if self._base_type is models.BaseModel and not is_of_model:
             return self._empty(record.env)
+        return found
+
+    def decode(self, value, env, strict=True):
+        """Return what a column holds; see :class:`JobDecoder` for ``strict``."""
+        if value is None:
+            return self._empty(env)
         text = value if isinstance(value, str) else json.dumps(value)
-        return JobDecoder(env=record.env).decode(text)
+        return JobDecoder(env=env, strict=strict).decode(text)
+
+    def _stored_text(self, value, record):
+        """Return the document of a record as text, of ``value`` if it has none."""
+        stored = self._get_cache(record.env).get(record.id)
+        if stored is None:
+            return self._encode(value) if value else ""
+        return stored if isinstance(stored, str) else json.dumps(stored)
 
     def convert_to_read(self, value, record, use_display_name=True):
-        """Return the document, for clients know no other types than those of JSON."""
-        return json.loads(_ENCODER.encode(value))
+        """Return the document, because clients know no other types than those of JSON.
+
+        Models need not exist. Numbers that JSON does not know are text.
+        """
+        text = self._stored_text(value, record) or _ENCODER.encode(value)
+        try:
+            return json.loads(text, object_hook=_plain_tuple, parse_constant=str)
+        except (ValueError, RecursionError):
+            return text
 
     def convert_to_write(self, value, record):
         # Not what clients read: written again, its tags would be plain dicts.
         return self.convert_to_record(self.convert_to_cache(value, record), record)
 
     def convert_to_export(self, value, record):
-        return self._encode(value) if value else ""
+        return self._stored_text(value, record)

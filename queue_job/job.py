@@ -10,6 +10,7 @@ Moved here from their own rooms: the states, the identity functions.
 
 import inspect
 import json
+import logging
 import os
 import uuid
 from contextlib import contextmanager
@@ -20,9 +21,19 @@ from weakref import WeakSet
 from odoo import models
 
 from .exception import FailedJobError, NoSuchJobError, RetryableJobError
+from .fields import encode_arguments
 from .identity import identity_exact, identity_exact_hasher
-from .options import bound_to, description_of, integer, not_before, text
-from .retry import is_last_try, wait_before
+from .options import (
+    bound_to,
+    check_executes,
+    description_of,
+    integer,
+    not_before,
+    number_of_tries,
+    text,
+)
+from .protocol import LONGEST_UUID, is_uuid
+from .retry import as_wait, is_last_try, wait_before
 from .states import (
     CANCELLED,
     DEFAULT_MAX_RETRIES,
@@ -37,6 +48,9 @@ from .states import (
     STATES,
     WAIT_DEPENDENCIES,
 )
+from .utils import digested, has_content, text_of
+
+_logger = logging.getLogger(__name__)
 
 __all__ = [
     "CANCELLED",
@@ -55,6 +69,8 @@ __all__ = [
     "identity_exact_hasher",
 ]
 
+# Characters of a call that are kept; the rest is replaced by a digest.
+FUNC_STRING_LENGTH = 4000
 # What is stored of a job that lists no other.
 _NO_LINKS = '{"depends_on": [], "reverse_depends_on": []}'
 
@@ -125,8 +141,9 @@ class Job:
     :param max_retries: runs in all, 0 for no limit
     :param channel: complete name of a channel, which need not exist
     :param identity_key: str, or a callable that makes one from the job
-    :raise TypeError: for what is not a method of a recordset, an argument that
-        cannot be stored, or a property of the wrong type
+    :raise TypeError: for what is not a method of a recordset that executes when it
+        is called, an argument that cannot be stored, or a property of the wrong type
+    :raise ValueError: for a property that is out of bounds
     """
 
     def __init__(
@@ -144,6 +161,7 @@ class Job:
     ):
         if not _is_model_method(func):
             raise TypeError(f"Job accepts only methods of Models, not {func!r}")
+        check_executes(func)
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
         assert kwargs is None or isinstance(kwargs, dict), (
@@ -154,7 +172,9 @@ class Job:
         self._method_name = func.__name__
         self._args = args or ()
         self._kwargs = kwargs or {}
-        self._uuid = job_uuid
+        if job_uuid and not is_uuid(job_uuid):
+            raise ValueError(f"job_uuid is longer than {LONGEST_UUID} characters")
+        self._uuid = job_uuid or None
         self.uuid_was_given = bool(job_uuid)
         self.job_config = self._read_config()
         self._check_on_fail_method()
@@ -163,9 +183,9 @@ class Job:
         self.retry = 0
         self.run_number = 0
         self.priority = integer("priority", priority, DEFAULT_PRIORITY)
-        self.max_retries = integer("max_retries", max_retries, DEFAULT_MAX_RETRIES)
-        self._description = text("description", description)
-        self._channel = text("channel", channel)
+        self.max_retries = number_of_tries(max_retries, DEFAULT_MAX_RETRIES)
+        self._description = text("description", description, numbers=True)
+        self.channel = channel
         self.identity_key = identity_key
         self.eta = eta
         self.graph_uuid = None
@@ -232,9 +252,16 @@ class Job:
 
     _env = property(fset=_set_env)
 
+    def _bound(self, holder, value):
+        try:
+            return bound_to(value, self.env.cr)
+        except RecursionError:
+            encode_arguments(holder, value)  # the error names the argument
+            raise
+
     @property
     def args(self):
-        return bound_to(self._args, self.env.cr)
+        return self._bound("args", self._args)
 
     @args.setter
     def args(self, value):
@@ -242,7 +269,7 @@ class Job:
 
     @property
     def kwargs(self):
-        return bound_to(self._kwargs, self.env.cr)
+        return self._bound("kwargs", self._kwargs)
 
     @kwargs.setter
     def kwargs(self, value):
@@ -272,7 +299,8 @@ class Job:
     def func_string(self):
         args = [repr(arg) for arg in self.args]
         kwargs = [f"{key}={value!r}" for key, value in self.kwargs.items()]
-        return f"{self.recordset!r}.{self.method_name}({', '.join(args + kwargs)})"
+        call = f"{self.recordset!r}.{self.method_name}({', '.join(args + kwargs)})"
+        return digested(call, FUNC_STRING_LENGTH)
 
     @property
     def job_function_name(self):
@@ -296,7 +324,7 @@ class Job:
 
     @channel.setter
     def channel(self, value):
-        self._channel = value
+        self._channel = text("channel", value)
 
     @property
     def description(self):
@@ -315,18 +343,24 @@ class Job:
     @property
     def identity_key(self):
         if callable(self._identity_key):
-            self._identity_key = text("identity_key", self._identity_key(self))
+            key = self._identity_key(self)
+            self._identity_key = text("identity_key", key, numbers=True)
         return self._identity_key
 
     @identity_key.setter
     def identity_key(self, value):
-        self._identity_key = value if callable(value) else text("identity_key", value)
+        self._identity_key = (
+            value if callable(value) else text("identity_key", value, numbers=True)
+        )
 
     @property
     def exec_time(self):
-        """Seconds between start and end of the last run, None when it did not end."""
+        """Seconds between start and end of the last run, None when it did not end.
+
+        0 when the clock was set back while it ran.
+        """
         if self.date_done and self.date_started:
-            return (self.date_done - self.date_started).total_seconds()
+            return max((self.date_done - self.date_started).total_seconds(), 0)
         return None
 
     # Row --------------------------------------------------------------------
@@ -542,14 +576,17 @@ class Job:
         :raise FailedJobError: from a retryable error, when the tries are used up
         """
         self.retry += 1
+        worker_cr = self.env.cr
         try:
             if self.load_error:
                 raise RetryableJobError(f"Job {self.uuid} {self.load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
-                    self.result = self.func(*self.args, **self.kwargs)
+                    if self.env.cr is not worker_cr:
+                        self.env["queue.job"]._enter_session()
+                    self.result = self._call()
             else:
-                self.result = self.func(*self.args, **self.kwargs)
+                self.result = self._call()
         except RetryableJobError as error:
             if error.ignore_retry:
                 self.retry -= 1
@@ -558,26 +595,47 @@ class Job:
             raise
         return self.result
 
+    def _call(self):
+        """Call the method; refuse a result that only begins to execute it.
+
+        :raise FailedJobError: for a generator or a coroutine
+        """
+        result = self.func(*self.args, **self.kwargs)
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            result.close()
+        elif not (inspect.isasyncgen(result) or inspect.isawaitable(result)):
+            return result
+        raise FailedJobError(
+            f"{self.job_function_name} returned a {type(result).__name__}: its code was not "
+            "executed. A job method must be an ordinary function, without yield or async."
+        )
+
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""
         if is_last_try(self.retry, self.max_retries):
             raise FailedJobError(
-                f"Max. retries ({self.max_retries}) reached: {error}"
+                f"Max. retries ({self.max_retries}) reached: {text_of(error)}"
             ) from error
 
     def _get_retry_seconds(self, seconds=None):
-        return wait_before(self.retry, randint, self.job_config.retry_pattern, seconds)
+        wait = as_wait(seconds)
+        if wait is None and has_content(seconds):
+            _logger.warning(
+                "job %s: no wait of %s seconds; taking the retry pattern",
+                self.uuid,
+                text_of(seconds),
+            )
+        return wait_before(self.retry, randint, self.job_config.retry_pattern, wait)
 
     def on_fail(self, fail_vals):
         """Call the on-fail method of the job function, if it has one.
 
-        :raise ValidationError: for a name that is not meant for it: older rows
-            of job functions were not checked
+        :raise ValidationError: for a name that a person set and that is not meant for it
         """
         name = self.on_fail_method_name
         if name:
-            functions = self.env["queue.job.function"]
-            functions._refuse_callable_name(self.model_name, name)
+            function = self.env["queue.job.function"].browse(self.job_function_id)
+            function._check_hook_of_user(self.model_name, name)
             getattr(self.recordset, name)(**fail_vals)
 
     def related_action(self):

@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The triggers that tell the runner, and what they keep silent.
+"""The triggers: those that tell the runner, with what they keep silent, and those of keys.
 
 A commit that notifies holds one lock of the whole PostgreSQL cluster until it is
 flushed, so the trigger speaks only when a job may have become runnable or
@@ -9,6 +9,8 @@ nothing else: the row is the truth, the notification a hint.
 """
 
 import hashlib
+
+from .key_functions import KEY_FUNCTIONS_DDL, KEY_TRIGGERS
 
 JOB_CHANNEL = "queue_job"
 CONFIG_CHANNEL = "queue_job_channel"
@@ -28,7 +30,8 @@ def trigger_ddl(name, table, definition):
 DO $do$ BEGIN
     IF NOT EXISTS (
         SELECT FROM pg_trigger
-        WHERE tgrelid = '{table}'::regclass AND tgname = '{name}' AND tgenabled = 'O'
+        WHERE tgrelid = '{table}'::regclass AND tgname = '{name}'
+          AND tgenabled IN ('O', 'A')
           AND obj_description(oid, 'pg_trigger') = '{made_from}'
     ) THEN
         DROP TRIGGER IF EXISTS {name} ON {table};
@@ -74,13 +77,6 @@ END;
 $$ LANGUAGE plpgsql
 """
 
-JOB_TRIGGER_DDL = trigger_ddl(
-    "queue_job_notify",
-    "queue_job",
-    "AFTER INSERT OR UPDATE OR DELETE ON queue_job "
-    "FOR EACH ROW EXECUTE FUNCTION queue_job_notify()",
-)
-
 CONFIG_FUNCTION_DDL = """
 CREATE OR REPLACE FUNCTION queue_job_channel_notify() RETURNS trigger AS $$
 BEGIN
@@ -90,36 +86,60 @@ END;
 $$ LANGUAGE plpgsql
 """
 
-CONFIG_TRIGGER_DDL = trigger_ddl(
-    "queue_job_channel_notify",
-    "queue_job_channel",
-    "AFTER INSERT OR UPDATE OR DELETE ON queue_job_channel "
-    "FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()",
-)
-
-# The statements that make each trigger: those of its function, then its own.
-DDL = {
-    JOB_TRIGGER: (JOB_FUNCTION_DDL, JOB_TRIGGER_DDL),
-    CONFIG_TRIGGER: (CONFIG_FUNCTION_DDL, CONFIG_TRIGGER_DDL),
+TRIGGERS = {
+    JOB_TRIGGER: (
+        "queue_job",
+        "AFTER INSERT OR UPDATE OR DELETE ON queue_job "
+        "FOR EACH ROW EXECUTE FUNCTION queue_job_notify()",
+    ),
+    CONFIG_TRIGGER: (
+        "queue_job_channel",
+        "AFTER INSERT OR UPDATE OR DELETE ON queue_job_channel "
+        "FOR EACH STATEMENT EXECUTE FUNCTION queue_job_channel_notify()",
+    ),
+    **{name: ("queue_job", definition) for name, definition in KEY_TRIGGERS.items()},
 }
+# The statements of the functions that triggers call.
+FUNCTIONS = {
+    JOB_TRIGGER: JOB_FUNCTION_DDL,
+    CONFIG_TRIGGER: CONFIG_FUNCTION_DDL,
+    **dict.fromkeys(KEY_TRIGGERS, KEY_FUNCTIONS_DDL),
+}
+JOB_TRIGGERS = [name for name, (table, _) in TRIGGERS.items() if table == "queue_job"]
 
-# Three rows each: one for each of INSERT, UPDATE and DELETE.
+# Bits of pg_trigger.tgtype.
+_EVENTS = {" INSERT": 4, " DELETE": 8, " UPDATE": 16, " TRUNCATE": 32}
+
+
+def _events(definition):
+    when = definition.partition(" ON ")[0]
+    return sum(bit for event, bit in _EVENTS.items() if event in when)
+
+
+# Triggers that are not there, are disabled, or miss an event. Their definitions are not
+# compared: a runner of another version would replace those of its successor.
 MISSING_TRIGGERS = f"""
 SELECT wanted.name
-FROM (VALUES ('{JOB_TRIGGER}', 'queue_job'), ('{CONFIG_TRIGGER}', 'queue_job_channel'))
-    AS wanted(name, of_table)
-WHERE 3 <> (
-    SELECT count(*) FROM information_schema.triggers
-    WHERE trigger_name = wanted.name AND event_object_table = wanted.of_table
+FROM (VALUES {
+    ", ".join(
+        f"('{name}', '{table}', {_events(definition)})"
+        for name, (table, definition) in TRIGGERS.items()
+    )
+}) AS wanted(name, of_table, events)
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = wanted.of_table::regclass AND tgname = wanted.name
+      AND tgenabled IN ('O', 'A') AND tgtype & wanted.events = wanted.events
 )
 """
 
 
-def install(execute, triggers=tuple(DDL)):
+def install(execute, triggers=tuple(TRIGGERS)):
     """Create or replace functions, and triggers that are not as they should be.
 
     :param execute: the ``execute`` of a cursor; the caller commits
     """
-    for trigger in triggers:
-        for statement in DDL[trigger]:
-            execute(statement)
+    for statement in dict.fromkeys(FUNCTIONS[name] for name in triggers):
+        execute(statement)
+    for name in triggers:
+        execute(trigger_ddl(name, *TRIGGERS[name]))

@@ -2,13 +2,14 @@
 """A run: what the runner sends to a worker in one request, and the answer.
 
 A run is an ordered list of jobs of one channel that one worker performs one
-after another. The runner and the executor share nothing but this module.
+after another. The runner and the worker share nothing but this module.
 """
 
 import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
 
 RUNJOB_PATH = "/queue_job/runjob"
 REPORT_DEAD_PATH = "/queue_job/report_dead"
@@ -16,22 +17,40 @@ DATABASE_HEADER = "X-Odoo-Database"
 SIGNATURE_HEADER = "X-Queue-Job-Signature"
 REPORT_TYPE = "application/json"
 
+# Jobs of a run at most: the request is spread thin enough, and the address of
+# the request stays below four kilobytes.
+MAX_LENGTH = 100
+# Characters of a uuid. Most have 36, but a caller may give any text.
+LONGEST_UUID = 255
+
 # Seconds after which a worker starts no further job of its run: long enough
 # that the cost of a request is spread over many short jobs, short enough that
 # a channel's other jobs do not wait behind a run that turned out slow.
 TIME_BUDGET = 0.5
 
-# Key locks (see models/queue_job_key.py): advisory lock (class, bucket). The
-# buckets bound how many locks a transaction that names many keys can take;
-# two keys in one bucket only wait a little for each other.
+# Class of the advisory locks of keys (see models/queue_job_key.py).
 KEY_LOCK_CLASS = 1903521635
-KEY_LOCK_MASK = 1023
 
 DONE = "done"
 FAILED = "failed"
 POSTPONED = "postponed"
 HELD = "held"
 REFUSED = "refused"
+
+
+def is_uuid(text):
+    """Return whether a request can name a job by this text."""
+    return bool(text) and len(text) <= LONGEST_UUID and "\x00" not in text
+
+
+def join_uuids(uuids):
+    """Return uuids as one text, whatever characters they have."""
+    return ",".join(quote(uuid, safe="") for uuid in uuids)
+
+
+def split_uuids(text):
+    """Return the uuids of such a text."""
+    return [unquote(uuid) for uuid in text.split(",") if uuid]
 
 
 def signature(secret, database, uuids):

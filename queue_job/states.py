@@ -62,6 +62,8 @@ class Move(NamedTuple):
 
 _DATES = ("date_enqueued", "date_started", "date_done", "date_cancelled")
 _ERROR = ("exc_name", "exc_message", "exc_info")
+# A requeue clears the run before; its error is kept as an attempt.
+_RUN_BEFORE = (*_DATES, "worker_pid", "result", *_ERROR, "exc_cause")
 
 MOVES = {
     # The runner.
@@ -78,15 +80,15 @@ MOVES = {
         ("eta", "retry", "result"),
         (*_DATES, "worker_pid", "exc_name", "exc_info"),
     ),
-    "fail": Move((STARTED,), FAILED, (*_ERROR, "retry")),
+    "fail": Move((STARTED,), FAILED, (*_ERROR, "exc_cause", "retry")),
     "release": Move((WAIT_DEPENDENCIES,), PENDING),
     # The sweep of dead jobs.
     "requeue dead": Move((ENQUEUED, STARTED), PENDING, ("retry",)),
     "fail dead": Move((ENQUEUED, STARTED), FAILED, (*_ERROR, "retry", "to_report")),
     # People, and the cascade behind them.
-    "requeue": Move(CAN_REQUEUE, PENDING, ("retry", "result"), (*_DATES, "worker_pid")),
+    "requeue": Move(CAN_REQUEUE, PENDING, ("retry", "result"), _RUN_BEFORE),
     "requeue behind": Move(
-        CAN_REQUEUE, WAIT_DEPENDENCIES, ("retry", "result"), (*_DATES, "worker_pid")
+        CAN_REQUEUE, WAIT_DEPENDENCIES, ("retry", "result"), _RUN_BEFORE
     ),
     "set done": Move(CAN_SET_DONE, DONE, ("date_done", "result"), ("exc_info",)),
     "cancel": Move(CAN_CANCEL, CANCELLED, ("date_cancelled", "result")),

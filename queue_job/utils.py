@@ -1,10 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Small rules shared by the values and the acts."""
 
+import hashlib
 import logging
 import os
 
 from odoo.tools import config
+
+from .exception import exceptions_only
 
 _logger = logging.getLogger(__name__)
 
@@ -32,17 +35,50 @@ def must_run_without_delay(env):
 def text_of(value):
     """Return ``value`` as text, also when its own ``__str__`` cannot."""
     try:
-        return str(value)
+        with exceptions_only():
+            return str(value)
     except Exception as error:  # noqa: BLE001 it is code of somebody else
         return f"{type(value).__name__} without a text: {type(error).__name__}"
 
 
-def storable_text(value):
+def has_content(value):
+    """Return the truth of ``value``, True when it cannot tell, as an array of numpy."""
+    try:
+        with exceptions_only():
+            return bool(value)
+    except Exception:  # noqa: BLE001 it is code of somebody else
+        return True
+
+
+# Characters of a text that lists and messages show: the full one is kept once at most.
+SHORT_TEXT = 4000
+
+
+def storable_text(value, limit=None):
     """Return ``value`` as text that PostgreSQL can store, None and False as is.
 
     It refuses NUL, and UTF-8 knows no lone surrogates.
+
+    :param limit: characters to keep; ``…`` stands for what is cut in the middle
     """
     if value is None or value is False:
         return value
-    text = text_of(value).replace("\x00", "�")
+    text = text_of(value)
+    if limit and len(text) > limit:
+        tail = limit // 4
+        text = f"{text[: limit - tail - 1]}…{text[-tail:]}"
+    text = text.replace("\x00", "�")
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def digested(text, length):
+    """Return a text of bounded length that is equal for equal texts only.
+
+    What is cut is replaced by ``…`` and a digest of the whole.
+
+    :param length: characters that are kept of a longer text
+    """
+    if len(text) <= length:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:length]}…{digest}"

@@ -30,8 +30,10 @@ SHORTEST_WAIT = 0.1
 # Seconds after which what a lock holds back, young claims, and a database that a regular
 # runner serves are looked at again.
 LOCKED_AGAIN = 5
-YOUNG_AGAIN = 11
+YOUNG_AGAIN = 4
 SERVED_AGAIN = 60
+# An eta may be any date, also one that is none.
+LATEST_AGAIN = 24 * 3600
 
 # Databases of which it was said that the regular runner serves them.
 _served = set()
@@ -193,6 +195,7 @@ class CronPass:
     def _trigger_in(self, seconds):
         # Triggers are kept in whole seconds: rather late than in vain.
         moment = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+        seconds = min(seconds, LATEST_AGAIN)
         self.jobs._cron_trigger(at=moment + timedelta(seconds=int(seconds) + 1))
 
     def _finish(self, remaining):

@@ -10,8 +10,10 @@ that tree. So both have the same rules, written once.
 from odoo.addons.queue_job.jobrunner.channel_config import (
     ROOT,
     ChannelRecord,
+    fault_of_name,
     full_name,
     settings_of,
+    usable_records,
 )
 from odoo.addons.queue_job.jobrunner.channels import ChannelManager
 
@@ -42,7 +44,7 @@ def merged_settings(stated, records, cron_count):
     """
     stated = stated_for_cron_workers(stated)
     known = {name: ChannelRecord(name) for name in {ROOT, *stated}}
-    for name, *settings in records:
+    for name, *settings in usable_records(ChannelRecord(*each) for each in records):
         if name:
             known[full_name(name)] = ChannelRecord(full_name(name), *settings)
     root_capacity = max(1, cron_count)
@@ -74,6 +76,9 @@ class CronTree(ChannelManager):
         return self._root_channel
 
     def _channel_for_job(self, channel_name):
+        if fault_of_name(channel_name):
+            # Its jobs are set aside, and no channel is made for them.
+            channel_name = ROOT
         return self.get_channel_by_name(channel_name, autocreate=True)
 
     def sequential_channels(self):

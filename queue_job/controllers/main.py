@@ -33,7 +33,6 @@ __all__ = [
 # More would hold a worker and fill the table at one request.
 MAX_TEST_JOBS = 10_000
 MAX_TEST_SECONDS = 3600
-LONGEST_UUID = 64
 
 
 class RunJobController(http.Controller, WorkerDoors):
@@ -54,17 +53,23 @@ class RunJobController(http.Controller, WorkerDoors):
         Who accepts JSON gets the report of the bundle; else the answer is empty,
         and 500 for a job that failed. Whatever cannot be run is answered alike.
         """
-        http.request.update_env(user=SUPERUSER_ID)
-        env = http.request.env
-        uuids = [job_uuid, *filter(None, kw.get("run", "").split(","))]
-        if not self._is_allowed(env, uuids):
-            return self._report_nothing(uuids)
+        env = self._superuser_env()
+        asked = [job_uuid, *protocol.split_uuids(kw.get("run", ""))]
+        if len(asked) > protocol.MAX_LENGTH:
+            raise BadRequest(f"a request may name {protocol.MAX_LENGTH} jobs at most")
+        uuids = [uuid for uuid in asked if protocol.is_uuid(uuid)]
+        if not uuids or not self._is_signed(env, asked):
+            return self._report_nothing(asked)
         if protocol.REPORT_TYPE in http.request.httprequest.headers.get("Accept", ""):
             report = self.perform_bundle(
                 env, uuids, stop_at_failure=str2bool(kw.get("sequential", ""), False)
             )
+            # One that is no uuid keeps no other from running.
+            for uuid in asked:
+                if not protocol.is_uuid(uuid):
+                    report.add(uuid, protocol.REFUSED)
             return self._answer(report)
-        job = self._acquire_job(env, job_uuid)
+        job = self._acquire_job(env, uuids[0])
         if job:
             self._runjob(env, job)
         return ""
@@ -78,9 +83,8 @@ class RunJobController(http.Controller, WorkerDoors):
     )
     def report_dead(self, job_uuid, **_kw):
         """Announce the failure of a job that the runner found dead."""
-        http.request.update_env(user=SUPERUSER_ID)
-        env = http.request.env
-        if self._is_allowed(env, [job_uuid]):
+        env = self._superuser_env()
+        if protocol.is_uuid(job_uuid) and self._is_signed(env, [job_uuid]):
             announce_dead(env, job_uuid)
         return ""
 
@@ -94,10 +98,17 @@ class RunJobController(http.Controller, WorkerDoors):
         """
         return Bundle(cls, env, uuids, budget, stop_at_failure).perform()
 
-    def _is_allowed(self, env, uuids):
-        """Return whether these can be uuids, and the signature is right if one is wanted."""
-        if any(len(uuid) > LONGEST_UUID or "\x00" in uuid for uuid in uuids):
-            return False
+    @staticmethod
+    def _superuser_env():
+        """Return the environment of the request, as superuser; 404 when the server does
+        not serve the database."""
+        if not http.request.db:
+            raise NotFound()
+        http.request.update_env(user=SUPERUSER_ID)
+        return http.request.env
+
+    def _is_signed(self, env, uuids):
+        """Return whether the signature is right, if one is wanted."""
         parameters = env["ir.config_parameter"].sudo()
         if not str2bool(parameters.get_param("queue_job.require_signature"), False):
             return True

@@ -15,6 +15,7 @@ of their etas; only within it they compete by priority.
 from sys import intern
 
 from ..states import PENDING
+from .rows import RowGuard
 
 # Jobs read of each channel at once, of either kind: a fraction of a second of
 # work, some tens of kilobytes.
@@ -54,16 +55,27 @@ class Window:
         return not queue.timed_count and queue.due_count < limit // 2
 
 
+def _beyond(before, bound):
+    """Return the next bound, None when reading on leads no further.
+
+    That happens behind dates that are out of range.
+    """
+    return None if bound is None or bound <= before else bound
+
+
 class Backlog:
     """The windows of one database, over its tree.
 
     :param carried: uuids that are not to be touched: they are in open requests
+    :param suspended: uuids that are not to be chosen for a while
     """
 
-    def __init__(self, db, tree, carried, limit=WINDOW):
+    def __init__(self, db, tree, carried, suspended=(), guard=None, limit=WINDOW):
         self._db = db
         self._tree = tree
         self._carried = carried
+        self._suspended = suspended
+        self._guard = guard or RowGuard(db.db_name, db.fail_unusable)
         self._limit = limit
         self._windows = {}
 
@@ -116,12 +128,16 @@ class Backlog:
             rows = self._db.timed_candidates(
                 window.names, self._limit, window.timed_bound
             )
-            window.timed_bound = self._timed_bound(rows, window)
+            window.timed_bound = _beyond(
+                window.timed_bound, self._timed_bound(rows, window)
+            )
             self._place_all(rows)
             window.channel._queue.first(now)
         while window.lacks_plain():
             rows = self._db.candidates(window.names, self._limit, window.plain_bound)
-            window.plain_bound = self._plain_bound(rows, window)
+            window.plain_bound = _beyond(
+                window.plain_bound, self._plain_bound(rows, window)
+            )
             self._place_all(rows)
 
     def _window(self, name):
@@ -154,8 +170,11 @@ class Backlog:
             self._place(row)
 
     def _place(self, row):
-        if row.uuid in self._carried:
+        if row.uuid in self._carried or row.uuid in self._suspended:
             return
+        self._guard.place(self._place_usable, row)
+
+    def _place_usable(self, row):
         job = self._tree.place(self._db.db_name, *row[:6], PENDING)
         job.function = row.function and intern(row.function)
 

@@ -41,6 +41,7 @@ class Channel:
         self._queue = ChannelQueue()
         self._running = set()
         self._failed = set()
+        self._held = set()
         self._pause_until = 0
         self.capacity = capacity
         self.throttle = throttle
@@ -73,7 +74,7 @@ class Channel:
     @property
     def has_jobs(self):
         """Whether jobs wait, run or have failed here, or run below."""
-        return bool(self._queue or self._running or self._failed)
+        return bool(self._queue or self._running or self._failed or self._held)
 
     @property
     def path(self):
@@ -86,10 +87,7 @@ class Channel:
     @property
     def is_throttled(self):
         """Whether each start here is followed by a wait."""
-        return any(
-            channel.throttle or (channel.shared and channel.shared.throttle)
-            for channel in self.path
-        )
+        return bool(self._throttled())
 
     def configure(self, config):
         """Apply an entry of a configuration; options not in it are reset."""
@@ -115,6 +113,7 @@ class Channel:
             return
         self._give_back(job)
         self._failed.discard(job)
+        self._held.discard(job)
         self._queue.add(job)
         _logger.debug("job %s marked pending in channel %s", job.uuid, self)
 
@@ -124,6 +123,7 @@ class Channel:
             return
         self._queue.remove(job)
         self._failed.discard(job)
+        self._held.discard(job)
         for channel in self.path:
             channel._running.add(job)
             if channel.shared is not None:
@@ -136,6 +136,7 @@ class Channel:
             return
         self._queue.remove(job)
         self._give_back(job)
+        self._held.discard(job)
         self._failed.add(job)
         _logger.debug("job %s marked failed in channel %s", job.uuid, self)
 
@@ -148,6 +149,13 @@ class Channel:
         self._queue.remove(job)
         self._give_back(job)
         self._failed.discard(job)
+        self._held.discard(job)
+
+    def hold(self, job):
+        """Keep a job that is locked elsewhere: it has no slot, and no job of a
+        sequential channel overtakes it."""
+        self.remove(job)
+        self._held.add(job)
 
     def board(self, job):
         """Take ``job`` out of the queue without a slot: it rides in a run."""
@@ -163,7 +171,7 @@ class Channel:
 
     def has_capacity(self):
         """Return whether one more job may run in this very channel."""
-        if self.paused or (self.sequential and self._failed):
+        if self.paused or (self.sequential and (self._failed or self._held)):
             return False
         if self.capacity and len(self._running) >= self.capacity:
             return False
@@ -195,10 +203,20 @@ class Channel:
     def start(self, job, now):
         """Give ``job`` a slot and begin the waits of throttled channels."""
         self.set_running(job)
-        for channel in self.path:
-            for node in (channel, channel.shared):
-                if node is not None and node.throttle:
-                    node._pause_until = now + node.throttle
+        for node in self._throttled():
+            node._pause_until = now + node.throttle
+
+    def cancel_start(self, job, now):
+        """Undo :meth:`start` at ``now``: the job did not start."""
+        self.remove(job)
+        for node in self._throttled():
+            if node._pause_until == now + node.throttle:
+                node._pause_until = 0
+
+    def _throttled(self):
+        """Return the channels that wait after a start here, with their twins."""
+        nodes = [node for channel in self.path for node in (channel, channel.shared)]
+        return [node for node in nodes if node is not None and node.throttle]
 
     def get_jobs_to_run(self, now):
         """Yield the jobs to run, best first; each has got its slot."""

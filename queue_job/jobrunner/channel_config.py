@@ -8,6 +8,8 @@ from typing import NamedTuple
 _logger = logging.getLogger(__name__)
 
 ROOT = "root"
+# Far more than anybody needs, and few enough to walk over.
+MOST_LEVELS, LONGEST_NAME = 50, 1000
 OPTIONS = ("name", "capacity", "sequential", "throttle", "paused")
 FALSE_WORDS = ("", "0", "false", "no", "off", "none")
 
@@ -56,6 +58,27 @@ def settings_of(record, stated, root_capacity):
 def split_strip(text, separator, maxsplit=-1):
     """Split ``text`` and strip each part."""
     return [part.strip() for part in text.split(separator, maxsplit)]
+
+
+def fault_of_name(name):
+    """Return why no channel can have this name, or None."""
+    if name and len(name) > LONGEST_NAME:
+        return f"the name of its channel is longer than {LONGEST_NAME} characters"
+    if name and name.count(".") > MOST_LEVELS:
+        return f"its channel is deeper than {MOST_LEVELS} levels"
+    return None
+
+
+def usable_records(records):
+    """Return the channel records that can be applied, each with a throttle that can."""
+    usable = []
+    for record in records:
+        if fault_of_name(record.complete_name):
+            continue
+        if record.throttle and not 0 < record.throttle < float("inf"):
+            record = record._replace(throttle=None)
+        usable.append(record)
+    return usable
 
 
 def full_name(name):

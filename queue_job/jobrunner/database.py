@@ -14,7 +14,7 @@ from psycopg2.errors import LockNotAvailable
 
 from .. import notify
 from . import statements as sql
-from .channel_config import ChannelRecord
+from .channel_config import ChannelRecord, usable_records
 from .connection import Connection
 from .news import News
 
@@ -32,6 +32,14 @@ _news = News()
 def _odoo_now():
     """Return now as Odoo stores it: UTC, whole seconds."""
     return datetime.utcnow().replace(microsecond=0)
+
+
+def _timestamp(eta):
+    """Return a UNIX time as PostgreSQL takes it, also one of a year that Python lacks."""
+    try:
+        return EPOCH + timedelta(seconds=eta)
+    except OverflowError:
+        return "infinity" if eta > 0 else "-infinity"
 
 
 class Database(Connection):
@@ -155,7 +163,7 @@ class Database(Connection):
         statement = sql.TIMED if after is None else sql.TIMED_AFTER
         if after is not None:
             eta, job_id = after
-            after = (EPOCH + timedelta(seconds=eta), job_id)
+            after = (_timestamp(eta), job_id)
         return self._rows(
             statement, {"names": list(names), "limit": limit, "after": after}
         )
@@ -177,7 +185,8 @@ class Database(Connection):
         columns = [name for (name,) in self._fetch(sql.CHANNEL_COLUMNS)]
         if set(columns) < set(ChannelRecord._fields):
             return []
-        return [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
+        records = [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
+        return usable_records(records)
 
     def is_changing(self):
         """Return whether modules are to be installed, upgraded or removed."""
@@ -203,6 +212,11 @@ class Database(Connection):
         """
         values = {"ids": list(ids), "date": _odoo_now(), "now": now}
         return {uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values)}
+
+    def obtainable(self, ids, now):
+        """Return the ids of the jobs that :meth:`mark_enqueued` would mark now."""
+        values = {"ids": list(ids), "now": now}
+        return {job_id for (job_id,) in self._fetch(sql.OBTAINABLE, values)}
 
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""
@@ -282,6 +296,15 @@ class Database(Connection):
         for uuid in uuids:
             _logger.warning("job %s waited for nothing, it is pending now", uuid)
         return uuids, rows[-1][0]
+
+    def fail_unusable(self, job_id, reason):
+        """Fail a pending job that can never run, unless somebody holds it."""
+        try:
+            self._execute(sql.FAIL_UNUSABLE, {"id": job_id, "reason": reason})
+        except psycopg2.DatabaseError as error:
+            if self.conn.closed:
+                raise
+            _logger.debug("job with id %s cannot be failed: %s", job_id, error)
 
     # Plumbing ---------------------------------------------------------------
 

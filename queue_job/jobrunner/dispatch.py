@@ -38,6 +38,8 @@ GATEWAY = "gateway"  # a proxy answered in place of a worker
 ANSWERED = "answered"  # somebody answered, not as a worker does
 
 GATEWAY_STATUS = (502, 503, 504)
+# Answers about the address or the database, whatever the job.
+REFUSED_STATUS = (401, 403, 404)
 
 HINTS = {
     UNREACHABLE: "check scheme, host and port in [queue_job] or ODOO_QUEUE_JOB_*,"
@@ -61,19 +63,23 @@ class Address:
     user: str | None = None
     password: str | None = None
 
+    @property
+    def host_name(self):
+        """The host as it stands in an address and in the header ``Host``."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def url(self, path, uuids, sequential=False):
         """Return the address of a request for jobs.
 
         :param sequential: a failure ends the run
         """
-        host = f"[{self.host}]" if ":" in self.host else self.host
         query = {"job_uuid": uuids[0]}
         if len(uuids) > 1:
-            query["run"] = ",".join(uuids[1:])
+            query["run"] = protocol.join_uuids(uuids[1:])
             if sequential:
                 query["sequential"] = "1"
         # Commas stay as they are.
-        return f"{self.scheme}://{host}:{self.port}{path}?{urlencode(query, safe=',')}"
+        return f"{self.scheme}://{self.host_name}:{self.port}{path}?{urlencode(query, safe=',')}"
 
     @property
     def auth(self):
@@ -116,6 +122,13 @@ class Answer:
     kind: str | None = None
     status: int | None = None
     error: BaseException | None = None
+
+    @property
+    def may_be_of_its_jobs(self):
+        """Whether a job of the request may be the reason of its failure."""
+        return self.kind == BROKEN or (
+            self.kind == ANSWERED and self.status not in REFUSED_STATUS
+        )
 
     @property
     def hint(self):

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The jobs a channel holds, and the order they wait in."""
 
+import heapq
 from collections import namedtuple
 from functools import total_ordering
 
@@ -161,6 +162,10 @@ class ChannelQueue:
             return wakeup_time
         eta = self._eta_queue[0].eta
         return min(wakeup_time, eta) if wakeup_time else eta
+
+    def best(self, count):
+        """Return the best jobs that wait for no eta, best first."""
+        return heapq.nsmallest(count, self._queue, key=_rank)
 
     @property
     def head(self):

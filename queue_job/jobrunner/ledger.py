@@ -15,7 +15,8 @@ its row says it is. The row is the truth, all else a hint.
 """
 
 from ..states import ENQUEUED, FAILED, PENDING, STARTED
-from .backlog import Backlog
+from .backlog import WINDOW, Backlog
+from .rows import RowGuard
 
 # Uuids told at once above which all that waits is read anew (B28).
 MANY = 300
@@ -39,7 +40,10 @@ class Ledger:
         self.tree = tree
         self.carried = carried
         self.orphans = set()
-        self.backlog = Backlog(db, tree, carried)
+        # Waiting jobs that are left out of the queues until they are looked at again.
+        self.suspended = set()
+        self._guard = RowGuard(db.db_name, db.fail_unusable)
+        self.backlog = Backlog(db, tree, carried, self.suspended, self._guard)
         self._again = {}
         self._held_times = {}
         self._adopt()
@@ -121,15 +125,18 @@ class Ledger:
         """Put a job that is not carried where its row says it is."""
         if row.state in (ENQUEUED, STARTED):
             self.orphans.add(row.uuid)
-            self.tree.place(self.db.db_name, *row[:7])
+            self._guard.place(self._place_in_tree, row)
             return
         self.orphans.discard(row.uuid)
         if row.state == PENDING:
             self.backlog.learn(row)
         elif row.state == FAILED and self.tree._channel_for_job(row.channel).sequential:
-            self.tree.place(self.db.db_name, *row[:7])
+            self._guard.place(self._place_in_tree, row)
         else:
             self._forget(row.uuid)
+
+    def _place_in_tree(self, row):
+        return self.tree.place(self.db.db_name, *row[:7])
 
     def _forget(self, uuid):
         self.orphans.discard(uuid)
@@ -144,12 +151,33 @@ class Ledger:
         delay = min(LOOK_AGAIN * 2 ** max(times - 3, 0), LOOK_AGAIN_LAST)
         self._again[job.uuid] = now + delay
         if job.channel.sequential:
-            # Nobody overtakes it meanwhile.
-            job.channel.set_running(job)
+            job.channel.hold(job)
+        else:
+            job.channel.remove(job)
+
+    def skip_held(self, channel, now):
+        """Hold back the next jobs of a channel that are held too.
+
+        As many are asked about as are held already: however many there are, few
+        statements find the first job that is free.
+        """
+        if channel.sequential:
+            return
+        jobs = channel._queue.best(min(len(self._again), WINDOW))
+        free = self.db.obtainable([job.seq for job in jobs], now) if jobs else ()
+        for job in jobs:
+            if job.seq not in free:
+                self.hold_back(job, now)
+
+    def suspend(self, uuid, until):
+        """Leave a job out of the queues for a while, whatever is told of it."""
+        self.suspended.add(uuid)
+        self._again[uuid] = until
 
     def release(self, uuid):
         """Forget that a job was held."""
         self._again.pop(uuid, None)
+        self.suspended.discard(uuid)
         self._held_times.pop(uuid, None)
 
     def look_again(self, now):
@@ -157,6 +185,7 @@ class Ledger:
         uuids = {uuid for uuid, when in self._again.items() if when <= now}
         for uuid in uuids:
             del self._again[uuid]
+        self.suspended -= uuids
         self.learn(uuids)
 
     def look_again_time(self):

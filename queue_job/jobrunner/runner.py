@@ -19,6 +19,7 @@ import os
 import selectors
 import time
 
+import odoo.http
 import odoo.service.db
 from odoo.tools import config
 
@@ -68,6 +69,9 @@ ON_ROUND_DELAY = 1.5
 DISCOVERY_DELAY = 25
 # For the list of databases, which Odoo asks for on a connection of its own.
 LISTING_PATIENCE = 10
+# For one choice, when jobs that are locked elsewhere are in the way: then databases
+# and workers have their turn.
+CHOOSING_TIME = 0.5
 # For answers to runs that are under way when the runner stops.
 STOP_DELAY = 1
 
@@ -106,13 +110,15 @@ class QueueJobRunner:
         # Not before they were looked for a first time.
         self._look_for_databases_at = float("inf")
         self._chosen_at = 0
+        # Whether the time of the last choice was up before all slots were given.
+        self._is_choosing = False
         self._errors = News()
         self._clock = Clock()
         self._stop = False
         self._stop_pipe = os.pipe()
         self._waker = Waker(*self._stop_pipe)
-        address = dispatch.Address(scheme, host, port, user, password)
-        self._dispatcher = dispatch.Dispatcher(address, self._waker.wake)
+        self._address = dispatch.Address(scheme, host, port, user, password)
+        self._dispatcher = dispatch.Dispatcher(self._address, self._waker.wake)
         self._opener = Opener(_open_database, self._waker.wake)
         # Called in each round, with this runner: a server looks after itself there.
         self.on_round = None
@@ -135,12 +141,27 @@ class QueueJobRunner:
     # Databases --------------------------------------------------------------
 
     def get_db_names(self):
+        """Return the databases that the server serves to which requests are sent.
+
+        Odoo's own rule, for the host of the requests: of ``db_name``, or else of all,
+        those that ``dbfilter`` lets pass.
+        """
         names = config["db_name"]
         if isinstance(names, str):
             names = [name.strip() for name in names.split(",") if name.strip()]
-        if names:
+        if not names:
+            names = within(LISTING_PATIENCE, odoo.service.db.list_dbs, True)
+        if not config["dbfilter"]:
             return list(names)
-        return within(LISTING_PATIENCE, odoo.service.db.list_dbs, True)
+        host = self._address.host_name
+        served = odoo.http.db_filter(names, host=host)
+        if names and not served:
+            text = (
+                f"dbfilter {config['dbfilter']!r} lets no database pass for host {host}"
+            )
+            if self._errors.is_new(None, text):
+                _logger.warning("%s, to which jobs are sent: none is served", text)
+        return served
 
     def initialize_databases(self):
         """Open a session for each database that has queue_job and is free.
@@ -282,8 +303,20 @@ class QueueJobRunner:
                     carried.pop(uuid, None)
 
     def run_jobs(self):
-        """Send the best jobs of all databases, as long as there are slots."""
+        """Send the best jobs of all databases, as long as there are slots.
+
+        A job that is locked elsewhere gives its slot back in the same round, and the
+        next best one gets it.
+        """
         now = self._chosen_at = time.time()
+        deadline = time.monotonic() + CHOOSING_TIME
+        while self._send_best(now):
+            self._is_choosing = time.monotonic() >= deadline
+            if self._is_choosing:
+                return
+
+    def _send_best(self, now):
+        """Send a job for each free slot; return whether slots are free again."""
         runs = {}
         for _number in range(self._dispatcher.room):
             job = self._best(now)
@@ -292,8 +325,12 @@ class QueueJobRunner:
             run = self._apart(job.db_name, lambda its, job=job: its.compose(job, now))
             if run is not None:
                 runs.setdefault(run.db_name, []).append(run)
-        for name, its_runs in runs.items():
+        freed = [
             self._apart(name, lambda its, runs=its_runs: its.send(runs, now))
+            for name, its_runs in runs.items()
+        ]
+        # None: the session ended, and its slots are free.
+        return any(each is None or each for each in freed)
 
     def _best(self, now):
         """Return the best job of all databases."""
@@ -307,6 +344,9 @@ class QueueJobRunner:
     def wait_notification(self):
         """Wait until somebody tells something or something is due."""
         databases = [session.db for session in self._sessions.values()]
+        if self._is_choosing:
+            self._is_choosing = False
+            return
         if self._stop or any(db.was_told for db in databases):
             return
         timeout = self._wakeup_time() - time.time()

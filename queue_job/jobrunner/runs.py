@@ -3,11 +3,8 @@
 
 from dataclasses import dataclass, field
 
-from ..protocol import TIME_BUDGET
+from ..protocol import MAX_LENGTH, TIME_BUDGET
 
-# Jobs of a run at most: the request is spread thin enough, and the address of
-# the request stays below four kilobytes.
-MAX_LENGTH = 100
 # Seconds. A function that takes longer on average gets runs of one job: the
 # request is cheap against it, and nobody waits behind it. Not less: on a busy
 # machine short jobs take long, and that is when requests should be few.
@@ -117,16 +114,21 @@ class Backoff:
         self.failures = 0
         self._failed_at = 0
 
-    def failed(self, began, now, severe=False):
+    def failed(self, began, now, severe=False, reached=False):
         """Count a try that began at ``began``; return whether it is news.
 
         Tries that were under way at the last failure tell nothing new.
 
         :param severe: nobody was there to answer: wait from the first time on
+        :param reached: a worker began the job: no failure of the way to it
         """
+        if reached:
+            self.failures, self.until = 0, 0
         if began < self._failed_at:
             return False
         self._failed_at = now
+        if reached:
+            return True
         self.failures += 1
         exponent = self.failures if severe else self.failures - 1
         delay = min(self.FIRST * 2 ** min(exponent, 10), self.LAST) if exponent else 0

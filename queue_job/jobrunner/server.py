@@ -15,7 +15,9 @@ from time import monotonic
 from odoo.service import server
 from odoo.tools import config
 
-from .config import _is_runner_enabled
+from .channel import Channel
+from .channel_config import ROOT, parse_simple_config
+from .config import _channels, _is_runner_enabled
 from .runner import QueueJobRunner
 
 try:
@@ -135,8 +137,24 @@ def _start_runner_thread(server_type):
         )
 
 
+def _check_channels():
+    """Raise ValueError when the channel configuration is wrong.
+
+    Called when a server object is made, before the server listens or forks: an error in a
+    main process that has forked leaves the gevent process and its port behind.
+    """
+    if _is_runner_enabled() and not config["stop_after_init"]:
+        for entry in parse_simple_config(_channels()):
+            Channel(ROOT, parent=None).configure(entry)
+
+
 def _patch_threaded_server():
+    init = server.ThreadedServer.__init__
     start, stop = server.ThreadedServer.start, server.ThreadedServer.stop
+
+    def init_with_check(self, app):
+        _check_channels()
+        init(self, app)
 
     def start_with_runner(self, stop=False):
         start(self, stop=stop)
@@ -152,6 +170,7 @@ def _patch_threaded_server():
             runner_thread.join()
             runner_thread = None
 
+    server.ThreadedServer.__init__ = init_with_check
     server.ThreadedServer.start = start_with_runner
     server.ThreadedServer.stop = stop_with_runner
 
@@ -162,6 +181,7 @@ def _patch_prefork_server():
     worker_pop = server.PreforkServer.worker_pop
 
     def init_with_runner(self, app):
+        _check_channels()
         init(self, app)
         self.jobrunner = {}
 

@@ -7,6 +7,7 @@ wrong in one ends the session, and a new one begins with what the rows say.
 
 import logging
 import time
+from urllib.parse import quote
 
 from .. import protocol
 from ..states import ENQUEUED, STARTED
@@ -27,6 +28,13 @@ CLAIM_DELAY = 2
 
 # Seconds after which a job that runs in an open request may have lost its worker.
 LONG_RUN = 30
+
+# Seconds that a job waits whose request broke before a worker began it: doubled each
+# time, and at most. It is tried after another job has been.
+SUSPECT_WAIT, SUSPECT_WAIT_LAST = 1, 60
+MAX_SUSPECTS = 10_000
+# Bytes of a uuid in an address, above which it is the only one there.
+LONG_UUID = 64
 
 # Seconds between two looks at what nobody tells.
 ORPHANS_EVERY = 1
@@ -65,6 +73,10 @@ class Session:
         self._slots = slots
         self.ledger = Ledger(db, tree, self.carried)
         self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
+        # Requests that broke: ``(answer, run, {uuid: job})``.
+        self._broken = []
+        # How often requests with these jobs broke; until one of them is answered.
+        self._suspects = {}
         self._reporting = set()
         self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
@@ -126,11 +138,13 @@ class Session:
         """Give ``head`` a slot and return the run that begins with it.
 
         While nobody answers it is alone: enough to find out whether somebody does.
+        A job whose request broke is alone too: it may have been the reason.
         """
         channel = head.channel
         channel.start(head, now)
         jobs = [head]
-        if not channel.is_throttled and not self.backoff.failures:
+        is_alone = channel.is_throttled or self._travels_alone(head)
+        if not is_alone and not self.backoff.failures:
             waiting = self.ledger.backlog.waiting(channel) + 1
             share = -(-waiting // channel.slots(self._slots))
             for job in self.pace.fill(head, share, lambda: self._next(channel, now)):
@@ -140,33 +154,47 @@ class Session:
 
     def _next(self, channel, now):
         self.ledger.backlog.settle_channel(channel, now)
-        return channel._queue.peek(now)
+        job = channel._queue.peek(now)
+        return None if job is None or self._travels_alone(job) else job
+
+    def _travels_alone(self, job):
+        """Return whether a job may break the request, or its uuid fill the address."""
+        return job.uuid in self._suspects or len(quote(job.uuid)) > LONG_UUID
 
     def send(self, runs, now):
         """Mark the jobs of runs as enqueued and send what was obtained.
 
         Long runs one by one: a worker begins the first while the next is marked.
+        Return whether a run got no job, so that its slot is free again.
         """
-        together = []
+        together, freed = [], False
         for run in runs:
             together.append(run)
             if sum(len(run.jobs) for run in together) >= MARKED_TOGETHER:
-                self._mark_and_send(together, now)
+                freed |= self._mark_and_send(together, now)
                 together = []
         if together:
-            self._mark_and_send(together, now)
+            freed |= self._mark_and_send(together, now)
+        return freed
 
     def _mark_and_send(self, runs, now):
         ids = [job.seq for run in runs for job in run.jobs]
         obtained = self.db.mark_enqueued(ids, now)
+        empty = set()
         for run in runs:
-            self._keep_obtained(run, obtained, now)
+            channel = run.channel
+            self._keep_obtained(run, channel, obtained, now)
             if run.jobs:
                 self._send_run(run)
+            else:
+                empty.add(channel)
+        for channel in empty:
+            self.ledger.skip_held(channel, now)
+        return bool(empty)
 
-    def _keep_obtained(self, run, obtained, now):
+    def _keep_obtained(self, run, channel, obtained, now):
         """Leave in the run what was marked; the rest is looked at again."""
-        sequential = run.channel.sequential
+        sequential = channel.sequential
         kept, lost = [], []
         for job in run.jobs:
             if job.uuid not in obtained:
@@ -176,11 +204,13 @@ class Session:
                 self._to_put_back.add(job.uuid)
             else:
                 kept.append(job)
-        if run.slot not in kept:
-            if kept:
-                run.channel.set_running(kept[0])
-            run.channel.remove(run.slot)
-            run.slot = kept[0] if kept else None
+        if not kept:
+            channel.cancel_start(run.slot, now)
+            run.slot = None
+        elif run.slot not in kept:
+            channel.set_running(kept[0])
+            channel.remove(run.slot)
+            run.slot = kept[0]
         for job in lost:
             self.ledger.hold_back(job, now)
         run.jobs = kept
@@ -217,8 +247,7 @@ class Session:
             return
         jobs = self._unload(run)
         if answer.report is None:
-            self._transport_failed(answer, run, now)
-            self._to_recover.update(jobs)
+            self._broken.append((answer, run, jobs))
             return
         if self.backoff.succeeded() and self._told_of_failure:
             self._told_of_failure = False
@@ -226,6 +255,7 @@ class Session:
         least = least_seconds(answer.report)
         for uuid, outcome, seconds in answer.report.outcomes:
             job = jobs.pop(uuid, None)
+            self._suspects.pop(uuid, None)
             if job is not None:
                 self._job_answered(job, outcome, max(seconds, least), run, now)
         self._to_put_back.update(set(answer.report.left) & jobs.keys())
@@ -252,9 +282,25 @@ class Session:
         else:
             self._to_read.add(job.uuid)
 
-    def _transport_failed(self, answer, run, now):
+    def _request_failed(self, answer, run, jobs, put_back, now):
+        """Find out whether the way to the workers failed, or a job is the reason.
+
+        A job that was begun proves that a worker was reached. A server that answers, or a
+        connection that breaks, may do so because of one job: that waits, the others
+        are tried.
+
+        :param put_back: uuids that no worker had begun
+        """
         severe = answer.kind == UNREACHABLE
-        if not self.backoff.failed(run.sent_at, now, severe):
+        reached = not severe and not put_back.issuperset(jobs)
+        is_new = self.backoff.failed(run.sent_at, now, severe, reached)
+        if not reached and answer.may_be_of_its_jobs:
+            self._suspect(jobs)
+            if len(jobs) == 1:
+                (uuid,) = jobs
+                delay = min(SUSPECT_WAIT * 2 ** self._suspects[uuid], SUSPECT_WAIT_LAST)
+                self.ledger.suspend(uuid, max(now, self.backoff.until) + delay)
+        if not is_new:
             return
         if answer.kind == BROKEN:
             _logger.warning("connection of GET %s broke: %s", answer.url, answer.error)
@@ -266,23 +312,34 @@ class Session:
                 exc_info=answer.error if answer.kind != UNREACHABLE else None,
             )
 
+    def _suspect(self, uuids):
+        """Let jobs travel alone from now on, because their requests broke."""
+        if len(self._suspects) > MAX_SUSPECTS:
+            self._suspects = {}
+        for uuid in uuids:
+            self._suspects[uuid] = self._suspects.get(uuid, -1) + 1
+
     def settle(self, now):
         """Complete what answers left open, in one statement of each kind."""
         if self._to_put_back:
             uuids, self._to_put_back = self._to_put_back, set()
             self.db.put_back(uuids)
             self._to_read |= uuids
-        if self._to_recover:
+        broken, self._broken = self._broken, []
+        for _answer, _run, jobs in broken:
+            self._to_recover.update(jobs)
+        if self._to_recover or broken:
             uuids, self._to_recover = self._to_recover, set()
             # No worker has begun these: that is no death, and not told as one.
-            self.db.put_back(uuids)
-            if self.db.recover(uuids):
+            put_back = self.db.put_back(uuids)
+            for answer, run, jobs in broken:
+                self._request_failed(answer, run, jobs, put_back, now)
+            dead = self.db.recover(uuids)
+            if dead:
+                self._suspect(dead)
                 self.report_dead(now)
             self.ledger.look_at(uuids)
             self._release_behind(uuids)
-            if not self.ledger.orphans.isdisjoint(uuids):
-                # A worker performs it: it was the proxy that lost patience.
-                self.backoff.succeeded()
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
             self.ledger.look_at(uuids)

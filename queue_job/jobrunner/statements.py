@@ -19,8 +19,13 @@ from .jobs import rank_of
 # No date of creation sorts before all: the index says the same.
 _CREATED = "COALESCE({q}date_created, '1970-01-01 00:00:00'::timestamp)"
 
+# A date that Python has, too: one that is out of its range comes as the first or last.
+FIRST_DATE, LAST_DATE = "0001-01-01 00:00:00", "9999-12-31 23:59:59"
+READABLE_DATE = f"""CASE WHEN date_created IS NOT NULL
+    THEN GREATEST(LEAST(date_created, '{LAST_DATE}'), '{FIRST_DATE}') END"""
 CONTRACT_COLUMNS = (
-    "channel, uuid, id, date_created, priority, EXTRACT(EPOCH FROM eta)::float8, state"
+    f"channel, uuid, id, {READABLE_DATE}, priority, "
+    "EXTRACT(EPOCH FROM eta)::float8, state"
 )
 _COLUMNS = (
     CONTRACT_COLUMNS
@@ -177,7 +182,7 @@ UNREPORTED = "SELECT uuid FROM queue_job WHERE to_report AND state = 'failed' OR
 
 # The row lock is asked for first and not waited for; then the keys, each only
 # tried. What a refused caller holds stays pending and is looked at again.
-MARK = """
+_OBTAINED = """
 WITH free AS MATERIALIZED (
     SELECT id, identity_key, twin_key FROM queue_job
     WHERE id = ANY(%(ids)s) AND state IS NOT DISTINCT FROM 'pending'
@@ -187,6 +192,10 @@ WITH free AS MATERIALIZED (
     SELECT id FROM free
     WHERE queue_job_key_is_free(identity_key) AND queue_job_key_is_free(twin_key)
 )
+"""
+# Which of some jobs could be marked now.
+OBTAINABLE = f"{_OBTAINED} SELECT id FROM obtained"
+MARK = f"""{_OBTAINED}
 UPDATE queue_job SET state = 'enqueued', date_enqueued = %(date)s
 FROM obtained
 WHERE queue_job.id = obtained.id AND queue_job.state IS NOT DISTINCT FROM 'pending'
@@ -202,6 +211,16 @@ PREPARE queue_job_mark (integer[], double precision, timestamp) AS
 """
 EXECUTE_READ = "EXECUTE queue_job_read(%s::varchar[])"
 EXECUTE_MARK = "EXECUTE queue_job_mark(%(ids)s::integer[], %(now)s, %(date)s)"
+# A job that can never run, with the reason for people to see.
+FAIL_UNUSABLE = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM queue_job WHERE id = %(id)s AND state IS NOT DISTINCT FROM 'pending'
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE queue_job SET state = 'failed', exc_name = 'UnusableJob',
+    exc_message = %(reason)s, exc_info = %(reason)s
+FROM free WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'pending'
+"""
 MARK_ONE = """
 UPDATE queue_job SET state = 'enqueued', date_enqueued = %s
 WHERE uuid = %s AND state IS NOT DISTINCT FROM 'pending'
@@ -226,6 +245,9 @@ RETURNING queue_job.uuid
 #
 # A started job has used up a try; the others were never tried, and fail only
 # when their tries were used up before. A try that was used up is kept as an attempt.
+#
+# A job whose worker died may have been the reason. It waits for 5 seconds, 20, 45, 80 and
+# so on, and the others run: at once it would be the next one again.
 DEAD_JOBS = """
 WITH freed AS MATERIALIZED (
     SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
@@ -233,8 +255,10 @@ WITH freed AS MATERIALIZED (
     FOR NO KEY UPDATE OF l SKIP LOCKED
 ), dead AS MATERIALIZED (
     SELECT q.id, q.state = 'started' AS was_started,
-        COALESCE(q.max_retries, 0) > 0 AND CASE
-            WHEN q.state = 'started' THEN COALESCE(q.retry, 0) + 1 >= q.max_retries
+        LEAST(COALESCE(q.retry, 0), 2147483646) + 1 AS tries,
+        CASE
+            WHEN COALESCE(q.max_retries, 0) <= 0 THEN false
+            WHEN q.state = 'started' THEN COALESCE(q.retry, 0) >= q.max_retries - 1
             ELSE COALESCE(q.retry, 0) > q.max_retries
         END AS is_over
     FROM queue_job q
@@ -247,8 +271,10 @@ WITH freed AS MATERIALIZED (
 ), moved AS (
     UPDATE queue_job SET
         state = CASE WHEN dead.is_over THEN 'failed' ELSE 'pending' END,
-        retry = CASE WHEN dead.was_started
-            THEN COALESCE(queue_job.retry, 0) + 1 ELSE queue_job.retry END,
+        retry = CASE WHEN dead.was_started THEN dead.tries ELSE queue_job.retry END,
+        eta = CASE WHEN dead.was_started AND NOT dead.is_over
+            THEN (now() AT TIME ZONE 'UTC') + LEAST(dead.tries, 8) ^ 2 * interval '5 seconds'
+            ELSE queue_job.eta END,
         exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
         exc_message = CASE WHEN dead.is_over
             THEN 'The worker that ran this job vanished, or could not say what became of it, '
@@ -295,8 +321,9 @@ ABANDONED = "q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds
 NOBODY = "1 = 1"
 
 # A parent that is done or cancelled holds nobody back; how parents and joints are looked
-# at is told in queue_job_release.py. Rows of older databases know their parents by uuid only.
-FORGOTTEN = """
+# at is told in queue_job_release.py. Rows of older databases know their parents by uuid only: those
+# are found in the text, because a cast of what is no JSON fails the statement for all.
+FORGOTTEN = r"""
 WITH job AS MATERIALIZED (
     SELECT id, dependencies FROM queue_job
     WHERE state = 'wait_dependencies' AND id > %(after)s
@@ -320,13 +347,12 @@ SELECT job.id,
         SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
         WHERE d.child_id = job.id AND d.parent_id IS NULL
     ) OR EXISTS (
-        SELECT FROM jsonb_array_elements_text(
-            CASE WHEN jsonb_typeof(NULLIF(job.dependencies, '')::jsonb -> 'depends_on') = 'array'
-            THEN NULLIF(job.dependencies, '')::jsonb -> 'depends_on' ELSE '[]'::jsonb END
+        SELECT FROM regexp_matches(
+            substring(job.dependencies FROM '"depends_on" *: *\[([^]]*)\]'), '"([^"]*)"', 'g'
         ) AS parent(uuid)
         WHERE (
             SELECT bool_or(p.state NOT IN ('done', 'cancelled')) FROM queue_job p
-            WHERE p.uuid = parent.uuid
+            WHERE p.uuid = parent.uuid[1]
         )
     ) AS is_blocked
 FROM job ORDER BY job.id

@@ -14,7 +14,7 @@ to be merged, and both limits hold.
 
 import logging
 
-from .channel_config import ChannelRecord
+from .channel_config import ROOT, ChannelRecord, fault_of_name
 from .channels import ChannelManager
 
 _logger = logging.getLogger(__package__ + ".channels")
@@ -96,4 +96,7 @@ class DatabaseTree(ChannelManager):
         channel.sequential = stated.get("sequential", False)
 
     def _channel_for_job(self, channel_name):
+        if fault_of_name(channel_name):
+            # Its jobs are set aside, see ``rows.py``; no channel is made for them.
+            channel_name = ROOT
         return self.get_channel_by_name(channel_name, autocreate=True)

@@ -7,6 +7,7 @@ from . import queue_job_lock
 from . import base
 from . import queue_job
 from . import queue_job_message
+from . import queue_job_move
 from . import queue_job_graph
 from . import queue_job_dependency
 from . import queue_job_key

@@ -9,9 +9,27 @@ from ..delay import Delayable, DelayableRecordset
 from ..utils import must_run_without_delay
 
 
+def _knows_its_options(method):
+    """Let a method name the options of jobs when it is called with another one."""
+
+    @functools.wraps(method)
+    def checked(self, *args, **options):
+        for name in options:
+            if name not in Delayable._properties:
+                known = ", ".join(Delayable._properties)
+                raise TypeError(
+                    f"{method.__name__}() got an unexpected keyword argument {name!r}: "
+                    f"a job has {known}"
+                )
+        return method(self, *args, **options)
+
+    return checked
+
+
 class Base(models.AbstractModel):
     _inherit = "base"
 
+    @_knows_its_options
     def with_delay(
         self,
         priority=None,
@@ -45,6 +63,7 @@ class Base(models.AbstractModel):
             identity_key=identity_key,
         )
 
+    @_knows_its_options
     def delayable(
         self,
         priority=None,
@@ -83,7 +102,7 @@ class Base(models.AbstractModel):
         def auto_delay(self, *args, **kwargs):
             context = self.env.context
             if (
-                "job_uuid" in context
+                context.get("job_uuid")
                 or (context_key and not context.get(context_key))
                 or must_run_without_delay(self.env)
             ):

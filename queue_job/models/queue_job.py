@@ -10,6 +10,7 @@ from psycopg2.errors import InFailedSqlTransaction
 from odoo import api, fields, models, tools
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
+from odoo.tools.misc import clean_context
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
@@ -33,11 +34,13 @@ from ..states import (
 )
 from ..store import keys, links, mapping, release, rows, transitions
 from ..utils import storable_text
-from .queue_job_key import KEY_FUNCTIONS_DDL, KEY_TRIGGERS_DDL
 
 _logger = logging.getLogger(__name__)
 
 _ERROR_FIELDS = ("exc_name", "exc_message", "exc_info")
+# Attribute of an override of ``write`` that does nothing for jobs.
+PASSES_OVER = "_queue_job_passes_over"
+COMPONENT_EVENT = "odoo.addons.component_event."
 
 
 class QueueJob(models.Model):
@@ -79,10 +82,10 @@ class QueueJob(models.Model):
     model_name = fields.Char(string="Model", readonly=True)
     method_name = fields.Char(readonly=True)
     records = JobSerialized(
-        string="Record(s)", readonly=True, base_type=models.BaseModel
+        string="Record(s)", readonly=True, base_type=models.BaseModel, exact=True
     )
-    args = JobSerialized(readonly=True, base_type=tuple, keep_tuples=True)
-    kwargs = JobSerialized(readonly=True, base_type=dict, keep_tuples=True)
+    args = JobSerialized(readonly=True, base_type=tuple, exact=True)
+    kwargs = JobSerialized(readonly=True, base_type=dict, exact=True)
     dependencies = Serialized(readonly=True)
     func_string = fields.Char(string="Task", readonly=True)
 
@@ -92,6 +95,11 @@ class QueueJob(models.Model):
     exc_name = fields.Char(string="Exception", readonly=True)
     exc_message = fields.Char(string="Exception Message", readonly=True, tracking=True)
     exc_info = fields.Text(string="Exception Info", readonly=True)
+    exc_cause = fields.Char(
+        string="Cause",
+        readonly=True,
+        help="Error behind an exception that only says that the tries are used up.",
+    )
     result = fields.Text(readonly=True)
 
     date_created = fields.Datetime(string="Created Date", readonly=True)
@@ -153,9 +161,7 @@ class QueueJob(models.Model):
 
     def init(self):
         execute = self.env.cr.execute
-        notify.install(execute, [notify.JOB_TRIGGER])
-        execute(KEY_FUNCTIONS_DDL)
-        execute(KEY_TRIGGERS_DDL)
+        notify.install(execute, notify.JOB_TRIGGERS)
         execute(sql.claim_functions)
         execute(sql.release_functions)
         # A queue rewrites its rows some five times and looks at the newest:
@@ -177,7 +183,10 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
-        quiet = self.with_context(**self._CREATION_CONTEXT)
+        # Overrides of other modules see the caller's context, the columns do not.
+        quiet = self.with_context(
+            {**clean_context(self.env.context), **self._CREATION_CONTEXT}
+        )
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):
@@ -211,11 +220,16 @@ class QueueJob(models.Model):
         return user_id == self.env.uid or self.env.user._is_system()
 
     def _set_user(self, user_id):
-        """Let the stored recordsets run as another user, without superuser mode."""
+        """Let the stored recordsets run as another user, without superuser mode.
+
+        Those of a model that is gone stay what they are.
+        """
         if not user_id:
             return
         editor = self.with_context(_job_edit_sentinel=self.EDIT_SENTINEL)
         for job in editor:
+            if job.records._name == "base":
+                continue
             if job.records.env.uid != user_id or job.records.env.su:
                 job.records = job.records.with_user(user_id)
 
@@ -224,7 +238,11 @@ class QueueJob(models.Model):
     def _editor(self):
         """Return these rows as the code that may change everything, quietly."""
         return self.sudo().with_context(
-            _job_edit_sentinel=self.EDIT_SENTINEL, tracking_disable=True
+            {
+                **clean_context(self.env.context),
+                "_job_edit_sentinel": self.EDIT_SENTINEL,
+                "tracking_disable": True,
+            }
         )
 
     @api.model
@@ -286,14 +304,29 @@ class QueueJob(models.Model):
 
     @api.model
     def _add_missing_default_values(self, values):
-        """Ask for defaults only where there may be one.
+        """Ask for defaults only where there may be one, and never for our own columns.
 
-        Odoo asks for each field that a row leaves out, which are most fields of
-        most jobs: a fifth of the time that a row takes.
+        A column of a job that its call does not state is empty, whatever the user or
+        his company prefers. Odoo asks for each field that a row leaves out, which are
+        most fields of most jobs: a fifth of the time that a row takes.
         """
-        if self._may_have_defaults(values):
-            return super()._add_missing_default_values(values)
-        return dict(values)
+        if not self._may_have_defaults(values):
+            return dict(values)
+        own = self._own_columns()
+        return {
+            name: value
+            for name, value in super()._add_missing_default_values(values).items()
+            if name in values or name not in own
+        }
+
+    @tools.ormcache()
+    def _own_columns(self):
+        """Return the fields that this addon defines, which its code alone fills."""
+        return frozenset(
+            name
+            for name, field in self._fields.items()
+            if "queue_job" in field._modules
+        )
 
     def _may_have_defaults(self, values):
         names = [
@@ -302,7 +335,6 @@ class QueueJob(models.Model):
         ]
         return (
             not values.keys() >= set(names)
-            or any(key.startswith("default_") for key in self.env.context)
             or type(self).default_get is not models.BaseModel.default_get
         )
 
@@ -360,16 +392,22 @@ class QueueJob(models.Model):
         for model in type(self).__mro__:
             write = vars(model).get("write")
             # A mock has no module.
-            if write and not (write.__module__ or "").startswith(modules):
+            if not write or getattr(write, PASSES_OVER, False):
+                continue
+            if not (write.__module__ or "").startswith(modules):
                 return True
         return self._have_stored_dependents()
 
     def _modules_without_interest(self):
         """Return where ``write`` does nothing about a job that is started or done."""
-        return (
-            *("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail."),
-            "odoo.addons.queue_job.",
-        )
+        modules = ("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail.")
+        modules += ("odoo.addons.queue_job.",)
+        # OCA's component_event notifies the listeners of each model; mostly none of jobs.
+        event = getattr(self, "_event", None)
+        if getattr(event, "__module__", "").startswith(COMPONENT_EVENT):
+            if not event("on_record_write").events:
+                modules += (COMPONENT_EVENT,)
+        return modules
 
     @tools.ormcache()
     def _have_stored_dependents(self):
@@ -396,12 +434,16 @@ class QueueJob(models.Model):
         self.env.cr.execute(sql.lock_run, values)
         return self.env.cr.fetchone()[0]
 
+    def _enter_session(self):
+        """Begin with a clean session, on the connection that a job has for itself."""
+        self.env.cr.execute(sql.enter_session)
+
     # Moves of many ----------------------------------------------------------
 
     def _move_to_done(self, result=None):
         # Name and message of an earlier failure are kept, the traceback is not.
         transitions.move(self, "set done", date_done=datetime.now(), result=result)
-        self.env.flush_all()
+        self._record_move(DONE)
         self._release_dependents()
         release.after_commit(self, sql.free_behind, self.ids)
 
@@ -410,14 +452,14 @@ class QueueJob(models.Model):
         values = {"retry": 0, "result": result}
         transitions.move(self - held_back, "requeue", **values)
         transitions.move(held_back, "requeue behind", **values)
+        self._record_move(PENDING)
         release.after_commit(self, sql.free_among, held_back.ids)
 
     def _move_to_cancelled(self, result=None):
         now = datetime.now()
         transitions.move(self, "cancel", date_cancelled=now, result=result)
-        self.env.flush_all()
+        self._record_move(CANCELLED)
         self._cancel_dependents(now)
-        release.after_commit(self, sql.free_behind, self.ids)
 
     # Links ------------------------------------------------------------------
 
@@ -450,13 +492,25 @@ class QueueJob(models.Model):
         release.behind(self)
 
     def _cancel_dependents(self, date_cancelled=None):
-        """Cancel what waits for these jobs, to any depth."""
-        transitions.move(
-            self._waiting_behind(),
-            "cancel",
-            date_cancelled=date_cancelled or self[:1].date_cancelled or datetime.now(),
-            result=self.env._("Cancelled because a job it depends on was cancelled"),
-        )
+        """Cancel what waits for these jobs, to any depth.
+
+        A job that another transaction stores behind them and commits first is
+        cancelled after the commit.
+        """
+        release.after_cancel(self | self._cancel_waiting(date_cancelled))
+
+    def _cancel_waiting(self, date_cancelled=None):
+        """Cancel the dependents that this transaction sees, and return them."""
+        dependents = self._waiting_behind()
+        date = date_cancelled or self[:1].date_cancelled or datetime.now()
+        result = self._text_of_cancelled_parent()
+        transitions.move(dependents, "cancel", date_cancelled=date, result=result)
+        if dependents:
+            dependents._record_move(CANCELLED)
+        return dependents
+
+    def _text_of_cancelled_parent(self):
+        return self.env._("Cancelled because a job it depends on was cancelled")
 
     def unlink(self):
         """Delete jobs; one that was not done will release none: cancel its dependents."""
@@ -548,7 +602,11 @@ class QueueJob(models.Model):
             raise ValueError(
                 f"The related action of a job must be the name of a method, not {name!r}"
             )
-        self.env["queue.job.function"]._check_callable_name(self._name, name)
+        functions = self.env["queue.job.function"]
+        if functions.browse(config.job_function_id)._is_refused_related_action(name):
+            return None
+        if not functions._find_method(self._name, name):
+            raise UserError(functions._missing_method_text(self._name, name))
         return getattr(self, name)(**(config.related_action_kwargs or {}))
 
     def related_action_open_record(self):

@@ -46,7 +46,7 @@ class QueueJobAttempt(models.Model):
         for attempt in self:
             ended, started = attempt.date_ended, attempt.date_started
             attempt.seconds = (
-                (ended - started).total_seconds() if ended and started else 0
+                max((ended - started).total_seconds(), 0) if ended and started else 0
             )
 
 

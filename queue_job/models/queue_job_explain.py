@@ -202,8 +202,10 @@ class QueueJob(models.Model):
             "no_runner",
             DANGER,
             self.env._(
-                "No runner is alive for this database, so no job starts. The usual cause: "
-                "queue_job is not in server_wide_modules of the server's configuration."
+                "No runner is alive for this database, so no job starts. The server log names "
+                "the cause. The usual ones: queue_job is not in server_wide_modules of the "
+                "server's configuration, or the runner is connected through a pooler that "
+                "passes no session locks on."
             ),
         )
 
@@ -319,8 +321,9 @@ class QueueJob(models.Model):
         """
         return self.env._(
             "Next in line, and nothing in this database holds it. If it stays so, look "
-            "in the log of the server with the runner (%s): it may not reach a worker, or "
-            "what is configured for all databases is full.",
+            'in the log of the server with the runner (%s) for "exception in GET": workers may '
+            "be out of reach, or refuse http_auth_user and http_auth_password. Or what is "
+            "configured for all databases is full.",
             situation.runner.name or "?",
         )
 

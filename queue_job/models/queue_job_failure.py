@@ -13,12 +13,13 @@ class QueueJob(models.Model):
     # All that the groups of failures need: they are read from this index alone.
     _failure_index = models.Index(
         "(channel_method_name, exc_name, company_id) "
-        "INCLUDE (id, date_started, date_enqueued, date_created) WHERE state = 'failed'"
+        "INCLUDE (id, exc_cause, date_started, date_enqueued, date_created) "
+        "WHERE state = 'failed'"
     )
 
 
 class QueueJobFailure(models.Model):
-    """The failed jobs by function, kind of error and company.
+    """The failed jobs by function, kind of error (its cause, if tries ran out) and company.
 
     A row stands for a group; its id is that of the oldest job in it.
     """
@@ -33,6 +34,7 @@ class QueueJobFailure(models.Model):
             "date_created",
             "date_enqueued",
             "date_started",
+            "exc_cause",
             "exc_name",
             "state",
         ]
@@ -63,7 +65,8 @@ class QueueJobFailure(models.Model):
                 (count(*) FILTER (WHERE seen >= now - interval '7 days'))::int AS last_week,
                 min(seen) AS first_seen, max(seen) AS last_seen, max(id) AS last_job_id
             FROM (
-                SELECT id, channel_method_name, exc_name, company_id, %s AS seen,
+                SELECT id, channel_method_name, company_id, %s AS seen,
+                    COALESCE(exc_cause, exc_name) AS exc_name,
                     (now() AT TIME ZONE 'UTC') AS now
                 FROM queue_job WHERE state = 'failed'
             ) AS job
@@ -74,15 +77,20 @@ class QueueJobFailure(models.Model):
 
     def _jobs_domain(self):
         """Return the domain of the failed jobs in these groups."""
-        groups = [
+        return [("state", "=", "failed"), *Domain.OR(map(self._group_domain, self))]
+
+    @staticmethod
+    def _group_domain(failure):
+        name = failure.exc_name
+        error = Domain("exc_cause", "=", False) & Domain("exc_name", "=", name)
+        if name:
+            error |= Domain("exc_cause", "=", name)
+        return error & Domain(
             [
                 ("channel_method_name", "=", failure.function),
-                ("exc_name", "=", failure.exc_name),
                 ("company_id", "=", failure.company_id.id),
             ]
-            for failure in self
-        ]
-        return [("state", "=", "failed"), *Domain.OR(groups)]
+        )
 
     def action_open_jobs(self):
         """Return the action that lists the jobs of these groups."""

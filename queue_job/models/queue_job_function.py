@@ -131,15 +131,20 @@ class QueueJobFunction(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         create = super().create
+        vals_list = [self._with_author(vals) for vals in vals_list]
         if self.env.context.get("install_mode"):
             records = create_or_reuse(create, vals_list, self._find_declared)
         else:
             records = create(vals_list)
+        for record, vals in zip(records, vals_list, strict=True):
+            record._check_named_methods(vals)
         self.env.registry.clear_cache()
         return records
 
     def write(self, vals):
+        vals = self._with_author(vals)
         result = super().write(vals)
+        self._check_named_methods(vals)
         self.env.registry.clear_cache()
         return result
 
@@ -194,7 +199,7 @@ class QueueJobFunction(models.Model):
                 int(tries): tuple(seconds) if isinstance(seconds, list) else seconds
                 for tries, seconds in self.retry_pattern.items()
             }
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             _logger.error(
                 "Retry pattern of job function %s is invalid, ignored: %s",
                 self.name,

@@ -1,10 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import itertools
+
 from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import html_escape
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
+from ..graph import Joint
 from ..states import DONE, FAILED, STARTED
 from ..store import links
 
@@ -160,13 +163,51 @@ class QueueJob(models.Model):
 
     def _graph_of(self, graph_uuid):
         jobs = self._jobs_of_graph(graph_uuid)
-        ids = set(jobs.ids)
-        edges = sorted(
-            [a, b] for a, b in links.pairs_of(self, "parent_id", ids) if b in ids
+        edges, joints = jobs._drawn_edges()
+        nodes = [job._dependency_graph_vis_node() for job in jobs]
+        nodes += [
+            self._dependency_graph_joint_node(joint, *ends)
+            for joint, ends in joints.items()
+        ]
+        return {"nodes": nodes, "edges": sorted(map(list, edges))}
+
+    def _drawn_edges(self):
+        """Return the edges between these jobs, and the joints that are drawn as nodes.
+
+        :return: set of ``(from id, to id)``, a joint being the negative of its number;
+            and ``{joint: (ids of its parents, ids of its children)}``
+        """
+        edges, joints, ids = set(), {}, set(self.ids)
+        for parent, child, joint in links.stored_links(self):
+            if joint:
+                joints.setdefault(joint, ([], []))[parent is None].append(
+                    parent or child
+                )
+            elif parent in ids and child in ids:
+                edges.add((parent, child))
+        for joint, (parents, children) in list(joints.items()):
+            if Joint.pays(parents, children):
+                edges.update((parent, -joint) for parent in parents)
+                edges.update((-joint, child) for child in children)
+            else:
+                edges.update(itertools.product(parents, children))
+                del joints[joint]
+        return edges, joints
+
+    @api.model
+    def _dependency_graph_joint_node(self, joint, parents, children):
+        """Return the node of a joint in ``dependency_graph``; its id is negative."""
+        title = self.env._(
+            "%(parents)s jobs before %(children)s jobs",
+            parents=len(parents),
+            children=len(children),
         )
         return {
-            "nodes": [job._dependency_graph_vis_node() for job in jobs],
-            "edges": edges,
+            "id": -joint,
+            "title": html_escape(title),
+            "color": "#D2E5FF",
+            "border": "#2B7CE9",
+            "shadow": False,
         }
 
     def _dependency_graph_vis_node(self):

@@ -2,9 +2,14 @@
 from odoo import fields, models
 from odoo.fields import Domain
 
+from ..states import FAILED
+
 
 class QueueJob(models.Model):
-    """The columns of the kanban: the states in the order of a job's life."""
+    """The columns of the kanban: failed first, then the order of a job's life.
+
+    A phone shows one column at a time.
+    """
 
     _inherit = "queue.job"
 
@@ -12,9 +17,11 @@ class QueueJob(models.Model):
 
     def _group_expand_state(self, states, domain):
         """Return the states that have jobs, and those that the filters let have some."""
+        names = [state for state, _label in self._fields["state"].selection]
+        names.sort(key=lambda state: state != FAILED)
         return [
             state
-            for state, _label in self._fields["state"].selection
+            for state in names
             if state in states or self._may_be_in(state, domain)
         ]
 

@@ -52,7 +52,7 @@ class QueueJobOverview(models.AbstractModel):
                 ),
                 "is_complete": is_complete,
             },
-            "functions": self._functions(now, companies),
+            "functions": self._functions(now, companies, is_complete),
             "has_jobs": self._has_jobs(),
             "seconds": round(time.monotonic() - started, 4),
         }
@@ -97,9 +97,10 @@ class QueueJobOverview(models.AbstractModel):
 
     # Functions --------------------------------------------------------------
 
-    def _functions(self, now, companies):
+    def _functions(self, now, companies, is_complete):
         """Return the slowest functions and those that fail most, over a day."""
-        rows = self.env["queue.job.hour"].sudo()._functions(now, companies)
+        hours = self.env["queue.job.hour"].sudo()
+        rows = hours._functions(now, companies, with_newest=is_complete)
         slow = [row for row in rows if row["average"]]
         slow.sort(key=lambda row: -row["average"])
         failing = [row for row in rows if row["failed"]]

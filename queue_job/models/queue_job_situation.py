@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import babel.dates
 
+from odoo.sql_db import db_connect
 from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
@@ -144,6 +145,14 @@ class Situation:
         self.env.cr.execute(statement, values)
         return self.env.cr.fetchall()
 
+    def _fetch_from_primary(self, statement, **values):
+        """Ask the server that is written to: a replica has locks of its own."""
+        if not self.env.cr.readonly:
+            return self._fetch(statement, **values)
+        with db_connect(self.env.cr.dbname).cursor() as cr:
+            cr.execute(statement, values)
+            return cr.fetchall()
+
     def seconds_since(self, date):
         return (self.now - date).total_seconds() if date else 0
 
@@ -153,7 +162,7 @@ class Situation:
     def runner(self):
         """The :class:`Runner` that dispatches the jobs of this database, None without one."""
         high, low = PG_ADVISORY_LOCK_ID >> 32, PG_ADVISORY_LOCK_ID & 0xFFFFFFFF
-        rows = self._fetch(_RUNNER, high=high, low=low)
+        rows = self._fetch_from_primary(_RUNNER, high=high, low=low)
         if not rows:
             return None
         name, since, address = rows[0]

@@ -103,20 +103,21 @@ class QueueJobMinute(models.Model):
     def _add_up(self, now=None, budget=BUDGET):
         """Add up jobs that ended; return whether all of them are.
 
-        One at a time: whoever finds the lock taken leaves it to the other.
-        The caller commits.
+        One at a time: a second reader leaves it to the first, and learns whether more
+        than one look is left. The caller commits.
         """
         self.env.cr.execute(
             "SELECT pg_try_advisory_xact_lock(hashtext('queue_job_minute'))"
         )
-        if not self.env.cr.fetchone()[0]:
-            return True
+        is_ours = self.env.cr.fetchone()[0]
         now = now or datetime.now()
         since, until = self._added_until(now), now - LAG
         self.env.cr.execute(
             SQL(_EDGE, channels=CHANNELS, since=since, until=until, budget=budget)
         )
         edge = self.env.cr.fetchone()
+        if not is_ours:
+            return not edge
         self.env.cr.execute(
             SQL(
                 """
@@ -226,17 +227,30 @@ class QueueJobHour(models.Model):
     _hour_uniq = models.UniqueIndex("(hour, function, COALESCE(company_id, 0))")
 
     @api.model
-    def _functions(self, now, companies=None):
-        """Return the figures of each function over the last day."""
+    def _functions(self, now, companies=None, *, with_newest=True):
+        """Return the figures of each function over the last day.
+
+        :param with_newest: count what is not added up yet, as the series does
+        """
+        minutes = self.env["queue.job.minute"]
+        since = minutes._added_until(now) if with_newest else now
         self.env.cr.execute(
             SQL(
                 """
                 SELECT function, sum(done)::int AS done, sum(failed)::int AS failed,
                     sum(seconds) / NULLIF(sum(done), 0) AS average, max(longest) AS longest
-                FROM queue_job_hour WHERE hour >= %s AND %s GROUP BY function
+                FROM (
+                    SELECT function, done, failed, seconds, longest FROM queue_job_hour
+                    WHERE hour >= %(start)s AND %(visible)s
+                    UNION ALL
+                    SELECT COALESCE(function, ''), (NOT has_failed)::int, has_failed::int,
+                        COALESCE(seconds, 0), COALESCE(seconds, 0)
+                    FROM (%(ended)s) AS ended WHERE ended >= %(start)s AND %(visible)s
+                ) AS counted GROUP BY function
                 """,
-                now - timedelta(days=1),
-                belongs_to(companies),
+                start=now - timedelta(days=1),
+                visible=belongs_to(companies),
+                ended=minutes._ended(since, now),
             )
         )
         return self.env.cr.dictfetchall()

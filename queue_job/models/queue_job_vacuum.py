@@ -30,7 +30,9 @@ class QueueJob(models.Model):
                   ON ended.channel = job.channel
                 LEFT JOIN unnest(%s::varchar[], %s::timestamp[]) AS failed(channel, deadline)
                   ON failed.channel = job.channel
-                WHERE LEAST(job.date_done, job.date_cancelled) <= COALESCE(ended.deadline, %s)
+                WHERE (job.state IN ('done', 'cancelled')
+                       AND LEAST(job.date_done, job.date_cancelled)
+                           <= COALESCE(ended.deadline, %s))
                    OR (job.state = 'failed'
                        AND COALESCE(job.date_started, job.date_enqueued, job.date_created)
                            <= CASE WHEN ended.channel IS NULL THEN %s ELSE failed.deadline END)

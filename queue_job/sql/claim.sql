@@ -21,6 +21,7 @@ BEGIN
         RETURN ARRAY['refused', ''];
     ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
         queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+        AND queue_job_key_may_start(job_uuid)
     ) THEN
         RETURN ARRAY['held', ''];
     END IF;
@@ -67,7 +68,15 @@ END;
 $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 
 -- part: lock_run_of_job
--- Lock the liveness row of a job, if its last run is this one.
+-- Lock the liveness row of a job, if its last run is this one. While the transaction
+-- lasts, no timeout of the database or role ends it: the lock would be free while the
+-- job runs. Temporary tables of this very transaction stay.
+IF pg_current_xact_id_if_assigned() IS NULL THEN
+    DISCARD TEMP;
+END IF;
+PERFORM set_config(name, '0', true) FROM unnest(
+    ARRAY['idle_in_transaction_session_timeout', 'transaction_timeout']
+) AS name WHERE current_setting(name, true) <> '0';
 PERFORM FROM queue_job_lock
     WHERE queue_job_id = job_id AND EXISTS (
         SELECT FROM queue_job
@@ -91,6 +100,36 @@ SAVEPOINT "queue_job_work"
 -- name: lock_and_begin_work
 -- Take the liveness lock of a run and begin its work, in one message.
 SELECT queue_job_lock_own_run(%(job)s, %(run)s); SAVEPOINT "queue_job_work"
+
+-- name: release_work
+-- End the work of a job, right before its commit.
+RELEASE SAVEPOINT "queue_job_work"
+
+-- name: undo_work
+-- Undo the work of a job.
+ROLLBACK TO SAVEPOINT "queue_job_work"
+
+-- part: leave_session
+-- Take from the session what a job left in it, before its outcome is written: a role or
+-- search path might forbid that. In the message of the outcome: all of it costs
+-- microseconds, and no other way finds what SQL functions and other cursors of the
+-- connection did. Temporary tables go when the next job begins, because those of this
+-- transaction may have checks that wait for its commit.
+RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; CLOSE ALL; DEALLOCATE ALL;
+DISCARD SEQUENCES; SELECT pg_advisory_unlock_all()
+
+-- name: clean_session
+-- Clean the session of a job that ended.
+{leave_session}
+
+-- name: clean_idle_session
+-- The same, for a transaction that has done nothing yet.
+DISCARD TEMP; {leave_session}
+
+-- name: enter_session
+-- Begin on the connection that a job has for itself. The other connection of the job
+-- waits in its transaction; this one while the job computes.
+DISCARD TEMP; {leave_session}; SET idle_in_transaction_session_timeout = 0
 
 -- name: commit_and_begin_work
 -- End the transaction of one job and begin the work of the next, in one message.

@@ -56,3 +56,8 @@ FROM queue_job_dependency WHERE parent_id = ANY(%(jobs)s) GROUP BY parent_id
 -- name: has_dependents
 -- Whether any job waits, or waited, for one.
 SELECT EXISTS (SELECT FROM queue_job_dependency WHERE parent_id = %(job)s)
+
+-- name: stored_links
+-- The rows with one of some jobs at an end.
+SELECT parent_id, child_id, joint FROM queue_job_dependency
+WHERE parent_id = ANY(%(jobs)s) OR child_id = ANY(%(jobs)s)

@@ -152,3 +152,14 @@ WITH RECURSIVE behind(id, joint) AS (
 )
 SELECT child.id FROM queue_job child
 WHERE child.id IN (SELECT id FROM behind) AND child.state = 'wait_dependencies'
+
+-- name: behind_cancelled
+-- Those of some jobs that wait for a parent that was cancelled.
+SELECT child.id FROM queue_job child
+WHERE child.id = ANY(%(jobs)s) AND child.state = 'wait_dependencies' AND EXISTS (
+    SELECT FROM queue_job_dependency d
+    LEFT JOIN queue_job_dependency j
+        ON d.parent_id IS NULL AND j.joint = d.joint AND j.parent_id IS NOT NULL
+    JOIN queue_job p ON p.id = COALESCE(d.parent_id, j.parent_id)
+    WHERE d.child_id = child.id AND p.state = 'cancelled'
+)

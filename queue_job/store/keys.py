@@ -2,9 +2,9 @@
 """Keys of jobs: reserved when a job is stored, and the twin that stands for a refused one."""
 
 from ..job import Job
+from ..key_functions import IDENTITY, POLICY
 
-IDENTITY = "identity"
-POLICY = "policy"
+__all__ = ["IDENTITY", "POLICY", "Twin", "reserve_all", "twins_for"]
 
 
 def reserve_all(jobs, new):

@@ -50,8 +50,8 @@ def store(jobs, to_store):
     add(jobs, pairs, ends_of_joints)
     # A parent that was stored before may end before this is committed.
     here = {job.row_id for job in linked}
-    release.after_commit(
-        jobs, sql.free_among, [child for parent, child in pairs if parent not in here]
+    release.after_storing(
+        jobs, [child for parent, child in pairs if parent not in here]
     )
 
 
@@ -134,6 +134,12 @@ def pairs_of(jobs, end, ids):
             ids=list(ids),
         )
     )
+    return jobs.env.cr.fetchall()
+
+
+def stored_links(jobs):
+    """Return ``(parent id, child id, joint)`` of each row with one of these jobs."""
+    jobs.env.cr.execute(sql.stored_links, {"jobs": jobs.ids})
     return jobs.env.cr.fetchall()
 
 

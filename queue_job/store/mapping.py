@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+from ..utils import SHORT_TEXT
+
 
 class Column(NamedTuple):
     """One column and its rules.
@@ -10,6 +12,8 @@ class Column(NamedTuple):
     :param attribute: of a :class:`~..job.Job` that holds the value, if one does
     :param constant: written once, when the row is made
     :param text: made storable before it is written
+    :param limit: characters of a text that are kept; the middle of a longer one is cut
+    :param checked: a number that must fit, because attributes of a job may be any
     :param loaded: ``as is``, as a ``number``, or by a rule of its own (``rule``)
     :param protected: ``always``: changed with the edit sentinel only; ``from people``:
         moved by methods of jobs only
@@ -19,6 +23,8 @@ class Column(NamedTuple):
     attribute: str | None = None
     constant: bool = False
     text: bool = False
+    limit: int | None = None
+    checked: bool = False
     loaded: str | None = None
     protected: str | None = None
 
@@ -35,6 +41,7 @@ COLUMNS = (
         "description",
         constant=True,
         text=True,
+        limit=SHORT_TEXT,
         loaded=RULE,
         protected=ALWAYS,
     ),
@@ -50,12 +57,24 @@ COLUMNS = (
     Column("args", "args", constant=True, loaded=RULE, protected=ALWAYS),
     Column("kwargs", "kwargs", constant=True, loaded=RULE, protected=ALWAYS),
     Column("state", "state", loaded=AS_IS, protected=FROM_PEOPLE),
-    Column("priority", "priority", loaded=NUMBER),
+    Column("priority", "priority", checked=True, loaded=NUMBER),
     Column("retry", "retry", loaded=NUMBER, protected=FROM_PEOPLE),
-    Column("max_retries", "max_retries", loaded=NUMBER),
-    Column("exc_name", "exc_name", text=True, loaded=AS_IS, protected=FROM_PEOPLE),
+    Column("max_retries", "max_retries", checked=True, loaded=NUMBER),
     Column(
-        "exc_message", "exc_message", text=True, loaded=AS_IS, protected=FROM_PEOPLE
+        "exc_name",
+        "exc_name",
+        text=True,
+        limit=SHORT_TEXT,
+        loaded=AS_IS,
+        protected=FROM_PEOPLE,
+    ),
+    Column(
+        "exc_message",
+        "exc_message",
+        text=True,
+        limit=SHORT_TEXT,
+        loaded=AS_IS,
+        protected=FROM_PEOPLE,
     ),
     Column("exc_info", "exc_info", text=True, loaded=AS_IS, protected=FROM_PEOPLE),
     Column("company_id", "company_id", loaded=RULE, protected=FROM_PEOPLE),
@@ -77,6 +96,7 @@ COLUMNS = (
     Column("twin_states", protected=FROM_PEOPLE),
     Column("record_id", protected=FROM_PEOPLE),
     Column("record_ids", protected=FROM_PEOPLE),
+    Column("exc_cause", protected=FROM_PEOPLE),
     Column("to_report", protected=FROM_PEOPLE),
 )
 

@@ -53,6 +53,25 @@ def after_commit(jobs, statement, ids):
         )
 
 
+def after_storing(jobs, children):
+    """Release or cancel new children, once this transaction is committed.
+
+    A transaction that ended or cancelled a parent stored before did not see them.
+    """
+    if children:
+        jobs.env.cr.postcommit.add(
+            functools.partial(_end_wait_of_new, jobs.env.registry, children)
+        )
+
+
+def after_cancel(jobs):
+    """Cancel, once this is committed, the jobs stored behind these in the meantime."""
+    if jobs:
+        jobs.env.cr.postcommit.add(
+            functools.partial(_cancel_missed, jobs.env.registry, jobs.ids)
+        )
+
+
 def _release(jobs, statement, ids):
     jobs.env.cr.execute(statement, {"jobs": list(ids)})
     released = jobs.browse(job_id for (job_id,) in jobs.env.cr.fetchall())
@@ -65,11 +84,31 @@ def _release(jobs, statement, ids):
 
 def _release_now(registry, statement, ids):
     """Release in transactions of their own; the sweep of the runner repeats what fails here."""
+    _apart(registry, ids, lambda jobs: _release(jobs, statement, ids))
+
+
+def _cancel_missed(registry, ids):
+    _apart(registry, ids, lambda jobs: jobs.browse(ids)._cancel_waiting())
+
+
+def _end_wait_of_new(registry, ids):
+    """Cancel new jobs whose parent was cancelled, release those whose parents ended."""
+
+    def end_wait(jobs):
+        cancelled = found_by(jobs.browse(ids), sql.behind_cancelled)
+        if cancelled:
+            cancelled._move_to_cancelled(jobs._text_of_cancelled_parent())
+        _release(jobs, sql.free_among, ids)
+
+    _apart(registry, ids, end_wait)
+
+
+def _apart(registry, ids, move):
+    """Move jobs in a transaction apart, tried again after a conflict."""
     for _try in range(RELEASE_TRIES):
         try:
             with registry.cursor() as cr:
-                env = api.Environment(cr, SUPERUSER_ID, {})
-                _release(env["queue.job"], statement, ids)
+                move(api.Environment(cr, SUPERUSER_ID, {})["queue.job"])
                 return
         except OperationalError as error:
             if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:

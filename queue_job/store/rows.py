@@ -2,10 +2,12 @@
 """Rows of jobs, loaded and stored."""
 
 from odoo.tools import SQL
+from odoo.tools.misc import clean_context
 
+from ..options import integer
 from ..sql import statements as sql
-from ..states import WAIT_DEPENDENCIES
-from ..utils import storable_text
+from ..states import ENQUEUED, FAILED, WAIT_DEPENDENCIES
+from ..utils import has_content, storable_text
 from . import links, release, transitions
 from .mapping import (
     COLUMNS,
@@ -81,7 +83,7 @@ def _call_of(jobs, row):
     """Return ``((recordset, args, kwargs), why they cannot be performed or None)``."""
     try:
         recordset, args, kwargs = (
-            jobs._fields[name].convert_to_record(row[name], jobs)
+            jobs._fields[name].decode(row[name], jobs.env)
             for name in ("records", "args", "kwargs")
         )
         call = recordset, tuple(args or ()), kwargs or {}
@@ -154,8 +156,8 @@ def update(jobs, job):
 
 def write(jobs, job, values):
     """Write in the context of the job, as the code that may change everything."""
-    context = {**job.env.context, **_as_editor(jobs)}
-    context["tracking_disable"] = job.state != "failed"
+    context = {**clean_context(job.env.context), **_as_editor(jobs)}
+    context["tracking_disable"] = job.state != FAILED
     editor = jobs.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)
     editor["queue.job"].browse(job.record.id).write(values)
 
@@ -166,10 +168,10 @@ def keep_stored(job, names):
 
 
 def notify_started(record, job, names):
-    """Call overrides of ``write`` with a claim that SQL has written.
+    """Pass a claim, which SQL has written, through the overrides of ``write``.
 
-    It is put in the cache before, so that there is nothing left to flush.
-    The effects of an override that raises are undone.
+    They find the row as it was before, enqueued. The effects of an override that
+    raises are undone.
 
     :param names: of the columns that the claim wrote
     """
@@ -178,9 +180,11 @@ def notify_started(record, job, names):
         transitions.forget_cached(record)
         return
     with record.env.cr.savepoint():
+        before = {**job.stored, "state": ENQUEUED}
         values = changed_values(job)
-        for name in names:
-            record._fields[name]._update_cache(record, getattr(job, name))
+        for name in values.keys() & set(names):
+            field = record._fields[name]
+            field._update_cache(record, field.convert_to_cache(before[name], record))
         write(record, job, values)
 
 
@@ -231,8 +235,8 @@ def _cached_values(job):
 def _value(job, column):
     value = getattr(job, column.attribute)
     if column.text:
-        return storable_text(value) if value else None
-    return value
+        return storable_text(value, column.limit) if has_content(value) else None
+    return integer(column.name, value) if column.checked else value
 
 
 def _with_extra(job, values):

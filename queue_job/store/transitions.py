@@ -33,24 +33,25 @@ def move(jobs, name, **values):
 
 
 @contextlib.contextmanager
-def held_writes(cr):
-    """Send the writes of jobs that are done with the next statement of a claim.
+def held_writes(cr, first):
+    """Hold the writes of jobs that are done in this block; :func:`send` sends them.
 
-    They are sent at the end of the block, if there was none.
+    Gives the list of what is held, which begins with ``first``.
     """
-    held = cr.cache[_HELD] = []
+    held = cr.cache[_HELD] = [first]
     try:
-        yield
-        # A hook that rolled back to a savepoint of its own has emptied the cache.
-        cr.cache[_HELD] = held
-        send(cr)
+        yield held
     finally:
         cr.cache.pop(_HELD, None)
 
 
-def send(cr, statement=None):
-    """Execute a statement, and before it the writes that are held, in one message."""
-    held = cr.cache.get(_HELD, [])
+def send(cr, statement=None, held=None):
+    """Execute a statement, and before it the writes that are held, in one message.
+
+    :param held: given where a hook that rolled back to a savepoint of its own may have
+        emptied the cache
+    """
+    held = cr.cache.get(_HELD, []) if held is None else held
     statements = held + [statement] if statement else held
     if statements:
         cr.execute(SQL("; ").join(statements))

@@ -1,7 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What tests in a browser share: pages of this transaction, or of a queue that runs."""
 
+import logging
 import threading
+from contextlib import contextmanager
 from unittest import mock
 
 from odoo.tests import HttpCase
@@ -33,14 +35,44 @@ def leave_out_missing_library(env):
     return assets
 
 
+@contextmanager
+def logged_warnings():
+    """Yield the list that collects warnings and errors of the server and of the console."""
+    messages = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("odoo")
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+
+
 class BrowserCase(HttpCase):
-    """Tests in a browser, also with Debian's Odoo."""
+    """Tests in a browser, also with Debian's Odoo.
+
+    A page that logs a warning or an error fails its test, on the console or on the server.
+    """
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         if cls.registry_test_mode:
             leave_out_missing_library(cls.env)
+
+    def generate_debug_assets(self, *bundles):
+        """Generate what ``?debug=assets`` loads; requests that do wait too long for it."""
+        for name in bundles:
+            bundle = self.env["ir.qweb"]._get_asset_bundle(name, debug_assets=True)
+            bundle.css()
+            bundle.js()
+
+    def browser_js(self, *args, **kwargs):
+        # Odoo fails on errors of the console alone, and only on those before the end.
+        with logged_warnings() as messages:
+            super().browser_js(*args, **kwargs)
+        self.assertFalse(messages)
 
 
 class LiveBrowserCase(OwnCursors, BrowserCase):

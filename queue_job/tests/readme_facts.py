@@ -29,8 +29,8 @@ from .readme import (
 VARIABLE = re.compile(r"\bODOO_QUEUE_JOB_\w+")
 OPTION = re.compile(r"(?:(?<=\s)|^)--?[a-z][a-z-]*", re.MULTILINE)
 MODULE = re.compile(r"python3 -m (\S+)")
-# Its options are not Odoo's.
-PIP = re.compile(r"^pip .*$", re.MULTILINE)
+# Their options are not Odoo's.
+OTHER_COMMANDS = re.compile(r"^(?:\S*/)?(?:pip|docker|systemctl) .*$", re.MULTILINE)
 WORD = re.compile(r"[A-Za-z_]\w+")
 LOG_LINE = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR) (odoo\.addons\.queue_job\S*): (.+)$", re.MULTILINE
@@ -158,7 +158,7 @@ class ReadmeFacts(TransactionCase):
 
     def check_line(self, line):
         """Fail for an option, a variable or a module in a command that does not exist."""
-        line = PIP.sub("", line)
+        line = OTHER_COMMANDS.sub("", line)
         for option in OPTION.findall(MODULE.sub("", line)):
             self.assertTrue(odoo_config.parser.has_option(option), option)
         for variable in VARIABLE.findall(line):

@@ -98,11 +98,20 @@ class PlayedDatabase:
 
     def mark_enqueued(self, ids, now):
         marked = set()
-        for job in self._rows(PENDING):
-            if job.id in ids and not job.is_held and (job.eta or 0) <= now + 1:
-                job.state, job.enqueued_at = ENQUEUED, now
-                marked.add(job.uuid)
+        for job in self._obtainable(ids, now):
+            job.state, job.enqueued_at = ENQUEUED, now
+            marked.add(job.uuid)
         return marked
+
+    def obtainable(self, ids, now):
+        return {job.id for job in self._obtainable(ids, now)}
+
+    def _obtainable(self, ids, now):
+        return [
+            job
+            for job in self._rows(PENDING)
+            if job.id in ids and not job.is_held and (job.eta or 0) <= now + 1
+        ]
 
     def put_back(self, uuids):
         return set(self._move(self._rows(ENQUEUED), uuids))
@@ -139,10 +148,10 @@ class PlayedDatabase:
     def release_forgotten(self, after):
         return [], 0
 
-    def nothing(self):
+    def nothing(self, *_args):
         return None
 
-    secret = keep_alive = check_triggers = is_changing = nothing
+    fail_unusable = secret = keep_alive = check_triggers = is_changing = nothing
 
     def unreported(self):
         return []
@@ -333,14 +342,15 @@ class Play:
         self.session.tick(self.now)
         self.session.hear()
         self.session.settle(self.now)
-        runs = []
-        for _number in range(10 - len(self.workers)):
-            job = self.session.best(self.now)
-            if job is None:
-                break
-            runs.append(self.session.compose(job, self.now))
-        if runs:
-            self.session.send(runs, self.now)
+        freed = True
+        while freed:
+            runs = []
+            for _number in range(10 - len(self.workers)):
+                job = self.session.best(self.now)
+                if job is None:
+                    break
+                runs.append(self.session.compose(job, self.now))
+            freed = self.session.send(runs, self.now)
 
     def step(self):
         self.now += self.dice.choice((0, 0.01, 0.3, 2))

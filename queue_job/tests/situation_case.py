@@ -3,6 +3,8 @@
 
 from odoo.tests import TransactionCase
 
+from .alone import rename_channels_of_others
+
 
 class SituationCase(TransactionCase):
     @classmethod
@@ -13,6 +15,7 @@ class SituationCase(TransactionCase):
             "UPDATE ir_module_module SET state = 'installed' WHERE state LIKE 'to %'"
         )
         cls.root = cls.env.ref("queue_job.channel_root")
+        rename_channels_of_others(cls.env)
 
     def job(self, channel="root", description="job", **values):
         delayed = self.env["res.partner"].with_delay(

@@ -11,7 +11,7 @@ from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..controllers.main import RunJobController
-from ..exception import RetryableJobError
+from ..exception import JobError, RetryableJobError
 from ..store import attempts as kept_attempts
 from ..worker import attempt
 
@@ -43,7 +43,7 @@ class AttemptCase(TransactionCase):
         ):
             env = self.env(cr=cr)
             acquired = RunJobController._acquire_job(env, job.uuid)
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, JobError):
                 RunJobController._runjob(env, acquired)
             cr.commit()  # pylint: disable=invalid-commit # a cursor of its own
         self.env.invalidate_all()
@@ -86,10 +86,50 @@ class TestAttempt(AttemptCase):
         self.assertEqual(row.state, "done")
         self.assertFalse(row.attempt_ids)
 
-    def test_uncounted_retry_keeps_nothing(self):
-        row = self.run_job(self.delay(), RetryableJobError("busy", ignore_retry=True))
-        self.assertEqual(row.state, "pending")
-        self.assertFalse(row.attempt_ids)
+    def test_error_of_a_postponement_is_an_attempt(self):
+        """Counted or not."""
+        for ignore_retry in (False, True):
+            error = RetryableJobError("busy", ignore_retry=ignore_retry)
+            row = self.run_job(self.delay(), error)
+            self.assertEqual((row.state, row.result), ("pending", "busy"))
+            self.assertEqual(row.attempt_ids.mapped("exc_message"), ["busy"])
+            self.assertEqual(row.attempt_ids.number, 1)
+
+    def test_cause_of_a_job_out_of_tries(self):
+        def refused():
+            try:
+                raise ConnectionError("refused")
+            except ConnectionError as error:
+                raise RetryableJobError("try later") from error
+
+        class QuotaError(RetryableJobError):
+            pass
+
+        for raised, cause in (
+            (refused, "ConnectionError"),
+            (
+                RetryableJobError("x"),
+                "odoo.addons.queue_job.exception.RetryableJobError",
+            ),
+            (QuotaError("x"), f"{__name__}.QuotaError"),
+            (ValueError("x"), False),
+        ):
+            side_effect = raised
+            if callable(raised) and not isinstance(raised, Exception):
+                side_effect = lambda *_args, call=raised, **_kw: call()  # noqa: E731
+            row = self.run_job(self.delay(max_retries=1), side_effect)
+            self.assertEqual((row.state, row.exc_cause), ("failed", cause))
+
+    def test_requeue_clears_the_exception_page(self):
+        row = self.run_job(self.delay(max_retries=1), RetryableJobError("wrong"))
+        self.assertTrue(row.exc_info and row.exc_name and row.exc_message)
+        row.requeue()
+        for name in ("exc_name", "exc_message", "exc_info", "exc_cause", "result"):
+            self.assertFalse(row[name], name)
+        row.button_cancelled()
+        self.assertTrue(row.result)
+        row.requeue()
+        self.assertFalse(row.result)
 
     def test_requeue_keeps_the_attempts(self):
         row = self.run_job(self.delay(), ValueError("wrong"))

@@ -4,6 +4,7 @@
 from datetime import datetime, timedelta
 from unittest import mock
 
+from odoo.sql_db import db_connect
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from ..delay import chain, group
@@ -11,6 +12,7 @@ from ..graph import Joint
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..models import queue_job_situation
 from ..models.queue_job_situation import Runner, Situation
+from .alone import without_extensions
 from .situation_case import SituationCase
 
 
@@ -21,6 +23,9 @@ class ExplainCase(SituationCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.jobs = cls.env["queue.job"]
+        without_extensions(
+            cls.addClassCleanup, cls.jobs, "_explain_runner", "_late_text"
+        )
         cls.runner = Runner("node:12", datetime.now(), None)
         cls.startClassPatcher(
             mock.patch.object(
@@ -419,3 +424,26 @@ class TestSituation(TransactionCase):
             cr.execute("SELECT pg_advisory_xact_lock(%s)", (PG_ADVISORY_LOCK_ID,))
             situation = Situation(self.env(cr=cr))
             self.assertTrue(situation.runner.since)
+
+    def test_runner_is_found_from_a_replica(self):
+        """With db_replica_host the form of a waiting job said that no runner is alive.
+
+        The form is read from the replica, which knows no lock of the primary. What
+        stands for one here is a server that has no locks at all.
+        """
+
+        database = self.env.cr.dbname
+        runner = db_connect(database).cursor()
+        self.addCleanup(runner.close)
+        runner.execute("SELECT pg_advisory_xact_lock(%s)", (PG_ADVISORY_LOCK_ID,))
+        replica = db_connect(database, readonly=True).cursor()
+        self.addCleanup(replica.close)
+        execute = replica.execute
+        self.patch(
+            replica,
+            "execute",
+            lambda query, values=None: execute(
+                query.replace("pg_locks", "(SELECT * FROM pg_locks LIMIT 0)"), values
+            ),
+        )
+        self.assertTrue(Situation(self.env(cr=replica)).runner)

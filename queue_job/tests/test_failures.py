@@ -63,6 +63,24 @@ class TestFailures(TransactionCase):
         self.assertEqual(len(self.groups.search([])), 3)
         self.assertEqual(len(self.groups.search([("last_seen", ">=", "now -1H")])), 2)
 
+    def test_jobs_out_of_tries_are_grouped_by_the_cause(self):
+        """All of them were one group, FailedJobError, whatever had happened."""
+        by_cause = {"exc_cause": "KeyError", "error": "x.FailedJobError"}
+        jobs = self.failed(2, **by_cause) | self.failed(1, error="KeyError")
+        other = self.failed(1, error="x.FailedJobError", exc_cause="OSError")
+        self.failed(1, error="x.FailedJobError")
+        groups = self.groups.search([])
+        self.assertEqual(
+            sorted(groups.mapped(lambda group: (group.exc_name, group.jobs_count))),
+            [("KeyError", 3), ("OSError", 1), ("x.FailedJobError", 1)],
+        )
+        for name, expected in (("KeyError", jobs), ("OSError", other)):
+            group = groups.filtered(lambda group, name=name: group.exc_name == name)
+            found = self.env["queue.job"].search(group._jobs_domain())
+            self.assertEqual(set(found.ids), set(expected.ids))
+        both = groups.filtered(lambda group: group.exc_name != "OSError")
+        self.assertEqual(self.env["queue.job"].search_count(both._jobs_domain()), 4)
+
     def test_other_states_are_not_failures(self):
         self.failed(1).button_done()
         self.env.flush_all()
@@ -80,7 +98,8 @@ class TestFailures(TransactionCase):
             with self.subTest(action=action):
                 self.env.flush_all()
                 self.env.cr.execute(
-                    "UPDATE queue_job SET state = 'failed' WHERE id = ANY(%s)",
+                    "UPDATE queue_job SET state = 'failed', exc_name = 'ValueError' "
+                    "WHERE id = ANY(%s)",
                     (jobs.ids,),
                 )
                 self.env.invalidate_all()

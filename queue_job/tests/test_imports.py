@@ -11,7 +11,9 @@ from odoo.tests import BaseCase, tagged
 ADDON = Path(__file__).parents[1]
 PACKAGE = "odoo.addons.queue_job"
 
-WORDS = {"states", "exception", "retry", "graph", "run", "notify"}
+WORDS = {
+    *("states", "exception", "retry", "graph", "run", "key_functions", "notify"),
+}
 VALUES = {
     "identity",
     "fields",

@@ -8,6 +8,8 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.tests import Form, TransactionCase, tagged
 from odoo.tools import mute_logger
 
+from .alone import rename_channels_of_others
+
 
 class ChannelCase(TransactionCase):
     @classmethod
@@ -15,6 +17,7 @@ class ChannelCase(TransactionCase):
         super().setUpClass()
         cls.channels = cls.env["queue.job.channel"]
         cls.root = cls.env.ref("queue_job.channel_root")
+        rename_channels_of_others(cls.env)
 
     def make(self, name="sub", parent=None, **vals):
         parent = parent or self.root

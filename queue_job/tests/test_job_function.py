@@ -1,7 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.exceptions import UserError, ValidationError
-from odoo.tests import Form, TransactionCase, tagged
+from odoo.tests import Form, TransactionCase, new_test_user, tagged
 from odoo.tools import mute_logger
+
+from .test_migrations import load_script
+
+CHECKS_LOGGER = "odoo.addons.queue_job.models.queue_job_function_checks"
 
 
 class FunctionCase(TransactionCase):
@@ -11,11 +15,43 @@ class FunctionCase(TransactionCase):
         cls.functions = cls.env["queue.job.function"]
         cls.users_model = cls.env.ref("base.model_res_users")
         cls.root = cls.env.ref("queue_job.channel_root")
+        cls.manager = new_test_user(
+            cls.env,
+            "qj_function_manager",
+            groups="base.group_user,queue_job.group_queue_job_manager",
+        )
 
     def make(self, **vals):
         return self.functions.create(
             {"model_id": self.users_model.id, "method": "read", **vals}
         )
+
+    def make_by_person(self, **vals):
+        functions = self.functions.with_user(self.manager)
+        return functions.create(
+            {"model_id": self.users_model.id, "method": "read", **vals}
+        )
+
+    def define(self, model, name, module="odoo.addons.test_queue_job.models.hooks"):
+        """Let an addon define a method on a model, as its class in Python would."""
+        method = self.patch_method(model, name)
+        definition = type("Definition", (), {"__module__": module, name: method})
+        model_class = self.registry[model]
+        classes = (definition, *model_class._model_classes__)
+        self.patch(model_class, "_model_classes__", classes)
+        return method
+
+    def patch_method(self, model, name):
+        def method(self, **kwargs):
+            return None
+
+        model_class = self.registry[model]
+        if name in vars(model_class) or hasattr(model_class, name):
+            self.patch(model_class, name, method)
+        else:
+            setattr(model_class, name, method)
+            self.addCleanup(delattr, model_class, name)
+        return method
 
 
 @tagged("post_install", "-at_install")
@@ -206,20 +242,21 @@ class TestRetryPattern(FunctionCase):
                 function.flush_recordset()
 
     def test_refused_when_declared(self):
-        for pattern in ({"a": 1}, {1: "x"}, {1: [1, 2, 3]}):
+        for pattern in ({"a": 1}, {1: "x"}, {1: [1, 2, 3]}, [10, 60], (10,), "10", 10):
             with self.subTest(pattern=pattern), self.assertRaises(ValidationError):
                 self.make(retry_pattern=pattern)
 
     def test_unreadable_pattern_of_an_old_row_is_ignored(self):
         function = self.make()
         function.flush_recordset()
-        self.env.cr.execute(
-            "UPDATE queue_job_function SET retry_pattern = %s WHERE id = %s",
-            ['"{\\"a\\": 1}"', function.id],
-        )
-        function.invalidate_recordset()
-        with mute_logger("odoo.addons.queue_job.models.queue_job_function"):
-            self.assertEqual(function._parse_retry_pattern(), {})
+        for text in ('"{\\"a\\": 1}"', '"[10, 60]"', "[10, 60]", "10"):
+            self.env.cr.execute(
+                "UPDATE queue_job_function SET retry_pattern = %s WHERE id = %s",
+                [text, function.id],
+            )
+            function.invalidate_recordset()
+            with mute_logger("odoo.addons.queue_job.models.queue_job_function"):
+                self.assertEqual(function._parse_retry_pattern(), {})
 
 
 @tagged("post_install", "-at_install")
@@ -255,70 +292,224 @@ class TestRelatedAction(FunctionCase):
                 function.edit_related_action = text
                 function.flush_recordset()
 
-    def test_s04_framework_methods_are_refused(self):
-        names = (
-            "unlink",
-            "write",
-            "create",
-            "sudo",
-            "_write",
-            "with_delay",
-            "message_post",
+    def test_s04_a_person_names_only_what_is_meant_for_it(self):
+        """C9: a job manager ran private methods of the sibling addons, because only
+        names of the framework and of this addon were refused.
+        """
+        self.define(
+            "queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models"
         )
-        names += (
-            "requeue",
-            "button_done",
-            "_change_job_state",
-            "__class__",
-            "_register_hook",
-        )
-        names += ("_message_post_on_failure", "activity_schedule")
+        names = ("unlink", "write", "create", "sudo", "_write", "with_delay", "requeue")
+        names += ("message_post", "button_done", "_change_job_state", "__class__")
+        names += ("_register_hook", "_message_post_on_failure", "activity_schedule")
+        names += ("_fail_over_limit", "_test_job", "testing_related_method", "no_such")
+        by_person = self.make_by_person()
         for name in names:
+            action = {"func_name": name}
             with (
                 self.subTest(name=name),
-                self.assertRaisesRegex(UserError, "framework"),
+                self.assertRaisesRegex(UserError, "related_action_"),
             ):
-                self.make(related_action={"func_name": name})
+                self.make_by_person(related_action=action)
             with self.subTest(name=name), self.assertRaises(UserError):
-                self.functions._check_callable_name("queue.job", name)
+                by_person.edit_related_action = str(action)
+                by_person.flush_recordset()
 
-    def test_s04_methods_meant_for_it_are_allowed(self):
-        self.functions._check_callable_name("queue.job", "related_action_open_record")
-        cls = self.env.registry["queue.job"]
-        cls.testing_related = lambda self: None
-        self.addCleanup(delattr, cls, "testing_related")
-        self.functions._check_callable_name("queue.job", "testing_related")
+    def test_s04_a_marked_method_is_allowed(self):
+        method = self.define("queue.job", "open_order")
+        with self.assertRaises(UserError):
+            self.make_by_person(related_action={"func_name": "open_order"})
+        method._queue_job_related_action = True
+        self.make_by_person(related_action={"func_name": "open_order"})
+        # An override needs no mark of its own.
+        self.define("queue.job", "open_order")
+        self.make_by_person(related_action={"func_name": "open_order"})
 
-    def test_s04_missing_method_is_refused_when_called(self):
-        self.make(related_action={"func_name": "no_such_method"})
-        for model, name in (
-            ("queue.job", "no_such_method"),
-            ("no.model", "x"),
-            ("queue.job", "state"),
-        ):
-            with self.subTest(name=name), self.assertRaises(UserError):
-                self.functions._check_callable_name(model, name)
+    def test_s04_a_method_named_as_related_action_is_allowed(self):
+        for name in ("related_action_open_record", "related_action_of_later"):
+            self.make_by_person(related_action={"func_name": name})
+
+    def test_data_files_may_name_any_method(self):
+        """C3: methods that a third party defines on `base` or `mail.thread` were refused."""
+        for name in ("search_read", "unlink", "open_on_base"):
+            with self.subTest(name=name):
+                function = self.make(related_action={"func_name": name})
+                self.assertFalse(function.related_action_by_user)
+
+    def test_a_person_who_moves_a_declared_function_is_checked(self):
+        function = self.make(related_action={"func_name": "unlink"})
+        with self.assertRaises(UserError):
+            function.with_user(self.manager).method = "write"
+        function.with_user(self.manager).allow_commit = True
+        self.assertFalse(function.related_action_by_user)
 
 
 @tagged("post_install", "-at_install")
 class TestOnFailMethod(FunctionCase):
-    def test_s04_framework_methods_are_refused(self):
-        for name in ("unlink", "write", "_create", "with_delay", "env"):
+    def test_s04_framework_methods_are_refused_to_a_person(self):
+        model = self.env.ref("base.model_res_partner")
+        for name in ("unlink", "write", "_create", "with_delay", "message_post"):
             with (
                 self.subTest(name=name),
                 self.assertRaisesRegex(UserError, "framework"),
             ):
-                self.make(on_fail_method=name)
+                self.make_by_person(model_id=model.id, on_fail_method=name)
+
+    def test_s04_what_another_odoo_addon_defines_everywhere_is_framework(self):
+        """The addons of Odoo that extend `base` do not depend on this one."""
+        with self.assertRaisesRegex(UserError, "framework"):
+            self.make_by_person(on_fail_method="web_save")
+
+    def test_s04_an_override_by_a_third_party_is_still_the_framework(self):
+        self.define("base", "unlink")
+        with self.assertRaisesRegex(UserError, "framework"):
+            self.make_by_person(on_fail_method="unlink")
 
     def test_s04_moves_of_jobs_are_refused(self):
         model = self.env.ref("queue_job.model_queue_job")
-        with self.assertRaises(UserError):
-            self.make(model_id=model.id, on_fail_method="requeue")
-        self.make(model_id=model.id, on_fail_method="_test_on_fail")
+        self.define(
+            "queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models"
+        )
+        for name in ("requeue", "_fail_over_limit", "_test_job"):
+            with self.subTest(name=name), self.assertRaises(UserError):
+                self.make_by_person(model_id=model.id, on_fail_method=name)
+        self.make_by_person(model_id=model.id, on_fail_method="_test_on_fail")
+
+    def test_a_hook_of_a_third_party_on_every_model_is_allowed(self):
+        """C3: a hook on `base` or `mail.thread` was taken for one of the framework."""
+        for model in ("base", "mail.thread"):
+            hook = f"_on_fail_of_{model.replace('.', '_')}"
+            self.define(model, hook)
+            partner = self.env.ref("base.model_res_partner")
+            with self.subTest(model=model):
+                self.make_by_person(model_id=partner.id, on_fail_method=hook)
+
+    def test_a_hook_of_a_third_party_on_the_job_is_allowed(self):
+        model = self.env.ref("queue_job.model_queue_job")
+        self.define("queue.job", "_on_fail_of_job")
+        self.make_by_person(model_id=model.id, on_fail_method="_on_fail_of_job")
 
     def test_method_of_the_model_is_allowed(self):
-        self.make(on_fail_method="context_get")
-        self.functions._check_callable_name("res.users", "context_get")
+        self.make_by_person(on_fail_method="context_get")
+
+    def test_a_person_names_a_hook_that_exists(self):
+        """Each call of the job function would fail otherwise."""
+        for name in ("no_such_hook", "login"):
+            with self.subTest(name=name), self.assertRaisesRegex(UserError, name):
+                self.make_by_person(on_fail_method=name)
+
+    def test_data_files_may_name_any_method(self):
+        """OCA's suite names ``search_read``."""
+        for name in ("search_read", "unlink", "hook_of_later"):
+            with self.subTest(name=name):
+                self.assertFalse(self.make(on_fail_method=name).on_fail_method_by_user)
+
+    def test_the_author_is_who_wrote_last(self):
+        function = self.make_by_person(on_fail_method="context_get")
+        self.assertTrue(function.on_fail_method_by_user)
+        function.sudo().allow_commit = True
+        self.assertTrue(function.on_fail_method_by_user)
+        function.sudo().on_fail_method = "unlink"
+        self.assertFalse(function.on_fail_method_by_user)
+        function.on_fail_method = "context_get"
+        self.assertTrue(function.on_fail_method_by_user)
+
+    def test_a_person_does_not_choose_the_author(self):
+        function = self.make_by_person(on_fail_method="context_get")
+        function.write({"on_fail_method_by_user": False})
+        self.assertTrue(function.on_fail_method_by_user)
+        again = self.make_by_person(
+            on_fail_method="context_get", on_fail_method_by_user=False
+        )
+        self.assertTrue(again.on_fail_method_by_user)
+
+
+@tagged("post_install", "-at_install")
+class TestNamesAtLoading(FunctionCase):
+    """Names that a module's author mistyped are logged when the registry is loaded."""
+
+    def logged(self, **vals):
+        function = self.make(**vals)
+        self.env["ir.model.data"].create(
+            {
+                "module": "queue_job",
+                "name": "job_function_mistyped",
+                "model": "queue.job.function",
+                "res_id": function.id,
+            }
+        )
+        self.env.flush_all()
+        with self.assertLogs(CHECKS_LOGGER, "WARNING") as logs:
+            self.functions._register_hook()
+        return [
+            line for line in logs.output if "queue_job.job_function_mistyped" in line
+        ]
+
+    def test_a_method_that_does_not_exist_is_named_with_its_xml_id(self):
+        (line,) = self.logged(method="no_such_method")
+        self.assertIn("res.users", line)
+        self.assertIn("no_such_method", line)
+
+    def test_a_field_is_no_method(self):
+        (line,) = self.logged(method="login")
+        self.assertIn("login", line)
+
+    def test_an_on_fail_method_that_does_not_exist_is_named(self):
+        (line,) = self.logged(on_fail_method="no_such_hook")
+        self.assertIn("no_such_hook", line)
+
+    def test_the_names_of_this_suite_exist(self):
+        with self.assertNoLogs(CHECKS_LOGGER, "WARNING"):
+            self.functions._register_hook()
+
+
+@tagged("post_install", "-at_install")
+class TestNamesAfterAnUpgrade(FunctionCase):
+    """What a person could not name now is logged when older rows come in."""
+
+    def logged(self):
+        with self.assertLogs(CHECKS_LOGGER, "WARNING") as logs:
+            self.functions._log_refused_methods()
+        return [line for line in logs.output if "<res.users>.read" in line]
+
+    def test_declared_names_are_logged_and_kept(self):
+        self.make(related_action={"func_name": "unlink"}, on_fail_method="write")
+        self.assertEqual(len(self.logged()), 2)
+
+    def test_a_name_of_a_person_is_said_to_be_refused(self):
+        self.make(related_action={"func_name": "unlink"}).flush_recordset()
+        self.env.cr.execute(
+            "UPDATE queue_job_function SET related_action_by_user = true "
+            "WHERE name = '<res.users>.read'"
+        )
+        self.env.invalidate_all()
+        (line,) = self.logged()
+        self.assertIn("No action available", line)
+
+    def test_rows_of_modules_and_of_persons_are_told_apart(self):
+        by_module = self.make(method="write")
+        by_person = self.make(method="search")
+        exported = self.make(method="create")
+        for module, function in (("queue_job", by_module), ("__export__", exported)):
+            self.env["ir.model.data"].create(
+                {
+                    "module": module,
+                    "name": f"function_{function.id}",
+                    "model": "queue.job.function",
+                    "res_id": function.id,
+                }
+            )
+        functions = by_module | by_person | exported
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE queue_job_function SET related_action_by_user = NULL, "
+            "on_fail_method_by_user = NULL WHERE id = ANY(%s)",
+            [functions.ids],
+        )
+        load_script("post").migrate(self.env.cr, "19.0.2.4.0")
+        self.env.invalidate_all()
+        for name in ("related_action_by_user", "on_fail_method_by_user"):
+            self.assertEqual(functions.mapped(name), [False, True, True])
 
 
 @tagged("post_install", "-at_install")
@@ -383,6 +574,7 @@ class TestDeclaration(FunctionCase):
 
 @tagged("post_install", "-at_install")
 class TestForm(FunctionCase):
+    @mute_logger("odoo.tests.form.onchange")
     def test_everything_can_be_configured(self):
         with Form(self.functions) as form:
             form.model_id = self.users_model

@@ -25,6 +25,9 @@ class FakeDatabase:
         self.rows[row.uuid] = row
         return row
 
+    def fail_unusable(self, job_id, reason):
+        raise AssertionError(reason)
+
     def waiting_channels(self):
         return list({row.channel for row in self.rows.values()})
 

@@ -8,6 +8,7 @@ from unittest.mock import MagicMock, patch
 import psycopg2
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from ..jobrunner import connection, runner
 from ..jobrunner.connection import CONNECTION_OPTIONS, MasterElectionLost
@@ -199,6 +200,7 @@ class TestSelectJobs(RunnerCase):
         self.assertEqual(enqueued.microsecond, 0)
         self.assertLess(abs((datetime.utcnow() - enqueued).total_seconds()), 60)
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_sweep_leaves_dates_and_worker_alone(self):
         names = "date_enqueued, date_started, date_done, worker_pid, exc_message"
         uuid = self.job(

@@ -102,6 +102,44 @@ class TestPresence(RunnerCase):
         self.sql("UPDATE queue_job_channel SET removal_interval = removal_interval")
         self.assertEqual(self.heard(db, 0), (set(), True))
 
+    def test_every_trigger_is_restored_a_disabled_one_too(self):
+        """(A6) Some restores and migrations disable triggers, and do not enable all again.
+
+        Only the presence of the two that notify was checked.
+        """
+        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        db = self.database()
+        for name, (table, _definition) in notify.TRIGGERS.items():
+            for statement in (
+                f"DROP TRIGGER {name} ON {table}",
+                f"ALTER TABLE {table} DISABLE TRIGGER {name}",
+                f"ALTER TABLE {table} ENABLE REPLICA TRIGGER {name}",
+            ):
+                with self.subTest(statement):
+                    self.sql(statement)
+                    with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
+                        db.check_triggers()
+                    self.assertIn(f"{name} trigger is missing", logs.output[0])
+                    with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
+                        db.check_triggers()
+
+    def test_trigger_that_is_enabled_always_is_left_alone(self):
+        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.sql("ALTER TABLE queue_job ENABLE ALWAYS TRIGGER queue_job_keys_update")
+        with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
+            self.database().check_triggers()
+        self.sql("DROP TRIGGER queue_job_keys_update ON queue_job")
+
+    def test_trigger_that_misses_an_event_is_restored(self):
+        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.sql("DROP TRIGGER queue_job_keys_delete ON queue_job")
+        self.sql(
+            "CREATE TRIGGER queue_job_keys_delete AFTER INSERT ON queue_job "
+            "FOR EACH ROW EXECUTE FUNCTION queue_job_keep_keys()"
+        )
+        with self.assertLogs(RUNNER_LOGGER, "ERROR"):
+            self.database()
+
 
 @tagged("post_install", "-at_install")
 class TestReading(RunnerCase):

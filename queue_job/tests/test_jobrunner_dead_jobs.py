@@ -5,6 +5,7 @@ from datetime import datetime
 
 from odoo.modules.registry import Registry
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from .runner_case import RunnerCase
 
@@ -46,11 +47,13 @@ class TestDeadJobs(RunnerCase):
         self.lock_row(moved, "queue_job")
         self.assertEqual(self.sweep(), set())
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_free_lock_row_means_dead(self):
         uuid = self.dead()
         self.lock_row(uuid).rollback()
         self.assertEqual(self.sweep(), {uuid})
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b29_jobs_in_open_requests_are_not_dead(self):
         carried, dead = self.dead("enqueued"), self.dead("enqueued")
         self.assertEqual(
@@ -58,6 +61,7 @@ class TestDeadJobs(RunnerCase):
         )
         self.assertEqual(self.value(carried), "enqueued")
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b09_each_death_is_one_try(self):
         uuid = self.job("started", max_retries=5, retry=0)
         tries = 0
@@ -67,6 +71,7 @@ class TestDeadJobs(RunnerCase):
             self.assertEqual(self.sweep(), {uuid})
         self.assertEqual((tries, self.value(uuid, "retry")), (5, 5))
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b09_failed_job_says_why_and_is_to_be_announced(self):
         uuid = self.dead(max_retries=1)
         db = self.database()
@@ -79,6 +84,7 @@ class TestDeadJobs(RunnerCase):
         self.assertTrue(self.value(uuid, "exc_message"))
         self.assertIn(uuid, db.unreported())
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_death_of_a_started_job_is_kept_as_an_attempt(self):
         started = self.dead(run_number=3, worker_pid=42)
         self.dead("enqueued")
@@ -93,6 +99,7 @@ class TestDeadJobs(RunnerCase):
             found, [(self.value(started, "id"), 1, 3, "dead", 42, "JobFoundDead")]
         )
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_limits(self):
         for state, retry, max_retries, after in (
             ("started", 4, 0, "pending"),
@@ -118,6 +125,7 @@ class TestDeadJobs(RunnerCase):
             self.assertIn((uuid,), cr.fetchall())
             cr.rollback()
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_sweep_of_some_jobs(self):
         dead, other, fresh = (
             self.dead(),
@@ -131,6 +139,7 @@ class TestDeadJobs(RunnerCase):
         )
         self.assertEqual(self.value(other), "started")
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_recover_does_not_wait(self):
         """A connection broke: what is known is known now."""
         sent = self.job("enqueued", date_enqueued=self.old(0))
@@ -151,6 +160,7 @@ class TestForgotten(RunnerCase):
             "wait_dependencies", **{"date_created": self.old(3600), **columns}
         )
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_what_waits_for_nothing_is_released(self):
         done, failed, cancelled = (
             self.job("done"),

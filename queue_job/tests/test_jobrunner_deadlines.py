@@ -10,6 +10,7 @@ from unittest.mock import patch
 import psycopg2
 
 from odoo.tests import BaseCase, tagged
+from odoo.tools import mute_logger
 
 from ..jobrunner import connection, deadlines, runner, session
 from ..jobrunner.config import connection_info_for
@@ -262,6 +263,7 @@ class TestSilence(LoopBesideFakeOdoo, RelayCase):
         self.assertTrue(self.odoo.came.acquire(timeout=20))
         self.assertIn(uuid, self.odoo.asked[-1][0])
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b30_other_runner_takes_over_from_a_silent_one(self):
         """PostgreSQL hears nothing of the first any more, and no connection ends."""
         if self.conn.server_version < 140000:

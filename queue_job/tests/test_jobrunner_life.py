@@ -320,3 +320,37 @@ class TestLife(BaseCase):
         ):
             self.assertEqual(runner.get_db_names(), ["x"])
         list_dbs.assert_called_once_with(True)
+
+    def test_a10_only_databases_that_the_server_serves(self):
+        """The runner was elected for every database of the cluster, whatever ``dbfilter``
+        said: it requeued the jobs of other deployments and starved their runners."""
+        names = ["ours", "ours_too", "theirs", "localhost", "a"]
+        for host, dbfilter, db_name, served in (
+            ("localhost", "^ours", [], ["ours", "ours_too"]),
+            ("localhost", "^ours$", [], ["ours"]),
+            ("localhost", "^ours", ["theirs", "ours"], ["ours"]),
+            ("localhost", "^%d$", [], ["localhost"]),
+            ("www.a.example.com", "^%d$", [], ["a"]),
+            ("ours.example.com", "^%d", [], ["ours", "ours_too"]),
+            ("localhost", "", [], names),
+        ):
+            runner = QueueJobRunner(host=host)
+            with (
+                self.subTest(host=host, dbfilter=dbfilter, db_name=db_name),
+                patch.dict(config.options, {"dbfilter": dbfilter, "db_name": db_name}),
+                patch("odoo.service.db.list_dbs", return_value=names),
+            ):
+                self.assertEqual(runner.get_db_names(), served)
+
+    def test_a10_filter_that_lets_no_database_pass_is_logged_once(self):
+        runner = QueueJobRunner(host="127.0.0.1")
+        with (
+            patch.dict(config.options, {"dbfilter": "^%d$", "db_name": []}),
+            patch("odoo.service.db.list_dbs", return_value=["a", "b"]),
+            self.assertLogs(RUNNER_LOGGER, "WARNING") as logs,
+        ):
+            runner.get_db_names()
+            runner.get_db_names()
+        (line,) = logs.output
+        self.assertIn("dbfilter '^%d$'", line)
+        self.assertIn("127.0.0.1", line)

@@ -6,6 +6,7 @@ from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from ..jobrunner.database import Database
 from ..protocol import DONE, Report
@@ -34,6 +35,7 @@ class TestLoop(LoopBesideFakeOdoo, RunnerCase):
         self.assertEqual(self.value(uuid), "pending")
         self.database()
 
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_other_runner_takes_over(self):
         self.start()
         second = self.new_runner()

@@ -21,6 +21,47 @@ ENABLED = {"ODOO_QUEUE_JOB_CHANNELS": "root:4"}
 DISABLED = {"ODOO_QUEUE_JOB_CHANNELS": "root:0"}
 
 
+class TestWrongChannels(BaseCase):
+    """A wrong channel configuration ends a server before it starts anything (D6).
+
+    The prefork server had forked its workers already: it ended, and left a process behind
+    that held the gevent port, so that the next start failed too.
+    """
+
+    WRONG = (
+        ("root:4,export:two", "invalid capacity two"),
+        ("root:4,:1", "missing channel name"),
+        ("root:4,a:1:throttle=1=2", "incorrect config item"),
+        # Read only when the entry is applied to a channel.
+        ("root:4,a:1:throttle=often", "Invalid value for throttle"),
+        ("root:4,a:2:sequential", "A sequential channel must have a capacity of 1"),
+    )
+
+    def setUp(self):
+        super().setUp()
+        patcher = patch.dict(config.options, {"stop_after_init": False})
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def test_no_server_is_made(self):
+        for server_class in (odoo_server.PreforkServer, odoo_server.ThreadedServer):
+            for channels, text in self.WRONG:
+                with (
+                    self.subTest(channels, server=server_class.__name__),
+                    patch.dict("os.environ", {"ODOO_QUEUE_JOB_CHANNELS": channels}),
+                    self.assertRaisesRegex(ValueError, text),
+                ):
+                    server_class(None)
+
+    def test_server_without_runner_does_not_mind(self):
+        for environ, options in (
+            ({"ODOO_QUEUE_JOB_CHANNELS": "root:0,export:two"}, {}),
+            ({"ODOO_QUEUE_JOB_CHANNELS": "export:two"}, {"stop_after_init": True}),
+        ):
+            with patch.dict("os.environ", environ), patch.dict(config.options, options):
+                odoo_server.ThreadedServer(None)
+
+
 class TestThreadedServer(BaseCase):
     def setUp(self):
         super().setUp()

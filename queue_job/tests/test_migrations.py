@@ -59,7 +59,7 @@ CREATE TABLE queue_job_dependency (
 
 
 def load_script(stage):
-    path = file_path(f"queue_job/migrations/19.0.3.0.0/{stage}-migration.py")
+    path = file_path(f"queue_job/migrations/19.0.100.0.0/{stage}-migration.py")
     spec = importlib.util.spec_from_file_location(f"queue_job_{stage}_migration", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

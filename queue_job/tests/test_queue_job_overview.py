@@ -7,6 +7,7 @@ from odoo.exceptions import AccessError
 from odoo.tests import new_test_user, tagged
 
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
+from .alone import without_extensions
 from .overview_case import OverviewCase
 
 CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
@@ -90,6 +91,7 @@ class TestOverview(OverviewCase):
             self.assertEqual((len(series["points"]), series["width"]), (points, width))
 
     def test_no_runner(self):
+        without_extensions(self.addCleanup, self.overview, "_runs_instead", "_checks")
         runner = self.overview._runner()
         self.assertFalse(runner["is_alive"])
         checks = {check["key"]: check for check in runner["checks"]}

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from datetime import datetime, timedelta
 
+from odoo import sql_db
 from odoo.tests import tagged
 
 from .overview_case import OverviewCase
@@ -96,6 +97,27 @@ class TestTally(OverviewCase):
         self.assertEqual(self.series(companies=other.ids)[-11], [3, 0])
         (row,) = self.env["queue.job.hour"]._functions(NOW, self.env.company.ids)
         self.assertEqual(row["done"], 1)
+
+    def test_second_reader_learns_what_is_left(self):
+        """While another session adds up, a second reader was told that all was complete."""
+        self.done(4, NOW - timedelta(minutes=4))
+        self.done(1, NOW - timedelta(minutes=2))
+        with sql_db.db_connect(self.env.cr.dbname).cursor() as other:
+            other.execute("SELECT pg_advisory_xact_lock(hashtext('queue_job_minute'))")
+            self.assertFalse(self.tally._add_up(NOW, budget=2))
+            self.assertTrue(self.tally._add_up(NOW, budget=20))
+        self.assertFalse(self.tally.search([]))
+
+    def test_functions_and_series_count_the_same_jobs(self):
+        """Also those that ended just now, which no hour holds yet."""
+        self.done(2, NOW - timedelta(minutes=10))
+        self.tally._add_up(NOW)
+        self.done(3, NOW - timedelta(seconds=1))
+        self.failed(NOW - timedelta(seconds=2))
+        (row,) = self.env["queue.job.hour"]._functions(NOW)
+        done, failed = (sum(side) for side in zip(*self.series(1440, 15), strict=True))
+        self.assertEqual((row["done"], row["failed"]), (5, 1))
+        self.assertEqual((done, failed), (5, 1))
 
     def test_scheduled_action_drops_what_is_old(self):
         vals = {"done": 1, "failed": 0}

@@ -7,6 +7,8 @@ from lxml import etree
 
 from odoo.tests import TransactionCase, new_test_user, tagged
 
+from .alone import without_extensions
+
 
 @tagged("post_install", "-at_install")
 class TestRecords(TransactionCase):
@@ -89,6 +91,7 @@ class TestRecords(TransactionCase):
         asked = mock.patch.object(
             type(self.jobs), "_recorded_models", lambda jobs: frozenset({"res.partner"})
         )
+        without_extensions(self.addCleanup, self.jobs, "create")
         self.delay(self.partners[0])  # fills the caches
         self.env.flush_all()
         with asked, self.assertQueryCount(1):

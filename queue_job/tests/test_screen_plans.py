@@ -3,6 +3,7 @@
 
 import io
 import re
+import unittest
 from unittest import mock
 
 from odoo import sql_db
@@ -39,6 +40,8 @@ class TestScreenPlans(TransactionCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        if cls.env.cr._cnx.server_version < 140000:
+            raise unittest.SkipTest("COPY of PostgreSQL 13 marks no page as visible")
         cursor = sql_db.db_connect(cls.env.cr.dbname).cursor()
         cls.addClassCleanup(cursor.close)
         cls.connection = cursor._cnx

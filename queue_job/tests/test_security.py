@@ -6,7 +6,6 @@ The tests named after S1 to S12 hold a weakness of the field closed.
 
 import json
 from datetime import datetime
-from unittest.mock import patch
 
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
@@ -318,20 +317,37 @@ class TestRelatedActionRights(SecurityCase):
             }
         )
 
-    def test_s04_stored_name_of_a_framework_method_is_not_called(self):
-        self.configure(func_name="no_such_method")
-        job = self.make_job()
-        functions = self.env.registry["queue.job.function"]
-        config = self.env["queue.job.function"].job_config(
-            "<res.partner>.create_company"
+    def name_as_person_of_before(self, name):
+        """Store what a person could write before it was checked."""
+        function = self.env["queue.job.function"].search(
+            [("name", "=", "<res.partner>.create_company")]
         )
-        for name in ("unlink", "requeue", "no_such_method"):
-            bad = config._replace(related_action_func_name=name)
-            with patch.object(functions, "job_config", lambda *args, bad=bad: bad):
-                with self.subTest(name=name), self.assertRaises(UserError):
-                    job.with_user(self.manager).open_related_action()
+        function.related_action = {"func_name": name}
+        function.flush_recordset()
+        self.env.cr.execute(
+            "UPDATE queue_job_function SET related_action_by_user = true WHERE id = %s",
+            [function.id],
+        )
+        function.invalidate_recordset()
+
+    def test_s04_what_a_person_stored_is_answered_as_nothing(self):
+        """C9: a row of before, or whose method lost its mark, is not called."""
+        job = self.make_job()
+        self.configure()
+        for name in ("unlink", "requeue", "_fail_over_limit", "no_such_method"):
+            self.name_as_person_of_before(name)
+            with (
+                self.subTest(name=name),
+                self.assertRaisesRegex(UserError, "No action available"),
+            ):
+                job.with_user(self.manager).open_related_action()
         self.assertTrue(job.exists())
         self.assertEqual(job.state, "pending")
+
+    def test_a_missing_method_is_named(self):
+        self.configure(func_name="no_such_method")
+        with self.assertRaisesRegex(UserError, "no_such_method"):
+            self.make_job().with_user(self.manager).open_related_action()
 
     def test_s04_called_with_the_users_own_rights(self):
         seen = []

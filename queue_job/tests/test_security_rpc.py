@@ -5,7 +5,7 @@ from unittest.mock import patch
 from urllib.parse import urlencode
 
 from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
-from odoo.tools import config
+from odoo.tools import config, mute_logger
 
 from .. import protocol
 
@@ -25,6 +25,7 @@ class TestRpc(HttpCase):
             f"/web/dataset/call_kw/{model}/{method}", params
         )
 
+    @mute_logger("odoo.http")
     def test_s01_create_and_write(self):
         groups = "base.group_user,queue_job.group_queue_job_manager"
         new_test_user(self.env, "qj_rpc", password="qj_rpc_password", groups=groups)
@@ -45,6 +46,7 @@ class TestRpc(HttpCase):
                 self.assertIn("AccessError", str(caught.exception))
         self.assertTrue(self.call("queue.job", "button_cancelled", [job.ids]))
 
+    @mute_logger("odoo.addons.queue_job.controllers.main")
     def test_s05_unknown_jobs_are_answered_alike(self):
         pending = self.env["res.partner"].with_delay().create_company()
         self.env.flush_all()
@@ -99,6 +101,7 @@ class TestRpc(HttpCase):
                 records.invalidate_recordset()
                 self.assertEqual(records.mapped("state"), [state] * 2)
 
+    @mute_logger("odoo.addons.queue_job.controllers.main")
     def test_s05_unknown_jobs_are_reported_alike(self):
         pending = self.env["res.partner"].with_delay().create_company()
         self.env.flush_all()

@@ -88,6 +88,7 @@ class TestUpdate(TransactionCase):
         self.assertEqual(self.triggers()[KEY], theirs[KEY])
 
     def test_disabled_trigger_is_replaced(self):
-        self.env.cr.execute(f"ALTER TABLE queue_job DISABLE TRIGGER {JOB}")
-        self.update()
-        self.assertNotEqual(self.triggers()[JOB], self.before[JOB])
+        for name in (JOB, KEY):
+            self.env.cr.execute(f"ALTER TABLE queue_job DISABLE TRIGGER {name}")
+            self.update()
+            self.assertNotEqual(self.triggers()[name], self.before[name])

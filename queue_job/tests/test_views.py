@@ -205,7 +205,7 @@ class TestJobViews(ViewCase):
         ):
             path = f"//page[@name='{name}']/@invisible"
             self.assertEqual(self.found(arch, path), [hidden])
-        names = self.found(arch, "//group[@name='exc_info']/field/@name")
+        names = self.found(arch, "//group[@name='exc_info']//field/@name")
         self.assertEqual(names, ["exc_name", "exc_info"])
 
     def test_form_opens(self):
@@ -248,10 +248,21 @@ class TestJobViews(ViewCase):
         self.assertEqual(self.found(pivot, "//field/@interval"), ["week"])
         graph = self.arch("view_queue_job_graph")
         self.assertEqual(
-            self.found(graph, "/graph/field/@name"), ["job_function_id", "exec_time"]
+            self.found(graph, "/graph/field/@name"),
+            ["job_function_id", "state", "exec_time"],
         )
+
+    def test_charts_open_with_content(self):
+        """They showed durations of unfinished jobs: nothing, on every server."""
+        # Without a measure the web client counts.
+        graph = self.arch("view_queue_job_graph")
+        self.assertFalse(graph.xpath("//field[@type='measure']"))
+        self.assertEqual(self.arch("view_queue_job_pivot").get("display_quantity"), "1")
+        action = self.env.ref("queue_job.action_queue_job_analysis")
+        self.assertEqual(action.view_mode, "graph,pivot")
+        self.assertEqual(eval(action.context), {"search_default_last_7_days": 1})
         self.assertEqual(
-            self.found(graph, "//field[@type='measure']/@name"), ["exec_time"]
+            self.env.ref("queue_job.menu_queue_job_analysis").action, action
         )
 
     def test_list_shows_how_long_which_try_and_why(self):

@@ -78,23 +78,27 @@ class TestKanban(TransactionCase):
             job = self.env["res.partner"].with_delay().create_company().db_record()
             job.with_context(tracking_disable=True).state = state
 
-    def test_columns_are_in_the_order_of_a_job_s_life(self):
-        """Those that the default filters show are there when they are empty too."""
+    def test_failed_first_then_the_order_of_a_job_s_life(self):
+        """A phone shows one column at a time: failed jobs were five swipes away.
+
+        Columns that the default filters show are there when they are empty too.
+        """
         filters = ["|"] * 4 + [("state", "=", state) for state in ACTIVE]
         self.assertEqual(
             self.columns(filters),
             [
+                ("failed", 2),
                 ("wait_dependencies", 0),
                 ("pending", 1),
                 ("enqueued", 0),
                 ("started", 0),
-                ("failed", 2),
             ],
         )
 
     def test_all_columns_without_a_filter(self):
         states = [state for state, _count in self.columns([])]
-        self.assertEqual(states, [s for s, _label in STATES])
+        life = [state for state, _label in STATES if state != "failed"]
+        self.assertEqual(states, ["failed", *life])
 
     def test_no_column_that_the_filter_leaves_out(self):
         domain = [("state", "=", "done"), ("priority", ">", 3)]

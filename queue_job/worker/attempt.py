@@ -17,9 +17,15 @@ from odoo.exceptions import ConcurrencyError
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
 
-from ..exception import LostRunError, RetryableJobError
+from ..exception import (
+    JobError,
+    LostRunError,
+    RetryableJobError,
+    exceptions_only,
+)
+from ..utils import text_of
 from . import outcome as outcomes
-from .lease import Lease, acquire, rollback
+from .lease import Lease, acquire, clean_session, rollback
 from .log import logger
 from .outcome import Kind, Outcome
 
@@ -114,6 +120,7 @@ def perform(doors, env, job):
     return Outcome(Kind.DONE)
 
 
+@exceptions_only()
 def _perform_until_no_conflict(doors, env, job):
     tries = CONFLICT_TRIES_AT_ONCE if Lease.of(job).commits else 1
     for number in range(1, tries + 1):
@@ -135,9 +142,21 @@ def _perform_until_no_conflict(doors, env, job):
 
 def _counted(job, error):
     """Return the retryable error for a database error, if a try is left."""
-    retryable = RetryableJobError(str(error), seconds=PG_RETRY)
+    cause = _first_cause(error)
+    if isinstance(cause, JobError):
+        return cause
+    retryable = RetryableJobError(text_of(cause), seconds=PG_RETRY)
+    # The traceback of a job that fails begins with it.
+    retryable.__cause__ = error
     job.check_tries(retryable)
     return retryable
+
+
+def _first_cause(error):
+    """Return the error that came before those of a connection that was closed already."""
+    while isinstance(error, InterfaceError) and error.__context__:
+        error = error.__context__
+    return error
 
 
 def _begin_again(env, job, number):
@@ -164,6 +183,7 @@ def _forget_changes(env, job):
         registry.cache_invalidated.update(caches)
         registry.registry_invalidated = models
     registry.reset_changes()
+    clean_session(env.cr)
 
 
 def _is_conflict(error):
@@ -177,7 +197,7 @@ def _is_conflict(error):
 def _is_of_lost_connection(error):
     """Return whether the connection of a job that may commit was lost.
 
-    That is one of its own. Closing it fails then as well, and may be the only error.
+    That is one of its own. Closing it fails as well, see :func:`_first_cause`.
     """
     cursors = [getattr(cause, "cursor", None) for cause in (error, error.__context__)]
     return any(cursor and cursor.connection.closed for cursor in cursors)
@@ -188,7 +208,8 @@ def perform_and_commit(env, job):
 
     Work and outcome are in one savepoint: when any of it fails, all row
     locks of the job are gone before the failure is handled, but not the
-    liveness lock, which is older.
+    liveness lock, which is older. Until the commit the job's environment
+    stands behind the transaction: computations and checks are those of its user.
 
     :raise LostRunError: when the liveness lock is still to be taken and cannot be
     """
@@ -196,32 +217,35 @@ def perform_and_commit(env, job):
     logger.debug("%s started", job)
     lease = Lease.of(job)
     stored = dict(job.stored)
+    transaction = env.cr.transaction
+    worker_env = transaction.default_env
     try:
         with _prevent_commit(env.cr):
             with lease.begin_work() as work:
                 with _rollback_to(env.cr, work):
+                    transaction.default_env = job.env
                     job.perform()
+                    # `request.update_env` replaces it too.
+                    transaction.default_env = job.env
                     # Pending computations belong to the time of the job.
-                    env.flush_all()
+                    job.env.flush_all()
+                work.check()
                 job.set_done()
-                _store_done(env, lease)
+                lease.work_ended = False
+                if lease.bundle:
+                    lease.bundle.store_done(lease)
+                else:
+                    lease.store_done()
         if lease.bundle:
             lease.bundle.commit_done(lease)
         else:
             commit_work(env, lease)
-    except Exception:
+    except BaseException:
         job.stored = stored
         raise
+    finally:
+        transaction.default_env = worker_env
     logger.debug("%s done", job)
-
-
-def _store_done(env, lease):
-    """Write the row of a job that is done, and claim the next of its bundle."""
-    if lease.bundle:
-        lease.bundle.store_done(lease)
-        return
-    lease.job.store()
-    env.cr.flush()
 
 
 def commit_work(env, lease):
@@ -229,11 +253,14 @@ def commit_work(env, lease):
 
     Until then the row is locked, and the failure could not be recorded.
     """
-    if not (lease.commits and may_commit()):
+    if not lease.commits:
+        lease.end_work()
         return
     try:
-        _commit(env)
-    except Exception:
+        lease.end_work()
+        if may_commit():
+            _commit(env)
+    except BaseException:
         rollback(env.cr)
         raise
 
@@ -248,7 +275,8 @@ def _commit(env):
     # An error before the commit is no error after it.
     env.cr.flush()
     try:
-        env.cr.commit()
+        with exceptions_only():
+            env.cr.commit()
     except psycopg2.Error:
         raise
     except Exception:
@@ -295,6 +323,7 @@ def _rollback_to(cr, savepoint):
 # Release --------------------------------------------------------------------
 
 
+@exceptions_only()
 def release_dependents(env, job):
     """Make pending the jobs that waited for this one alone.
 

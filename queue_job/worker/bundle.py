@@ -18,10 +18,10 @@ from odoo import http
 from odoo.sql_db import Cursor
 
 from .. import protocol
-from ..exception import LostRunError
+from ..exception import LostRunError, exceptions_only
 from ..job import Job
 from ..states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
-from ..store import links, release, rows, transitions
+from ..store import links, release, rows
 from .attempt import commit_work, may_commit
 from .lease import CHANGED, CLAIMED, Lease, claim, claim_or_undo, rollback
 from .log import logger
@@ -42,11 +42,12 @@ OUTCOMES = {
 
 @contextlib.contextmanager
 def _surroundings_kept(env):
-    """Restore thread, request and transaction as they were before a job."""
+    """Restore thread, request, cursor and transaction as they were before a job."""
     transaction = env.cr.transaction
     default_env = transaction.default_env
     holders = [threading.current_thread(), *filter(None, (http.request,))]
     kept = [(vars(holder), dict(vars(holder))) for holder in holders]
+    known_of_cursor = set(vars(env.cr))
     try:
         yield
     finally:
@@ -56,6 +57,9 @@ def _surroundings_kept(env):
             attributes.update(before)
             for name in attributes.keys() - before.keys():
                 del attributes[name]
+        # The others follow its connection, which the job may have lost.
+        for name in vars(env.cr).keys() - known_of_cursor:
+            del vars(env.cr)[name]
 
 
 class Bundle:
@@ -229,11 +233,11 @@ class Bundle:
     def store_done(self, lease):
         """Write the row of a job that is done, and claim the next, in one message."""
         try:
-            with transitions.held_writes(self.env.cr):
+            with lease.held_writes():
                 lease.job.store()
                 self.env.cr.flush()
                 self.claim_next()
-        except Exception:
+        except BaseException:
             self.unclaim()
             raise
 
@@ -249,7 +253,7 @@ class Bundle:
             self.claimed.log_lost()
             self.note(self.claimed.job.uuid, protocol.REFUSED)
             self.claimed = None
-        except Exception:
+        except BaseException:
             self.unclaim()
             rollback(self.env.cr)
             raise
@@ -275,9 +279,10 @@ class Bundle:
         lease.bundle = self
         with _surroundings_kept(self.env):
             try:
-                self.doors._runjob(self.env, job)
-                if self._has_to_commit(lease):
-                    self.env.cr.commit()
+                with exceptions_only():
+                    self.doors._runjob(self.env, job)
+                    if self._has_to_commit(lease):
+                        self.env.cr.commit()
             except Exception:
                 self._log_unrecorded(job)
                 rollback(self.env.cr)

@@ -12,17 +12,23 @@ States are compared in a way that no index offers: the planner would walk over a
 jobs that ever passed through them.
 """
 
+import contextlib
 import os
-from contextlib import nullcontext
 from datetime import datetime
 
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError
+from psycopg2.errors import InvalidSavepointSpecification, NoActiveSqlTransaction
+from psycopg2.extensions import (
+    ISOLATION_LEVEL_REPEATABLE_READ,
+    TRANSACTION_STATUS_IDLE,
+    TRANSACTION_STATUS_INTRANS,
+)
 
 from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
-from ..exception import LostRunError
+from ..exception import BrokenTransactionError, LostRunError, exceptions_only
 from ..job import Job
 from ..protocol import HELD, REFUSED
 from ..sql import statements as sql
@@ -38,6 +44,22 @@ CLAIM_COLUMNS = ("state", *MOVES["claim"].sets)
 LOST_RUN = "QJ002"
 
 
+BROKEN_TRANSACTION = (
+    "The job ended the transaction of its worker, by COMMIT or ROLLBACK in SQL or on the "
+    "connection: what was committed stays, and the job was not protected from running twice. "
+    "To commit in a job, set the Allow Commit option of its job function."
+)
+
+
+@contextlib.contextmanager
+def _broken_transaction_noticed():
+    """Raise ``BrokenTransactionError`` when the savepoint of the work is gone."""
+    try:
+        yield
+    except (InvalidSavepointSpecification, NoActiveSqlTransaction) as error:
+        raise BrokenTransactionError(BROKEN_TRANSACTION) from error.__context__
+
+
 class WorkSavepoint(_FlushingSavepoint):
     """Where the work of a job can be undone without losing its liveness lock.
 
@@ -48,6 +70,16 @@ class WorkSavepoint(_FlushingSavepoint):
         self.name = "queue_job_work"
         self._cr = cr
         self.closed = False
+
+    def check(self):
+        """Refuse a transaction that was ended; the commit finds what this does not see."""
+        if self._cr.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+            raise BrokenTransactionError(BROKEN_TRANSACTION)
+
+    def rollback(self):
+        self._cr.clear()
+        with _broken_transaction_noticed():
+            self._cr.execute(sql.undo_work, log_exceptions=False)
 
     def _close(self, rollback):
         if rollback:
@@ -105,7 +137,7 @@ def claim_or_undo(env, uuid, prefetched=None):
         if verdict == HELD:
             transitions.move(Job.db_records_from_uuids(env, [uuid]), "put back")
             env.flush_all()
-    except Exception:
+    except BaseException:
         rollback(env.cr)
         raise
     return job, verdict
@@ -130,6 +162,32 @@ def rollback(cr):
         cr.rollback()
 
 
+def clean_session(cr):
+    """Take from the session what a job left that failed; its work was undone before.
+
+    A rollback takes only a part of it. The liveness lock stays, if there is one.
+    """
+    if cr.closed:
+        return
+    connection = cr.connection
+    try:
+        if connection.get_transaction_status() == TRANSACTION_STATUS_INTRANS:
+            cr.execute(sql.clean_session)
+            return
+        # The job may have committed its work.
+        connection.rollback()
+        connection.set_session(
+            isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
+            readonly=False,
+            autocommit=False,
+        )
+        cr.execute(sql.clean_idle_session)
+        connection.commit()
+    except psycopg2.Error:
+        logger.warning("session of a failed job not cleaned; closing it", exc_info=True)
+        connection.close()
+
+
 class Lease:
     """What a worker holds of a job that it performs; ``job.lease`` is it.
 
@@ -146,6 +204,8 @@ class Lease:
         self.is_unlocked = False
         # The savepoint that was made together with the commit of the job before.
         self._begun = None
+        # The savepoint of the work was released together with the outcome.
+        self.work_ended = False
         # The links to later jobs when the bundle was read, see ``store/links.py``.
         self.links_after = None
         # It is known that this job releases no other.
@@ -169,7 +229,7 @@ class Lease:
 
     def recording(self):
         """Return the block in which an outcome is recorded: a transaction of its own."""
-        return self.job.in_temporary_env() if self.commits else nullcontext()
+        return self.job.in_temporary_env() if self.commits else contextlib.nullcontext()
 
     # Claim ------------------------------------------------------------------
 
@@ -181,7 +241,8 @@ class Lease:
         """
         job, record = self.job, self.job.record
         try:
-            rows.notify_started(record, job, CLAIM_COLUMNS)
+            with exceptions_only():
+                rows.notify_started(record, job, CLAIM_COLUMNS)
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:
@@ -244,10 +305,44 @@ class Lease:
             cr.execute(sql.savepoint_of_work)
         return WorkSavepoint(cr)
 
+    def store_done(self):
+        """Write the row of a job that is done, with the release of its savepoint."""
+        with self.held_writes():
+            self.job.store()
+            self.job.env.cr.flush()
+
+    @contextlib.contextmanager
+    def held_writes(self):
+        """Send the writes of this job, which is done, with the next claim of the block.
+
+        Before them the session is cleaned. They are sent at the end of the block, if
+        there was no claim: then the savepoint of the work is released with them.
+
+        :raise BrokenTransactionError: when the savepoint is gone
+        """
+        cr = self.job.env.cr
+        with transitions.held_writes(cr, SQL(sql.clean_session)) as held:
+            yield
+            self.work_ended = bool(held)
+            if held:
+                with _broken_transaction_noticed():
+                    transitions.send(cr, SQL(sql.release_work), held)
+
+    def end_work(self):
+        """Release the savepoint of the work, right before the commit.
+
+        :raise BrokenTransactionError: when it is gone
+        """
+        if not self.work_ended:
+            with _broken_transaction_noticed():
+                self.job.env.cr.execute(sql.release_work, log_exceptions=False)
+
     def commit_and_begin_work(self, before=None):
         """Commit, and begin the work of this job, all in one message.
 
         The hooks that run after a commit are not called: there must be none.
+
+        :raise BrokenTransactionError: as :meth:`end_work`, of ``before``
 
         :param before: the lease that the commit ends; when that job releases others,
             the work is not begun: the new transaction is that of the release
@@ -256,14 +351,16 @@ class Lease:
         cr.flush()
         look = before and before.job.may_be_linked() and not before.has_no_dependents
         has_no_dependents = True
+        statement = (
+            sql.commit_and_begin_work_behind if look else sql.commit_and_begin_work
+        )
+        if before and not before.work_ended:
+            statement = f"{sql.release_work}; {statement}"
         try:
+            with _broken_transaction_noticed():
+                self._execute(cr, statement, before=before and before.job.row_id)
             if look:
-                self._execute(
-                    cr, sql.commit_and_begin_work_behind, before=before.job.row_id
-                )
                 has_no_dependents = cr.fetchone()[0]
-            else:
-                self._execute(cr, sql.commit_and_begin_work)
         except LostRunError:
             # The commit came before.
             _forget_transaction(cr)

@@ -8,18 +8,30 @@ the row is still in the state and the run that this worker knows.
 import traceback
 from contextlib import nullcontext
 from enum import Enum
-from io import StringIO
 from typing import NamedTuple
 
+import psycopg2
 from psycopg2 import InterfaceError, OperationalError
 
+from odoo.sql_db import Cursor
+
+from ..exception import (
+    FailedJobError,
+    RetryableJobError,
+    WorkerExitError,
+    exceptions_only,
+)
 from ..job import Job
 from ..sql import statements as sql
 from ..states import FAILED
 from ..store import attempts
+from ..store.mapping import MUTABLE
 from ..utils import storable_text, text_of
 from .lease import Lease
 from .log import logger
+
+# Characters of the SQL statement that is kept of a database error.
+LONGEST_STATEMENT = 2000
 
 
 class Kind(Enum):
@@ -63,14 +75,14 @@ def _record_postponed(doors, job, error):
     lease = Lease.of(job)
     before = {**vars(job), "stored": dict(job.stored)}
     try:
-        with lease.recording():
+        with exceptions_only(), lease.recording():
             if not lease.is_current():
                 job.state = lease.state
                 return
-            if not error.ignore_retry:
-                values = doors._get_failure_values(job, _traceback_of(error), error)
-                attempts.keep(job.record, "postponed", job.retry, values)
-            job.postpone(result=str(error), seconds=error.seconds)
+            values = doors._get_failure_values(job, _traceback_of(error), error)
+            number = job.retry + bool(error.ignore_retry)
+            attempts.keep(job.record, "postponed", number, values)
+            job.postpone(result=text_of(error), seconds=error.seconds)
             job.set_pending(reset_retry=False)
             job.store()
             job.env.flush_all()
@@ -89,11 +101,13 @@ def _record_failure(doors, job, error):
     that the job does not run again.
     """
     lease = Lease.of(job)
+    if isinstance(error, WorkerExitError):
+        error = error.__cause__
     traceback_text = _traceback_of(error)
     doors._failure_logger.error(traceback_text)
     values = doors._get_failure_values(job, traceback_text, error)
     try:
-        with lease.recording():
+        with exceptions_only(), lease.recording():
             if not lease.is_current():
                 job.state = lease.state
                 return
@@ -101,6 +115,9 @@ def _record_failure(doors, job, error):
             job.date_done = None
             job.set_failed(**values)
             job.store()
+            cause = _cause_of(error)
+            cause_name = cause is not error and _name_of(cause)
+            job.record._editor().write({"exc_cause": storable_text(cause_name)})
             job.env.flush_all()
     except Exception as second:
         job.state = lease.state
@@ -115,7 +132,11 @@ def _record_failure(doors, job, error):
 
 def _record_failure_plainly(job, values):
     lease = Lease.of(job)
-    plain = {name: storable_text(value) for name, value in values.items()}
+    plain = {
+        column.name: storable_text(values[column.name], column.limit)
+        for column in MUTABLE
+        if column.name in values
+    }
     with lease.recording():
         attempts.keep(job.record, "failed", job.retry, values)
         plain.update(job=job.row_id, retry=job.retry, run=job.run_number or 0)
@@ -126,7 +147,7 @@ def _call_on_fail(job, values):
     # Called without a hook too, because others override it; that needs no cursor.
     block = Lease.of(job).recording() if job.on_fail_method_name else nullcontext()
     try:
-        with block:
+        with exceptions_only(), block:
             job.on_fail(dict(values))
     except Exception as error:
         logger.exception("the on-fail method of job %s failed too", job.uuid)
@@ -137,24 +158,60 @@ def _call_on_fail(job, values):
 
 
 def _traceback_of(error):
-    buffer = StringIO()
-    traceback.print_exception(error, file=buffer)
-    return buffer.getvalue()
+    text = "".join(traceback.format_exception(error))
+    statement = _failed_statement(error)
+    if statement:
+        return f"{text}\nStatement: {statement[:LONGEST_STATEMENT]}\n"
+    return text
+
+
+def _failed_statement(error):
+    """Return the SQL of the first database error behind ``error``, or None.
+
+    Its cursor has executed others since: the frame of the call still knows it.
+    """
+    statement, seen = None, set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, psycopg2.Error):
+            for frame, _line in traceback.walk_tb(error.__traceback__):
+                if frame.f_code is Cursor.execute.__code__:
+                    statement = text_of(frame.f_locals.get("query"))
+        error = _error_behind(error)
+    return statement
+
+
+def _error_behind(error):
+    hidden = None if error.__suppress_context__ else error.__context__
+    return error.__cause__ or hidden
+
+
+def _cause_of(error):
+    """Return the error behind those that only say that a job was tried in vain."""
+    while type(error) in (FailedJobError, RetryableJobError):
+        cause = _error_behind(error)
+        if cause is None:
+            break
+        error = cause
+    return error
+
+
+def _name_of(error):
+    module = getattr(error, "__module__", None)
+    name = type(error).__name__
+    return f"{module}.{name}" if module else name
 
 
 def failure_values(traceback_text, error):
     """Return what is kept of an exception: name, message and traceback."""
-    name = type(error).__name__
-    module = getattr(error, "__module__", None)
-    if module:
-        name = f"{module}.{name}"
     return {
         "exc_info": traceback_text,
-        "exc_name": name,
+        "exc_name": _name_of(error),
         "exc_message": error.args[0] if error.args else text_of(error),
     }
 
 
+@exceptions_only()
 def announce_dead(env, uuid):
     """Announce the failure of a job that the runner found dead, once.
 

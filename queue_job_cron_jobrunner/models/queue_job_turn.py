@@ -19,8 +19,8 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.jobrunner import statements
 from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
+from odoo.addons.queue_job.jobrunner.rows import RowGuard
 from odoo.addons.queue_job.models.queue_job_situation import Situation
-from odoo.addons.queue_job.states import FAILED, PENDING
 from odoo.addons.queue_job.store import attempts, transitions
 
 from ..tree import CronTree, merged_settings
@@ -32,6 +32,9 @@ TURN_LOCK = 0x63726F6E
 WINDOW = 200
 SMALLEST_WINDOW = 5
 LARGEST_WINDOW = 20_000
+
+# Rows that were set aside and logged by this process.
+_logged = set()
 
 CLAIM_DDL = """
 CREATE OR REPLACE FUNCTION queue_job_cron_claim(
@@ -49,7 +52,9 @@ BEGIN
               AND (eta IS NULL OR eta <= clock_timestamp() AT TIME ZONE 'UTC')
             LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
             IF FOUND AND queue_job_key_is_free(job.identity_key)
-               AND queue_job_key_is_free(job.twin_key) THEN
+               AND queue_job_key_is_free(job.twin_key)
+               AND ((job.identity_key IS NULL AND job.twin_key IS NULL)
+                    OR queue_job_key_may_start(uuids[n])) THEN
                 INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
                 ON CONFLICT (id) DO NOTHING;
                 claimed := uuids[n];
@@ -65,10 +70,12 @@ END;
 $$ LANGUAGE plpgsql
 """
 
-# Ten seconds: between the claim and the lock of its liveness a job is free for a moment.
+# Between the claim and the lock of its liveness a job is free for a moment. What a
+# regular runner has sent may wait for a worker for longer.
 _IS_OLD = (
     "COALESCE(q.date_enqueued, q.date_started, '1970-01-01'::timestamp)"
-    " < (clock_timestamp() AT TIME ZONE 'UTC') - interval '10 seconds'"
+    " < (clock_timestamp() AT TIME ZONE 'UTC')"
+    " - CASE WHEN q.state = 'started' THEN interval '3 seconds' ELSE interval '10 seconds' END"
 )
 # What holds a slot: enqueued and started jobs, less those that are dead.
 ALIVE = f"""
@@ -77,7 +84,8 @@ WITH free AS MATERIALIZED (
     WHERE q.state IN ('enqueued', 'started') AND {_IS_OLD}
     FOR NO KEY UPDATE OF l SKIP LOCKED
 )
-SELECT q.channel, q.uuid, q.id, q.date_created, q.priority, q.state FROM queue_job q
+SELECT q.channel, q.uuid, q.id, {statements.READABLE_DATE}, q.priority, q.state
+FROM queue_job q
 WHERE q.state IN ('enqueued', 'started') AND NOT (
     {_IS_OLD} AND (
         q.id IN (SELECT queue_job_id FROM free)
@@ -228,12 +236,15 @@ class QueueJob(models.Model):
         """Return the channels with what runs, what failed and the first of what waits."""
         cr = self.env.cr
         tree = CronTree(self._channel_settings(), self._last_starts_of_channels())
+        guard = RowGuard(cr.dbname, self._fail_unusable, _logged)
+
+        def place(row):
+            guard.place(lambda row: tree.place(cr.dbname, *row[:6], row.state), row)
+
         cr.execute(ALIVE)
-        for channel, uuid, seq, date_created, priority, state in cr.fetchall():
-            tree.place(
-                cr.dbname, channel, uuid, seq, date_created, priority, None, state
-            )
-        self._place_failed(tree)
+        for *values, state in cr.fetchall():
+            place(statements.Row(*values, None, state, None))
+        self._place_failed(tree, place)
         cr.execute(statements.WAITING_CHANNELS)
         names = [name for (name,) in cr.fetchall()]
         limit = max(SMALLEST_WINDOW, window // max(1, len(names)))
@@ -243,11 +254,18 @@ class QueueJob(models.Model):
             rows = [statements.Row(*row) for row in cr.fetchall()]
             tree.is_partial |= len(rows) >= limit
             for row in rows:
-                tree.place(cr.dbname, *row[:6], PENDING)
+                place(row)
         return tree
 
     @api.model
-    def _place_failed(self, tree):
+    def _fail_unusable(self, job_id, reason):
+        """Fail a pending job that can never run; on a cursor of its own, because that of
+        the turn is rolled back when no job can start."""
+        with self.env.registry.cursor() as cr:
+            cr.execute(statements.FAIL_UNUSABLE, {"id": job_id, "reason": reason})
+
+    @api.model
+    def _place_failed(self, tree, place):
         """Put failed jobs where they hold up a sequential channel."""
         if not tree.sequential_channels():
             return
@@ -261,7 +279,7 @@ class QueueJob(models.Model):
         if names:
             cr.execute(statements.FAILED, {"names": names, "limit": 1})
             for row in cr.fetchall():
-                tree.place(cr.dbname, *row[:6], FAILED)
+                place(statements.Row(*row))
 
     @api.model
     def _channel_settings(self):

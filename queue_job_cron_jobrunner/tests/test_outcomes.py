@@ -98,6 +98,39 @@ class TestOutcomes(OutcomeCase):
         self.assertEqual((job.state, job.exc_message), ("failed", "too slow"))
 
 
+class TestWorker(OutcomeCase):
+    """What a job may do to its worker."""
+
+    def run_named(self, method, user=None):
+        """Perform a job whose method is replaced by ``method``; return its row."""
+        records = self.partners.with_user(user) if user else self.partners
+        job = records.with_delay().name_create("x").db_record()
+        with mock.patch.object(type(self.partners), "name_create", method):
+            self.run_jobs()
+        return job
+
+    def test_b02_environment_of_the_job_stands_behind_the_transaction(self):
+        def method(records, name):
+            seen.append(records.env.transaction.default_env.uid)
+
+        seen = []
+        user = new_test_user(self.env, login="of_the_job")
+        before = self.env.transaction.default_env
+        self.assertEqual(self.run_named(method, user).state, "done")
+        self.assertEqual(seen, [user.id])
+        self.assertIs(self.env.transaction.default_env, before)
+
+    def test_a08_job_that_exits_fails(self):
+        def method(records, name):
+            raise SystemExit(3)
+
+        with self.assertLogs(LOGGER, "ERROR"):
+            job = self.run_named(method)
+        self.assertEqual(
+            (job.state, job.exc_name, job.exc_message), ("failed", "SystemExit", "3")
+        )
+
+
 class TestObjections(OutcomeCase):
     """Who objects to the start of a job lets that job fail, and stops no other."""
 

@@ -9,27 +9,35 @@ import hashlib
 import logging
 
 from odoo import api, models
+from odoo.modules import module
 from odoo.tools import SQL
 
-from odoo.addons.queue_job.models.queue_job_key import POLICY
+from odoo.addons.queue_job.key_functions import POLICY, POLICY_LOCK_LENGTH
 from odoo.addons.queue_job.states import CANCELLED, DONE, STARTED, STATES
 from odoo.addons.queue_job.utils import storable_text
 
 _logger = logging.getLogger(__name__)
 
-# Characters of the digest: it needs not be unique, func_string is compared.
-DIGEST_LENGTH = 16
-
 
 def digest(func_string):
     """Return the ``twin_key`` of a call."""
-    return hashlib.sha256(func_string.encode()).hexdigest()[:DIGEST_LENGTH]
+    return hashlib.sha256(func_string.encode()).hexdigest()[:POLICY_LOCK_LENGTH]
 
 
 class QueueJob(models.Model):
     _inherit = "queue.job"
 
     # The rule ---------------------------------------------------------------
+
+    @api.model
+    def _acts_on_calls(self):
+        """Return whether equal calls are prevented: in tests, only where they ask for it.
+
+        Suites of other addons store equal jobs on purpose. A test switches the policy on
+        with the attribute ``prevents_duplicates = True`` of its class.
+        """
+        test = module.current_test
+        return not test or getattr(test, "prevents_duplicates", False)
 
     @api.model
     def _states_without_duplicates(self):
@@ -57,6 +65,8 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
+        if not self._acts_on_calls():
+            return super().create(vals_list)
         functions = self.env["queue.job.function"].sudo()
         watched = []
         for vals in vals_list:
@@ -78,6 +88,8 @@ class QueueJob(models.Model):
 
     @api.model
     def _duplicate_requests(self, jobs):
+        if not self._acts_on_calls():
+            return []
         functions = self.env["queue.job.function"].sudo()
         requests = []
         for job in jobs:
@@ -131,17 +143,19 @@ class QueueJob(models.Model):
     def _move_to_pending(self, result=None):
         moved = super()._move_to_pending(result)
         # It ended before this addon was installed, or while duplicates were allowed.
-        self._watch_stored_jobs(SQL("id = ANY(%s)", self.ids))
+        if self._acts_on_calls():
+            self._watch_stored_jobs(SQL("id = ANY(%s)", self.ids))
         return moved
 
     @api.model
     def _watch_jobs_of(self, function_names):
-        self._watch_stored_jobs(
-            SQL(
-                "state <> 'done' AND channel_method_name = ANY(%s)",
-                list(function_names),
+        if self._acts_on_calls():
+            self._watch_stored_jobs(
+                SQL(
+                    "state <> 'done' AND channel_method_name = ANY(%s)",
+                    list(function_names),
+                )
             )
-        )
 
     @api.model
     def _watch_stored_jobs(self, condition=None):
@@ -162,7 +176,7 @@ class QueueJob(models.Model):
                 WHERE %s AND twin_key IS NULL AND func_string <> ''
                   AND COALESCE(channel_method_name, '') <> ALL(%s)
                 """,
-                *(",".join(self._blocking_states()), DIGEST_LENGTH),
+                *(",".join(self._blocking_states()), POLICY_LOCK_LENGTH),
                 SQL("state <> 'done'") if condition is None else condition,
                 self.env["queue.job.function"].sudo()._allowing_names(),
             )

@@ -12,6 +12,8 @@ LOGGER = "odoo.addons.queue_job_prevent_duplicates.models.queue_job"
 class DuplicatesCase(DelayCase):
     """Jobs in the transaction of the test."""
 
+    prevents_duplicates = True
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -63,6 +65,7 @@ class DuplicatesCase(DelayCase):
 class CommittedPartnerCase(CommittedCase):
     """Committed jobs of a committed partner."""
 
+    prevents_duplicates = True
     committed_models = ("queue.job", "res.partner")
 
     def setUp(self):

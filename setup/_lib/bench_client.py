@@ -47,7 +47,8 @@ class Client:
         """Delay jobs that insert numbers.
 
         :param blocks: lists of ``[kind, numbers, seconds]``: ``quick`` and ``slow`` jobs,
-            or a ``graph``: all but the last before the last
+            or a ``graph``: all but the last before the last; ``deadly`` jobs, which kill
+            their worker, have tries in the place of seconds
         """
 
         def delay():
@@ -63,6 +64,12 @@ class Client:
     def _delay_slow(self, numbers, seconds, properties):
         for number in numbers:
             self.env[MODEL].with_delay(**properties).insert_slowly(number, seconds)
+
+    def _delay_deadly(self, numbers, tries, properties):
+        for number in numbers:
+            self.env[MODEL].with_delay(**{**properties, "max_retries": tries}).die(
+                number
+            )
 
     def _delay_graph(self, numbers, _seconds, properties):
         from odoo.addons.queue_job.delay import group

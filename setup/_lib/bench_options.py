@@ -66,6 +66,19 @@ def chaos_parser(add_options):
         help="seconds from the last kill to the last job (default: %(default)s)",
     )
     parser.add_argument(
+        "--deadly",
+        type=int,
+        default=10,
+        help="jobs that kill their worker at each try, before and among the others"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=30,
+        help="seconds until healthy jobs beside them are done (default: %(default)s)",
+    )
+    parser.add_argument(
         "--show", action="store_true", help="print each kill and its time"
     )
     parser.add_argument(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import postgres, progress
 from .cache import Cache, digest
-from .databases import Databases, fresh_name
+from .databases import BASE_ADDONS, Databases, fresh_name
 from .errors import SetupError
 from .locks import FileLock, exclusive
 from .odoo_command import OdooCommand
@@ -168,9 +168,7 @@ class Lab:
         self._databases = []
 
     def __enter__(self):
-        with exclusive(
-            self.cache.lock, lambda: progress.say("Waiting for another call")
-        ):
+        with exclusive(self.cache.lock):
             self._remove_abandoned()
             master = self._master()
             data = self.binaries.home / ("run-%d" % time.time_ns())
@@ -252,7 +250,7 @@ class Lab:
         """
         name = digest(
             *(self.binaries.version, self.source.python_path),
-            *(CONFIGURATION, self._password()),
+            *(CONFIGURATION, self._password(), *BASE_ADDONS),
         )
         master = self.binaries.home / ("master-%s" % name)
         if master.exists():

@@ -10,7 +10,7 @@ from . import progress
 from .cache import Cache, digest
 from .errors import SetupError
 from .locks import exclusive
-from .process import run_logged
+from .process import last_words, run_logged
 
 REPO = Path(__file__).resolve().parents[2]
 REQUIREMENTS = (
@@ -62,7 +62,9 @@ def make_venv(cache, python=None, requirements=REQUIREMENTS):
         return inside
     shutil.rmtree(folder, ignore_errors=True)
     log = cache.log("venv")
-    with progress.step("Installing Python packages (about a minute, once)"):
+    with progress.step(
+        "Installing Python packages (about a minute, once)", lambda: last_words(log)
+    ):
         run_logged(
             [python, "-m", "venv", folder],
             log,
@@ -85,9 +87,7 @@ def enter_venv(options):
     """Return when this process runs in the suite's venv, starting itself again to get there."""
     cache = Cache.locate(options.cache).make()
     python = os.environ.setdefault(CALLER_VARIABLE, suitable_python())
-    with exclusive(
-        cache.lock, lambda: progress.say("Waiting for another provisioning to end")
-    ):
+    with exclusive(cache.lock):
         inside = make_venv(cache, python)
     if Path(sys.prefix) != inside.parents[1]:
         # The entry point again, in the venv, in this same process: its id stays.

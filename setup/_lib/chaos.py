@@ -4,6 +4,9 @@ Two complete Odoo servers serve one database of one PostgreSQL, all of them this
 job inserts one numbered row. While they run, workers, runners, the elected node and backends
 are killed, and PostgreSQL is restarted once. In the end every number must be there exactly once.
 
+Some jobs kill their own worker, at every try. First they run beside a few healthy jobs of another
+channel, which must not wait for them; then among all others. They never count, and are never done.
+
 A try that was killed is counted as a try: with ``--max-retries 0``, the default here, there is no
 limit to them; with a limit, a job that is hit that often ends as failed, which is right, and
 which this reports.
@@ -37,6 +40,9 @@ LAST_KILL = 0.95
 # Jobs come in blocks: short ones, which are run many at once, then long ones, which
 # are mostly what is hit, then a small graph.
 QUICK, SLOW, GRAPH = 16, 8, 6
+# Tries of a job that kills its worker, and healthy jobs of another channel beside such jobs.
+TRIES, HEALTHY = 5, 20
+DEADLY_CHANNEL = "root.deadly"
 # Of a hundred kills.
 WEIGHTS = {"worker": 48, "backend": 38, "runner": 10, "node": 4}
 # Seconds until a node that was killed is started again.
@@ -96,36 +102,76 @@ class Chaos:
                 self.lab.odoo,
                 self.database,
                 workers=self.options.workers,
-                channels="root:%d" % SLOTS,
+                channels="root:%d,%s:%d" % (SLOTS, DEADLY_CHANNEL, SLOTS // 2),
             )
             for name in "ab"
         ]
-        self._delay()
         with progress.step("Starting two Odoo servers"):
             for node in self.nodes:
                 node.start()
             for node in self.nodes:
                 node.server.wait_until_ready()
             self._wait(lambda: self._elected() is not None, "no runner was elected")
+        waited = self._wait_beside_deadly_jobs()
+        self._delay(self._blocks(), max_retries=self.options.max_retries)
         with progress.step("Killing %d times" % self.options.kills):
             self.began = time.monotonic()
             self._kill_all()
             killed = time.monotonic()
         with progress.step("Letting it settle"):
             settled = self._settle()
-        return self._judge(killed, settled)
+        return self._judge(killed, settled, waited)
 
     # Jobs -----------------------------------------------------------------------
 
-    def _delay(self):
-        blocks = self._blocks()
-        with progress.step("Delaying %d jobs" % self.options.jobs):
+    def _delay(self, blocks, **properties):
+        jobs = sum(len(numbers) for _kind, numbers, _seconds in blocks)
+        with progress.step("Delaying %d jobs" % jobs):
             with Client(self.lab.odoo, self.database) as client:
-                client.numbered(blocks, {"max_retries": self.options.max_retries})
+                client.numbered(blocks, properties)
                 client.commit()
 
+    def _wait_beside_deadly_jobs(self):
+        """Return the seconds until healthy jobs are done beside deadly ones, None if never."""
+        if not self.options.deadly:
+            return 0
+        healthy = [["quick", [0] * HEALTHY, 0]]
+        deadly = [["deadly", self._deadly_numbers(0), TRIES]]
+        with Client(self.lab.odoo, self.database) as client:
+            client.numbered(deadly, {"channel": DEADLY_CHANNEL})
+            client.commit()
+            # The first of them has died before the others come.
+            self._wait(self._has_death, "no job killed its worker")
+            client.numbered(healthy, {})
+            client.commit()
+        began = time.monotonic()
+        with progress.step("Waiting for %d healthy jobs beside deadly ones" % HEALTHY):
+            while time.monotonic() - began < max(PATIENCE, self.options.wait):
+                if self._unfinished() == 0:
+                    return time.monotonic() - began
+                self._sleep(0.1)
+        return None
+
+    def _deadly_numbers(self, half):
+        """Return the numbers, below 0, of the deadly jobs that run alone (0) or among others."""
+        return list(
+            range(-self.options.deadly * (half + 1), -self.options.deadly * half)
+        )
+
+    def _has_death(self):
+        return self._query(
+            "SELECT 1 FROM queue_job WHERE method_name = 'die' AND retry > 0"
+        )
+
     def _blocks(self):
-        """Return the jobs in their order."""
+        """Return the jobs in their order; the deadly ones lie among the others."""
+        blocks = self._healthy_blocks()
+        for number in self._deadly_numbers(1):
+            where = self.random.randrange(len(blocks) + 1)
+            blocks.insert(where, ("deadly", [number], TRIES))
+        return blocks
+
+    def _healthy_blocks(self):
         numbers = list(range(1, self.options.jobs + 1))
         sizes = (("quick", QUICK), ("slow", SLOW), ("graph", GRAPH))
         blocks = []
@@ -256,11 +302,18 @@ class Chaos:
     def _unfinished(self):
         rows = self._query(
             "SELECT count(*) FROM queue_job WHERE state NOT IN ('done', 'failed', 'cancelled')"
+            " AND method_name <> 'die'"
         )
         return rows[0][0] if rows else -1
 
+    def _states(self, sign):
+        return self._query(
+            "SELECT state, count(*) FROM queue_job WHERE method_name %s 'die'"
+            " GROUP BY state" % sign
+        )
+
     def _settle(self):
-        """Return when all jobs were over, None if they did not end."""
+        """Return when all jobs that can end were over, None if they did not end."""
         deadline = time.monotonic() + max(PATIENCE, self.options.settle)
         self._left_at_last_kill = self._unfinished()
         while time.monotonic() < deadline:
@@ -269,14 +322,16 @@ class Chaos:
             self._sleep(0.2)
         return None
 
-    def _judge(self, killed, settled):
+    def _judge(self, killed, settled, waited):
         jobs = self.options.jobs
-        states = dict(
-            self._query("SELECT state, count(*) FROM queue_job GROUP BY state")
-        )
+        # Healthy jobs beside deadly ones have the number 0.
+        beside = HEALTHY if self.options.deadly else 0
+        states = dict(self._states("<>"))
+        deadly = dict(self._states("="))
         counts = dict(
             self._query("SELECT number, count(*) FROM queue_job_bench GROUP BY number")
         )
+        healthy = counts.pop(0, 0)
         lost = [number for number in range(1, jobs + 1) if number not in counts]
         doubled = [number for number, count in counts.items() if count > 1]
         problems = []
@@ -284,20 +339,29 @@ class Chaos:
             problems.append("%d never counted: %s" % (len(lost), lost[:10]))
         if doubled:
             problems.append("%d counted twice: %s" % (len(doubled), doubled[:10]))
-        if states != {"done": jobs}:
-            problems.append("states are %s" % states)
+        if states != {"done": jobs + beside} or healthy != beside:
+            problems.append("states are %s, beside deadly %d" % (states, healthy))
+        if waited is None or waited > self.options.wait:
+            problems.append(
+                "healthy jobs waited more than %g s for deadly ones" % self.options.wait
+            )
+        if deadly.get("done") or min(counts, default=1) < 0:
+            problems.append("a job that kills its worker counted: %s" % deadly)
         seconds = None if settled is None else settled - killed
         if seconds is None or seconds > self.options.settle:
             problems.append(
                 "not settled within %g s of the last kill" % self.options.settle
             )
         tries = self._query(
-            "SELECT retry, count(*) FROM queue_job GROUP BY retry ORDER BY retry"
+            "SELECT retry, count(*) FROM queue_job WHERE method_name <> 'die'"
+            " GROUP BY retry ORDER BY retry"
         )
         return {
             "jobs": jobs,
             "seed": self.options.seed,
             "kills": dict(self.kills),
+            "deadly": deadly,
+            "healthy_beside_deadly_after": waited and round(waited, 1),
             "seconds_of_kills": round(killed - self.began, 1),
             "unfinished_at_last_kill": self._left_at_last_kill,
             "settled_after": seconds and round(seconds, 1),

@@ -1,31 +1,51 @@
 """Command lines of the entry points, and the way from one to its work. Standard library only."""
 
 import argparse
+import errno
 import importlib
 
 from . import bench_options, progress
 from .bootstrap import enter_venv
-from .errors import SetupError
+from .errors import SetupError, sentence
+
+# A disk that is full or takes no writes: such an error names no file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def call(name, argv):
     """Run one of COMMANDS inside the venv; return its exit code.
 
-    A SetupError and Ctrl-C are shown in words, without a traceback.
+    A SetupError, an error about a file and Ctrl-C are shown in words, without a traceback.
     """
     parser, module = COMMANDS[name]
     options = parser().parse_args(argv)
+    progress.watch()
     try:
-        cache = enter_venv(options)
-        return importlib.import_module(module, __package__).main(options, cache)
+        with progress.during("setup/%s" % name):
+            cache = enter_venv(options)
+            return importlib.import_module(module, __package__).main(options, cache)
     except SetupError as error:
-        progress.say("\nERROR: %s" % error)
-        if error.hint:
-            progress.say("What to do: %s" % error.hint)
-        return 2
+        return _fail(error, error.hint)
+    except OSError as error:
+        if not error.filename and error.errno not in NO_ROOM:
+            raise
+        if isinstance(error, FileNotFoundError) and "/" not in str(error.filename):
+            return _fail("The program '%s' is missing." % error.filename, "Install it.")
+        return _fail(
+            sentence(error),
+            "The cache has to be a folder that this user may write, on a disk with room."
+            " Name another one with --cache or QUEUE_JOB_SUITE_CACHE.",
+        )
     except KeyboardInterrupt:
         progress.say("\nInterrupted.")
         return 130
+
+
+def _fail(text, hint):
+    progress.say("\nERROR: %s" % text)
+    if hint:
+        progress.say("What to do: %s" % hint)
+    return 2
 
 
 def add_options(parser):
@@ -84,6 +104,18 @@ def test_parser():
     )
     parser.add_argument(
         "--keep-db", action="store_true", help="leave the database for a look"
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="test all addons in one database, as OCA does (default: one for each)",
+    )
+    parser.add_argument(
+        "--without",
+        metavar="PACKAGE",
+        action="append",
+        default=[],
+        help="as if this Python package were not installed, such as hypothesis",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show Odoo's log")
     add_options(parser)

@@ -8,7 +8,7 @@ from psycopg2 import sql
 from . import progress
 from .cache import digest
 from .errors import SetupError
-from .process import run_logged
+from .process import last_words, run_logged
 
 # What the suite's addons depend on, directly or not, is installed once.
 BASE_ADDONS = ("base", "web", "mail", "base_sparse_field")
@@ -36,16 +36,22 @@ class Databases:
         The caller holds the cache's lock.
         """
         release = self.odoo.source.python_path / "odoo" / "release.py"
+        # File stores of all servers lie in one folder: a call on another server took the
+        # template's for the rest of an interrupted call, and removed it.
+        server = self.server.query("SELECT system_identifier FROM pg_control_system()")
         name = "%stemplate_%s" % (
             PREFIX,
-            digest(release, release.stat().st_mtime, *BASE_ADDONS),
+            digest(release, release.stat().st_mtime, server, *BASE_ADDONS),
         )
         if self.exists(name) and self._filestore(name).exists():
             return name
         partial = name + "_partial"
         self.drop(partial)
         self.drop(name)
-        with progress.step("Installing Odoo's own addons in a template (once)"):
+        log = self.cache.log("template")
+        with progress.step(
+            "Installing Odoo's own addons in a template (once)", lambda: last_words(log)
+        ):
             self._execute("CREATE DATABASE {} TEMPLATE template0", partial)
             run_logged(
                 self.odoo.command(
@@ -57,7 +63,7 @@ class Databases:
                     "--no-http",
                     "--max-cron-threads=0",
                 ),
-                self.cache.log("template"),
+                log,
                 "Installing Odoo's own addons",
                 env=self.odoo.environment(),
             )

@@ -74,6 +74,8 @@ def private_apt(folder, uri):
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
         "Debug::NoLocking": "true",
+        # A list that cannot be fetched is only a warning else.
+        "APT::Update::Error-Mode": "any",
     }
     return [arg for key, value in settings.items() for arg in ("-o", f"{key}={value}")]
 

@@ -1,4 +1,4 @@
-"""Start Odoo's command line; with tests, record their results and keep browsers away if asked.
+"""Start Odoo's command line; with tests, record their results and what the log must not hold.
 
 A script: ``launch_odoo.py ARGUMENTS``, with Odoo on PYTHONPATH. Odoo's own result object knows
 exactly which tests ran; its log would have to be guessed from.
@@ -6,6 +6,7 @@ exactly which tests ran; its log would have to be guessed from.
 
 import importlib.util
 import inspect
+import logging
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ import unittest
 from pathlib import Path
 
 NO_BROWSER_VARIABLE = "QUEUE_JOB_SUITE_NO_BROWSER"
+WITHOUT_VARIABLE = "QUEUE_JOB_SUITE_WITHOUT"
 # The bundles that a browser test of the web client loads. Odoo prepares thirty bundles
 # before any HTTP test, half a minute of work; the others are made when they are asked for.
 BUNDLES = {
@@ -26,10 +28,10 @@ USES_BROWSER = re.compile(r"\b(browser_js|start_tour)\b")
 NO_BROWSER = "browser tests are off (--no-browser)"
 
 
-def load_results():
-    """Load ``results.py`` beside this file without putting the folder on the import path."""
+def load(name):
+    """Load a file beside this one without putting the folder on the import path."""
     spec = importlib.util.spec_from_file_location(
-        "queue_job_suite_results", Path(__file__).with_name("results.py")
+        "queue_job_suite_" + name, Path(__file__).with_name(name + ".py")
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -40,8 +42,16 @@ def record_results(path):
     """Make Odoo's test result write its events to a file, besides what it does."""
     from odoo.tests.result import OdooTestResult
 
-    results = load_results()
+    results = load("results")
     recorder = results.Recorder(path)
+    # The tests that run, to name one for what is logged.
+    running = []
+    outside = "log of the installation"
+
+    def fault(text):
+        recorder.note(results.FAILED, running[-1] if running else outside, text)
+
+    logging.getLogger().addHandler(load("log_rule").LogRule(fault))
 
     def extend(name, before):
         original = getattr(OdooTestResult, name)
@@ -57,8 +67,18 @@ def record_results(path):
         if not result._soft_fail:
             recorder.note_error(test, error)
 
-    extend("startTest", lambda _result, test: recorder.note(results.STARTED, test))
-    extend("stopTest", lambda _result, test: recorder.note(results.PASSED, test))
+    def started(_result, test):
+        running.append(test)
+        recorder.note(results.STARTED, test)
+
+    def stopped(_result, test):
+        nonlocal outside
+        running.pop()
+        outside = "log outside of tests, after %s" % test.id()
+        recorder.note(results.PASSED, test)
+
+    extend("startTest", started)
+    extend("stopTest", stopped)
     extend("addSkip", lambda _result, *args: recorder.note(results.SKIPPED, *args))
     extend("addFailure", failed)
     extend("addError", failed)
@@ -105,6 +125,9 @@ def main():
     sys.path.pop(0)
     import odoo.cli
 
+    for name in filter(None, os.environ.get(WITHOUT_VARIABLE, "").split(",")):
+        # An import of it fails as if it were not installed.
+        sys.modules[name] = None
     results = os.environ.pop("QUEUE_JOB_SUITE_RESULTS", None)
     if results:
         import odoo.tests.common

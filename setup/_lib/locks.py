@@ -4,6 +4,8 @@ import contextlib
 import fcntl
 import os
 
+from . import progress
+
 
 class FileLock:
     """An flock on one file, held until ``release`` or the end of the process.
@@ -39,12 +41,12 @@ class FileLock:
 
 
 @contextlib.contextmanager
-def exclusive(path, on_wait):
-    """Hold the lock of ``path`` alone, calling ``on_wait()`` when that takes waiting."""
+def exclusive(path):
+    """Hold the lock of ``path`` alone, saying so when that takes waiting."""
     lock = FileLock(path)
     if not lock.acquire(wait=False):
-        on_wait()
-        lock.acquire()
+        with progress.step("Waiting for another provisioning to end"):
+            lock.acquire()
     try:
         yield lock
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import debian, progress
 from .bootstrap import CALLER_VARIABLE
-from .errors import SetupError
+from .errors import SetupError, sentence
 
 SERIES = (19, 0)
 SOURCE_VARIABLE = "ODOO_SOURCE"
@@ -118,13 +118,16 @@ def _download(cache):
     ):
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with progress.step("Downloading Odoo 19: %s" % name):
+            with progress.step(
+                "Downloading Odoo 19: %s (some minutes, once)" % name,
+                lambda: "%d MB" % _megabytes(partial, cache.downloads),
+            ):
                 fetch(cache, partial)
             if inspect(partial) is None:
                 raise SetupError("it holds no Odoo 19")
-        except (OSError, tarfile.TarError, SetupError) as error:
-            failures.append("%s: %s" % (name, error))
-            progress.say("    not to be had: %s" % error)
+        except (OSError, EOFError, tarfile.TarError, SetupError, ValueError) as error:
+            failures.append("%s: %s" % (name, sentence(error)))
+            progress.say("    not to be had: %s" % sentence(error).split("\n")[0])
             continue
         # What lies there is no Odoo 19, or it would have been used.
         shutil.rmtree(cache.odoo, ignore_errors=True)
@@ -135,6 +138,12 @@ def _download(cache):
         "Unpack Odoo 19 yourself and name its folder with --odoo or %s."
         % SOURCE_VARIABLE,
     )
+
+
+def _megabytes(*folders):
+    """Return how much lies in folders that are being filled."""
+    paths = (path for folder in folders for path in folder.rglob("*"))
+    return sum(path.lstat().st_size for path in paths) / 1e6
 
 
 def _fetch_archive(_cache, target):

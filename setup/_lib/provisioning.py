@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from . import progress
 from .suite import Suite
 
 # Names of the variables that a lent environment has beside the PG ones.
@@ -30,7 +31,8 @@ def main(options, cache):
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if command:
         # The embedded server lives as long as this process, so it waits here.
-        return subprocess.run(command, env=environment).returncode
+        with progress.rest():
+            return subprocess.run(command, env=environment).returncode
     for name in SHOWN:
         if name in environment:
             print("%s=%s" % (name, environment[name]))

@@ -5,7 +5,6 @@ Stdlib only and free of imports from this package: it is loaded inside Odoo too.
 
 import json
 import traceback
-from collections import Counter
 
 RESULTS_VARIABLE = "QUEUE_JOB_SUITE_RESULTS"
 STARTED, PASSED, FAILED, SKIPPED = "started", "passed", "failed", "skipped"
@@ -86,6 +85,16 @@ class Tally:
         """Count something that is no test, such as a crash, as a failure."""
         self.failures.append((name, text))
 
-    def reasons(self):
-        """Return the reasons for skipping with their counts, most frequent first."""
-        return Counter(self.skips.values()).most_common()
+    def skipped(self):
+        """Name the skipped tests by reason, in one line."""
+        reasons = {}
+        for test, reason in self.skips.items():
+            reason = " ".join(reason.split())
+            reasons.setdefault(reason, []).append(test.removeprefix("odoo.addons."))
+        parts = [
+            "%s: %s" % (reason, ", ".join(tests)) for reason, tests in reasons.items()
+        ]
+        return "skipped %d%s" % (
+            len(self.skips),
+            "".join(" (%s)" % part for part in parts),
+        )

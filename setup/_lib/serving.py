@@ -10,13 +10,15 @@ from .bootstrap import REPO
 from .cache import digest
 from .errors import SetupError
 from .locks import FileLock
-from .process import tail
+from .process import last_words, tail
 from .server import OdooServer, choose_port
 from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
 DEMO_FOLDER = REPO / "setup" / "demo_addon"
 DEMO_ADDON = "queue_job_demo"
 ENQUEUE = Path(__file__).with_name("enqueue.py")
+# Path of the page that the printed address opens.
+OVERVIEW = "/odoo/job-queue"
 # Seconds for all jobs of the demonstration: they take a second or two.
 JOBS_TIMEOUT = 120
 # Seconds between two looks at the jobs.
@@ -64,15 +66,16 @@ def _interrupt(*_args):
 
 def _serve(server, database):
     progress.say(
-        "\nOdoo serves %s/odoo/action-queue_job.action_queue_job\n"
+        "\nOdoo serves %s%s\n"
         "  database %s, login admin, password admin\n"
         "  log      %s\n"
-        "Ctrl-C stops it." % (server.address, database, server.log)
+        "Ctrl-C stops it." % (server.address, OVERVIEW, database, server.log)
     )
     try:
-        while True:
-            server.check()
-            time.sleep(0.5)
+        with progress.rest():
+            while True:
+                server.check()
+                time.sleep(0.5)
     except KeyboardInterrupt:
         progress.say("\nStopping.")
 
@@ -121,7 +124,9 @@ class Installation:
     def _install(self, database, option):
         log = self.suite.cache.log("install-%s" % database)
         log.unlink(missing_ok=True)
-        with progress.step("Installing %s" % ", ".join(self.addons)):
+        with progress.step(
+            "Installing %s" % ", ".join(self.addons), lambda: last_words(log)
+        ):
             self.suite.load(
                 database,
                 self.addons,

@@ -4,7 +4,7 @@ import ast
 import contextlib
 from pathlib import Path
 
-from . import odoo_source, postgres, progress
+from . import odoo_source, postgres
 from .bootstrap import REPO
 from .cache import Cache
 from .cli import provision_parser
@@ -37,9 +37,7 @@ class Suite:
     def provision(cls, cache, options):
         """Make what is missing and return the whole. One call at a time does that."""
         extra = [Path(path).expanduser().absolute() for path in options.addons_path]
-        with exclusive(
-            cache.lock, lambda: progress.say("Waiting for another provisioning to end")
-        ):
+        with exclusive(cache.lock):
             source = odoo_source.locate(cache, options.odoo)
             server = postgres.named(options.pg_host, options.pg_port, options.pg_user)
             server = server or postgres.Embedded(cache).start()

@@ -1,7 +1,6 @@
 """``setup/test``: run the tests of the addons and of setup itself, and say how it went."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -9,10 +8,9 @@ import time
 from . import progress
 from .bootstrap import REPO
 from .databases import fresh_name
-from .launch_odoo import NO_BROWSER_VARIABLE
+from .launch_odoo import NO_BROWSER_VARIABLE, WITHOUT_VARIABLE
 from .postgres import HOST, free_port
-from .process import Guarded, tail
-from .proxy import find_nginx
+from .process import Guarded, last_words, tail
 from .results import RESULTS_VARIABLE, Tally
 from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 
@@ -21,7 +19,6 @@ OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
 # Addons that the tests of another want installed beside it.
 BESIDE = {"queue_job_prevent_duplicates": ("queue_job_cron_jobrunner",)}
-BROWSERS = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
 RULE = "=" * 70
 # Seconds without news from the tests after which they are taken for stuck. The longest
 # silence is one test class's set-up or one browser test.
@@ -44,12 +41,11 @@ def main(options, cache):
     started = time.monotonic()
     odoo_wanted = set(options.addons) != {OWN}
     own_wanted = OWN in options.addons or not (
-        options.addons or options.classes or options.tests
+        options.addons or options.classes or options.tests or options.together
     )
-    own_ran = own_wanted and OWN_TESTS.is_dir()
     # Before the tests of setup/: a server that one of them starts would end with them.
     suite = Suite.provision(cache, options)
-    if own_ran:
+    if own_wanted and OWN_TESTS.is_dir():
         _run_own(cache, tally, options)
     if odoo_wanted:
         folders = [REPO, *suite.odoo.addons_paths[1:]]
@@ -58,13 +54,8 @@ def main(options, cache):
         addons = choose_addons(available, wanted)
         if addons:
             server_wide = [*SERVER_WIDE, *({"queue_job"} & set(available))]
-            # One database an addon: queue_job_prevent_duplicates, once installed,
-            # refuses jobs that the tests of the others store.
-            for addon in addons:
-                OdooRun(suite, [addon], server_wide, options).run(tally)
-            _warn_without_browser()
-    if own_ran:
-        _warn_without_nginx()
+            for some in [addons] if options.together else [[name] for name in addons]:
+                OdooRun(suite, some, server_wide, options).run(tally)
     return report(tally, time.monotonic() - started)
 
 
@@ -73,23 +64,54 @@ def _run_own(cache, tally, options):
     results = cache.log("own-%d.results" % os.getpid())
     results.unlink(missing_ok=True)
     environment = {**os.environ, RESULTS_VARIABLE: str(results)}
-    progress.say("==> Tests of setup/")
     runner = REPO / "setup" / "_lib" / "run_unittests.py"
-    out = None if options.verbose else subprocess.PIPE
-    with Guarded(
-        [
-            *(sys.executable, runner, OWN_TESTS),
-            *(",".join(options.classes), ",".join(options.tests)),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=out,
-        stderr=out and subprocess.STDOUT,
-        env=environment,
-        text=True,
-    ) as guarded:
-        output = guarded.popen.communicate()[0]
-        code = guarded.wait()
-    _collect(tally, results, code, output or "", OWN)
+    log = cache.log("own-%d" % os.getpid())
+    with (
+        open(log, "w") as output,
+        Guarded(
+            [
+                *(sys.executable, runner, OWN_TESTS),
+                *(",".join(options.classes), ",".join(options.tests)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=None if options.verbose else output,
+            stderr=None if options.verbose else subprocess.STDOUT,
+            env=environment,
+        ) as guarded,
+    ):
+        code = watch(guarded, results, "Tests of setup/")
+    _collect(tally, results, code, log.read_text(errors="replace"), OWN)
+    log.unlink()
+
+
+def watch(guarded, results, title, log=None):
+    """Wait for the end of tests and return the exit code; give up on stuck ones.
+
+    :param log: shown before the first test
+    """
+    news, size = time.monotonic(), 0
+    with progress.step(title, lambda: _place(results) or last_words(log)):
+        while True:
+            try:
+                return guarded.wait(0.5)
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+            known = results.stat().st_size if results.exists() else 0
+            if known != size:
+                size, news = known, now
+            elif now - news > STALL:
+                progress.say("    no news for %d s: ended" % STALL)
+                guarded.stop()
+                return 1
+
+
+def _place(results):
+    """Name the test at work, and how many came before it; empty before the first."""
+    if not results.exists():
+        return ""
+    started = Tally().read(results.read_text().splitlines()).started
+    names = [name.removeprefix("odoo.addons.") for name in started]
+    return names and "test %d, %s" % (len(names), names[-1]) or ""
 
 
 def _collect(tally, results, code, output, name):
@@ -150,7 +172,6 @@ class OdooRun:
             "--http-port=%d" % free_port(),
             "--max-cron-threads=0",
         )
-        progress.say("==> Tests of %s" % ", ".join(self.addons))
         with (
             open(self.log, "w") as log,
             Guarded(
@@ -162,7 +183,8 @@ class OdooRun:
                 env=self._environment(),
             ) as odoo,
         ):
-            return self._watch(odoo)
+            title = "Tests of %s" % ", ".join(self.addons)
+            return watch(odoo, self.results, title, self.log)
 
     def _beside(self):
         return [other for addon in self.addons for other in BESIDE.get(addon, ())]
@@ -175,28 +197,9 @@ class OdooRun:
         }
         if self.options.no_browser:
             extra[NO_BROWSER_VARIABLE] = "1"
+        if self.options.without:
+            extra[WITHOUT_VARIABLE] = ",".join(self.options.without)
         return self.suite.odoo.environment(**extra)
-
-    def _watch(self, odoo):
-        """Wait for the end, showing how many tests are done; give up on stuck ones."""
-        shown, said, news, size = 0, time.monotonic(), time.monotonic(), 0
-        while True:
-            try:
-                return odoo.wait(0.5)
-            except subprocess.TimeoutExpired:
-                now = time.monotonic()
-            known = self.results.stat().st_size if self.results.exists() else 0
-            if known != size:
-                size, news = known, now
-            elif now - news > STALL:
-                progress.say("    no news for %d s: ended" % STALL)
-                odoo.stop()
-                return 1
-            if now - said >= progress.HEARTBEAT and size:
-                tally = Tally().read(self.results.read_text().splitlines())
-                if len(tally.started) != shown:
-                    shown, said = len(tally.started), now
-                    progress.say("    ... %d tests so far" % shown)
 
     def _judge(self, tally, code):
         _collect(tally, self.results, code, "", "odoo")
@@ -210,37 +213,16 @@ class OdooRun:
             )
 
 
-def _warn_without_browser():
-    if not any(map(shutil.which, BROWSERS)):
-        _warn(
-            "NO BROWSER TEST RAN: no Chromium or Chrome is on the PATH."
-            " Install one (Debian: chromium)."
-        )
-
-
-def _warn_without_nginx():
-    if not find_nginx():
-        _warn(
-            "NO TEST OF SEVERAL NODES RAN: there is no nginx."
-            " Install it (Debian: nginx-light)."
-        )
-
-
-def _warn(text):
-    print("%s\n%s\n%s" % ("!" * 70, text, "!" * 70))
-
-
 def report(tally, seconds):
     """Print failures and the closing line; return the exit code."""
     for test, text in tally.failures:
         print("%s\nFAILED: %s\n%s" % (RULE, test, text.rstrip()))
     if tally.failures:
         print(RULE)
-    for reason, count in tally.reasons():
-        print("skipped %d: %s" % (count, reason))
     passed, failed = len(tally.passed), len(tally.failed)
     if not passed and not failed:
         print("No test ran: nothing was tested.")
     print("Ended after %.0f s." % seconds)
+    print(tally.skipped())
     print("%d passed, %d failed" % (passed, failed), flush=True)
     return 1 if failed or not passed else 0

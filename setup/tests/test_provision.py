@@ -1,16 +1,29 @@
 import argparse
 import contextlib
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
+from urllib.error import HTTPError, URLError
+from xml.etree import ElementTree
 
-from _lib import bootstrap, cli, debian, odoo_source, postgres, suite
+from _lib import (
+    bootstrap,
+    cli,
+    debian,
+    odoo_source,
+    postgres,
+    progress,
+    serving,
+    suite,
+)
 from _lib.cache import CACHE_VARIABLE, Cache
-from _lib.errors import SetupError
+from _lib.errors import SetupError, sentence
 
 RELEASE = "version_info = (%d, 0, 0, FINAL, 0, '')\n"
 
@@ -168,6 +181,120 @@ class TestServer(unittest.TestCase):
             pid = int(stat.rpartition(")")[2].split()[1])
 
 
+class TestNamedServer(unittest.TestCase):
+    """The hint fits the reason for which a named server cannot be used (D7)."""
+
+    def refusal(self, **options):
+        with self.assertRaises(SetupError) as caught:
+            postgres.named(**options)
+        return caught.exception.hint
+
+    def test_role_that_does_not_exist(self):
+        """ "Start it" was the hint, although the server ran."""
+        provisioned = suite.Suite.without_options().server
+        for role in ("nobody_of_that_name", provisioned.user):
+            with (
+                self.subTest(role),
+                mock.patch.dict(os.environ, {"PGPASSWORD": "wrong"}),
+            ):
+                hint = self.refusal(
+                    host=provisioned.host, port=provisioned.port, user=role
+                )
+                self.assertIn("createuser", hint)
+                self.assertIn("'%s'" % role, hint)
+
+    def test_role_without_createdb(self):
+        provisioned = suite.Suite.without_options().server
+        role = "qjs_test_%d" % os.getpid()
+        options = {"host": provisioned.host, "port": provisioned.port, "user": role}
+        provisioned.query("CREATE ROLE %s LOGIN PASSWORD 'x'" % role)
+        self.addCleanup(provisioned.query, "DROP ROLE %s" % role)
+        with mock.patch.dict(os.environ, {"PGPASSWORD": "x"}):
+            self.assertIn("CREATEDB", self.refusal(**options))
+            provisioned.query("ALTER ROLE %s CREATEDB" % role)
+            server = postgres.named(**options)
+        # Names of templates are made from it.
+        self.assertTrue(
+            server.query("SELECT system_identifier FROM pg_control_system()")
+        )
+
+    def test_server_that_does_not_run(self):
+        for options in (
+            {"host": postgres.HOST, "port": postgres.free_port()},
+            {"host": "/nowhere"},
+            {"host": postgres.HOST, "port": "no number"},
+        ):
+            with self.subTest(options):
+                self.assertIn("Start it", self.refusal(user="x", **options))
+
+
+class TestCall(FolderCase):
+    """An entry point explains what went wrong without a traceback."""
+
+    def call(self, *argv, command="readme", environment=()):
+        return subprocess.run(
+            [sys.executable, bootstrap.REPO / "setup" / (command + ".py"), *argv],
+            env={**os.environ, **dict(environment)},
+            capture_output=True,
+            text=True,
+        )
+
+    def test_cache_that_cannot_be_made(self):
+        """A cache that is a file, or lies where nothing can be written, was a traceback."""
+        (self.folder / "file").touch()
+        for path in (self.folder / "file", self.folder / "file" / "x", "/proc/cache"):
+            with self.subTest(path):
+                done = self.call("--cache", str(path))
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("--cache", done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+
+    def test_program_that_is_missing(self):
+        done = self.call(command="lint", environment={"PATH": str(self.folder)})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("npm", done.stderr)
+        self.assertIn("Install Node.js", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_home_that_cannot_be_written(self):
+        environment = {"HOME": "/proc", "XDG_CACHE_HOME": "", CACHE_VARIABLE: ""}
+        done = self.call(environment=environment)
+        self.assertEqual(done.returncode, 2)
+        self.assertNotIn("Traceback", done.stderr)
+
+
+class TestSentence(unittest.TestCase):
+    def test_errors_of_the_network(self):
+        for error, expected in (
+            (HTTPError("http://x", 404, "Not Found", {}, None), "404 (Not Found)"),
+            (URLError(socket.gaierror(-2, "Name or service")), "no network"),
+            (URLError(ConnectionRefusedError(111, "Connection refused")), "refused."),
+            (URLError("unknown url type: gopher"), "unknown url type: gopher."),
+            (TimeoutError("timed out"), "No answer in time."),
+            (ssl.SSLCertVerificationError(1, "self-signed"), "No trusted connection"),
+            (ConnectionResetError(104, "Connection reset by peer"), "reset by peer."),
+            (OSError(28, "No space left on device", "/x"), "/x: No space left"),
+        ):
+            with self.subTest(error):
+                text = sentence(error)
+                self.assertIn(expected, text)
+                self.assertNotRegex(text, r"urlopen|Errno|<")
+
+    def test_failed_download_is_explained_in_sentences(self):
+        address = "http://127.0.0.1:%d/odoo.tar.gz" % postgres.free_port()
+        with tempfile.TemporaryDirectory() as folder:
+            with (
+                mock.patch.dict(os.environ, {odoo_source.ARCHIVE_VARIABLE: address}),
+                mock.patch.object(
+                    odoo_source, "_fetch_debian", side_effect=SetupError("no Debian")
+                ),
+                mock.patch.object(progress, "say"),
+                self.assertRaisesRegex(SetupError, "archive: Connection refused.") as e,
+            ):
+                odoo_source._download(Cache(folder))
+        self.assertNotIn("urlopen", str(e.exception))
+
+
 class TestDebian(unittest.TestCase):
     def test_mirror_is_the_machines_own(self):
         listed = "Other|Other|http://other/x\nDebian|Debian|http://mirror/debian/\n"
@@ -190,6 +317,15 @@ class TestAddons(FolderCase):
     def test_unknown_addon_is_refused(self):
         with self.assertRaisesRegex(SetupError, "No such addon: x"):
             suite.choose_addons({"a": {}}, ["x"])
+
+
+class TestAddress(unittest.TestCase):
+    def test_printed_address_opens_the_overview(self):
+        """It opened the list of jobs (D7)."""
+        views = bootstrap.REPO / "queue_job" / "views" / "queue_job_overview_views.xml"
+        action = ElementTree.parse(views).find(".//record[@model='ir.actions.client']")
+        path = action.find("field[@name='path']").text
+        self.assertEqual(serving.OVERVIEW, "/odoo/" + path)
 
 
 class TestCommandLines(unittest.TestCase):

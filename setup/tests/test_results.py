@@ -47,7 +47,7 @@ class TestTally(unittest.TestCase):
         )
         self.assertEqual(counted.passed, {"good"})
         self.assertEqual(counted.failed, {"two bad subtests"})
-        self.assertEqual(counted.reasons(), [("no browser", 1)])
+        self.assertEqual(counted.skipped(), "skipped 1 (no browser: skipped)")
 
     def test_class_without_setup_is_a_failure(self):
         counted = tally((FAILED, "setUpClass (x)", "boom"))
@@ -95,6 +95,31 @@ class TestReport(unittest.TestCase):
         code, lines = report(passed)
         self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed"))
         self.assertIn("FAILED: b", lines)
+
+    def test_line_before_the_last_names_what_was_skipped_and_why(self):
+        """Three skipped tests were hidden behind "1902 passed" (D7)."""
+        code, lines = report(
+            tally(
+                (STARTED, "ran"),
+                (PASSED, "ran"),
+                (SKIPPED, "odoo.addons.queue_job.a", "no browser"),
+                (SKIPPED, "odoo.addons.queue_job.b", "no\nbrowser"),
+                (SKIPPED, "setUpClass (c)", "no nginx"),
+            )
+        )
+        self.assertEqual(code, 0)
+        self.assertEqual(
+            lines[-2:],
+            [
+                "skipped 3 (no browser: queue_job.a, queue_job.b)"
+                " (no nginx: setUpClass (c))",
+                "1 passed, 0 failed",
+            ],
+        )
+
+    def test_nothing_skipped_is_said_too(self):
+        passed = tally((STARTED, "a"), (PASSED, "a"))
+        self.assertEqual(report(passed)[1][-2], "skipped 0")
 
     def test_no_test_is_a_failure(self):
         code, lines = report(results.Tally())

@@ -52,7 +52,7 @@ class TestWheels(unittest.TestCase):
         self.suite = Suite.without_options()
         self.cache = self.suite.cache
         caller = os.environ[bootstrap.CALLER_VARIABLE]
-        with exclusive(self.cache.lock, lambda: None):
+        with exclusive(self.cache.lock):
             self.python = bootstrap.make_venv(self.cache, caller, REQUIREMENTS)
 
     def call(self, *command, **options):

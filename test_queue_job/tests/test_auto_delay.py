@@ -3,6 +3,7 @@ import os
 from unittest import mock
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.committed_case import NO_DELAY
@@ -51,6 +52,14 @@ class TestAutoDelay(JobCase):
             self.record.with_context(job_uuid="any").delay_me(1), (1, None)
         )
 
+    def test_delays_inside_a_job_that_asks_for_a_second_one(self):
+        """A module sets the key to False for that; a key of any value was enough."""
+        for value in (False, None, ""):
+            with self.subTest(value):
+                job = self.record.with_context(job_uuid=value).delay_me(1)
+                self.assertEqual(self.load(job).perform(), (1, None))
+
+    @mute_logger("odoo.addons.queue_job.utils")
     def test_runs_at_once_without_delay(self):
         self.assertEqual(
             self.record.with_context(queue_job__no_delay=True).delay_me(1), (1, None)

@@ -15,7 +15,8 @@ class TestAutovacuum(JobCase):
 
     def done_job(self, days, channel="root", **values):
         row = self.row(self.make_job(channel=channel))
-        row.write({"date_done": datetime.now() - timedelta(days=days), **values})
+        date = datetime.now() - timedelta(days=days)
+        row.write({"state": "done", "date_done": date, **values})
         return row
 
     def vacuum(self):
@@ -98,11 +99,13 @@ class TestAutovacuum(JobCase):
         self.assertEqual(self.job_model._gc_old_jobs(limit=2), (2, True))
         self.assertEqual([bool(job.exists()) for job in jobs], [True, False, False])
 
-    def test_state_is_not_looked_at(self):
-        pending = self.row(self.make_job())
-        pending.date_done = datetime.now() - timedelta(days=31)
-        self.assertEqual(self.vacuum(), (1, False))
-        self.assertFalse(pending.exists())
+    def test_job_that_waits_is_kept_whatever_its_dates(self):
+        """The default of a caller's context once gave a waiting job an end date."""
+        rows = [self.row(self.make_job()) for _date in range(2)]
+        for row, name in zip(rows, ("date_done", "date_cancelled"), strict=True):
+            row[name] = datetime.now() - timedelta(days=31)
+        self.assertEqual(self.vacuum(), (0, False))
+        self.assertTrue(all(row.exists() for row in rows))
 
     def test_thousand_at_a_time(self):
         values = {"state": "done", "date_done": datetime.now() - timedelta(days=40)}

@@ -3,6 +3,7 @@ import gc
 from unittest import mock
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
@@ -315,6 +316,7 @@ class TestReleaseRaces(CommittedJobCase):
             self.acquire_and_run(child)
         self.assertEqual(self.columns(child, "state"), {"state": "pending"})
 
+    @mute_logger("odoo.sql_db")
     def test_b04_children_of_parents_that_end_at_once_are_all_released(self):
         """In 19.0 one of the children waits for ever, after useless retries."""
         with self.new_env() as env:

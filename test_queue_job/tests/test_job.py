@@ -127,6 +127,12 @@ class TestJobConstructor(JobCase):
             Job(self.record.testing_method, job_uuid="given").uuid, "given"
         )
 
+    def test_b3_uuid_that_no_request_carries(self):
+        """The job was stored, and no worker ever took it: an empty one is none."""
+        self.assertEqual(len(Job(self.record.testing_method, job_uuid="").uuid), 36)
+        with self.assertRaisesRegex(ValueError, "job_uuid"):
+            Job(self.record.testing_method, job_uuid="a" * 256)
+
     def test_company_comes_from_the_context_even_when_empty(self):
         company = self.env["res.company"].create({"name": "of the job"})
         for value in (company.id, None, False):

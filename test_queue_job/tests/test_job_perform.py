@@ -1,4 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import warnings
+from datetime import timedelta
+from decimal import Decimal
 from unittest import mock
 
 from odoo.tests import tagged
@@ -49,6 +52,53 @@ class TestPerform(JobCase):
             with self.assertRaises(RetryableJobError):
                 job.perform()
         self.assertEqual(job.retry, 0)
+
+    def test_b10_method_that_only_begins_to_execute_fails(self):
+        """It was done, and nothing of it was executed."""
+
+        def generator(records):
+            yield records.write({"name": "never written"})
+
+        async def coroutine(records):
+            records.name = "never written"
+
+        async def async_generator(records):
+            yield records.write({"name": "never written"})
+
+        def wrapped(records):
+            return generator(records)
+
+        for method in (generator, coroutine, async_generator, wrapped):
+            with self.subTest(method.__name__):
+                method.__name__ = "without_docstring"
+                self.patch(type(self.model), "without_docstring", method)
+                job = Job(self.record.without_docstring)
+                with (
+                    warnings.catch_warnings(record=True) as warned,
+                    self.assertRaisesRegex(FailedJobError, "was not executed"),
+                ):
+                    warnings.simplefilter("always")
+                    job.perform()
+                self.assertFalse(warned)
+                self.assertIsNone(job.result)
+                self.assertEqual(job.retry, 1)
+
+    def test_b12_error_with_a_constructor_of_its_own(self):
+        """It failed at the first try with an AttributeError."""
+
+        class Busy(RetryableJobError):
+            def __init__(self, resource):
+                self.resource = resource
+
+        job = Job(self.record.return_value, args=(1,), max_retries=2)
+        with mock.patch.object(
+            type(self.model), "return_value", mock.Mock(side_effect=Busy("a printer"))
+        ):
+            with self.assertRaises(Busy) as caught:
+                job.perform()
+            self.assertIsNone(caught.exception.seconds)
+            with self.assertRaises(FailedJobError):
+                job.perform()
 
     def test_method_and_hook_are_looked_up_when_run(self):
         job = Job(self.env["queue.job"]._test_job)
@@ -126,6 +176,45 @@ class TestRetrySeconds(JobCase):
         job = Job(self.record.with_retry_pattern)
         self.assertEqual(job._get_retry_seconds(123), 123)
         self.assertEqual(job._get_retry_seconds(0), 600)
+
+    def test_b12_waits_of_many_types(self):
+        job = Job(self.record.testing_method)
+        for given, expected in (
+            (timedelta(minutes=2), 120),
+            (1.5, 1.5),
+            (Decimal("7"), 7),
+            ("30", 30),
+        ):
+            with self.subTest(given):
+                self.assertEqual(job._get_retry_seconds(given), expected)
+                job.postpone(seconds=given)
+                self.assertTrue(job.eta)
+
+    def test_b12_pairs_of_many_types(self):
+        job = Job(self.record.testing_method)
+        for given, low, high in (
+            ((0.5, 1.5), 0.5, 1.5),
+            ((20, 10), 10, 20),
+            ([timedelta(seconds=1), timedelta(seconds=2)], 1, 2),
+            ((0, 0.25), 0, 0.25),
+        ):
+            with self.subTest(given):
+                for _time in range(20):
+                    self.assertTrue(low <= job._get_retry_seconds(given) <= high)
+
+    def test_b12_what_is_no_wait_takes_the_pattern_and_the_log_says_so(self):
+        job = Job(self.record.with_retry_pattern)
+        job.retry = 2
+        for given in (
+            *(1e12, float("nan"), float("inf"), -5, "soon", object(), 10**400),
+            *((1, 2, 3), (1, None), (-1, 5), timedelta(days=-1), {"a": 1}, 1j),
+        ):
+            with (
+                self.subTest(given),
+                self.assertLogs("odoo.addons.queue_job.job", "WARNING") as log,
+            ):
+                self.assertEqual(job._get_retry_seconds(given), 180)
+            self.assertIn(job.uuid, log.output[0])
 
     def test_pair_is_random_between_both(self):
         with mock.patch(

@@ -118,14 +118,14 @@ class TestAttributes(JobCase):
 
 @tagged("post_install", "-at_install")
 class TestNamedTuples(JobCase):
-    """Tuples to the database, and what the caller gave as long as the job is not stored."""
+    """They come back as they were given, whether the job is stored or not."""
 
-    def test_it_is_a_tuple_when_it_was_stored(self):
+    def test_it_is_what_it_was_when_it_was_stored(self):
         job = self.make_job(self.record.return_value, Point(1, self.record))
         self.env.invalidate_all()
         value = self.load(job).perform()
-        self.assertEqual(value, (1, self.record))
-        self.assertIs(type(value), tuple)
+        self.assertEqual(value, Point(1, self.record))
+        self.assertIs(type(value), Point)
 
     def test_deeper_down(self):
         job = self.make_job(self.record.return_value, [{"p": Point(Point(1, 2), 3)}])

@@ -2,6 +2,7 @@
 from unittest import mock
 
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.exception import JobError, RetryableJobError
 from odoo.addons.queue_job.models.queue_job import QueueJob
@@ -133,6 +134,7 @@ class TestQueueJobModel(JobCase):
         self.env.flush_all()
         self.assertEqual(len(rows), 2)
 
+    @mute_logger("odoo.sql_db")
     def test_copy_fails(self):
         with self.assertRaises(Exception), self.env.cr.savepoint():  # noqa: B017 any will do
             self.row(self.make_job()).copy()

@@ -1,7 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from unittest.mock import patch
+
 from odoo import SUPERUSER_ID, http
 from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
-from odoo.tools import mute_logger
+from odoo.tools import config, mute_logger
 
 from odoo.addons.queue_job.controllers import main
 from odoo.addons.queue_job.controllers.main import RunJobController
@@ -25,6 +27,23 @@ class TestRunJobRoute(CommittedHttpCase):
         self.assertEqual((response.status_code, response.text), (200, ""))
         self.assertEqual(self.columns(uuid, "state"), {"state": "done"})
         self.assertEqual(self.name_of_record(), "by the route")
+
+    def test_a10_database_that_is_not_served_is_not_found(self):
+        """The request had no database and failed with 500 and a traceback."""
+        uuid = self.delay("testing_method")
+        modules = [*config["server_wide_modules"], "queue_job"]
+        self.startPatcher(patch.dict(config.options, server_wide_modules=modules))
+        self.startPatcher(patch.object(http, "db_filter", return_value=[]))
+        self.startPatcher(patch.dict(vars(http.root)))
+        vars(http.root).pop("nodb_routing_map", None)
+        for path in ("runjob", "report_dead"):
+            with self.assertNoLogs("odoo.http", "WARNING"):
+                response = self.url_open(
+                    f"/queue_job/{path}?job_uuid={uuid}",
+                    headers={"X-Odoo-Database": self.registry.db_name},
+                )
+            self.assertEqual(response.status_code, 404, path)
+        self.assertEqual(self.columns(uuid, "state"), {"state": "enqueued"})
 
     def test_other_parameters_are_ignored(self):
         uuid = self.delay("testing_method")

@@ -133,6 +133,7 @@ class TestChained(ChainedCase):
         self.assertEqual(self.states([late]), ["pending"])
 
     @mute_logger("odoo.sql_db")
+    @mute_logger(CONTROLLER_LOGGER)
     def test_who_came_to_wait_is_released_though_somebody_else_releases_too(self):
         parents, _children = self.delay_graph_of_tests()
         conflict = mock.patch.object(
@@ -282,6 +283,59 @@ class TestHearingOfMoves(ChainedCase):
     def test_override_of_another_addon_hears_each_move(self):
         heard = self.heard_by("odoo.addons.somebody_else.models.queue_job")
         self.assertEqual(heard, ["started", "done", "started", "done"])
+
+    def test_override_sees_the_state_before_each_move(self):
+        """C4: overrides of ``write`` saw a job go from started to started, because
+        the claim is written by SQL before them.
+        """
+        job_class = type(self.env["queue.job"])
+        write, seen = job_class.write, []
+
+        def extended(records, vals):
+            names = ("state", "worker_pid", "date_started")
+            before = [tuple(record[name] for name in names) for record in records]
+            result = write(records, vals)
+            for record, (state, pid, started) in zip(records, before, strict=True):
+                if "state" in vals:
+                    seen.append((state, record.state, bool(pid), bool(started)))
+            return result
+
+        extended.__module__ = "odoo.addons.somebody_else.models.queue_job"
+        with mock.patch.object(job_class, "write", extended):
+            uuids = self.delay_plain(2)
+            self.perform(uuids)
+        moves = [
+            ("enqueued", "started", False, False),
+            ("started", "done", True, True),
+        ]
+        self.assertEqual(seen, moves * 2)
+        self.assertEqual(self.states(uuids), ["done", "done"])
+
+    def test_override_that_is_marked_is_passed_over(self):
+        """C8: an override on all models that does nothing for jobs made each of them slow."""
+        jobs = self.env["queue.job"]
+        write = mock.Mock(__module__="odoo.addons.somebody_else.models.base")
+        for passes_over in (True, False):
+            write._queue_job_passes_over = passes_over
+            with mock.patch.object(type(jobs), "write", write):
+                self.assertEqual(jobs._has_write_overrides(), not passes_over)
+
+    def test_events_of_component_event_are_heard_where_a_listener_is(self):
+        """C8: its ``write`` on all models notifies listeners; mostly none of jobs."""
+        jobs = self.env["queue.job"]
+        module = "odoo.addons.component_event.models.base"
+        write = mock.Mock(__module__=module, _queue_job_passes_over=False)
+        for events in ((), ("a listener",)):
+
+            def event(records, name, events=events):
+                return mock.Mock(events=events)
+
+            event.__module__ = module
+            with (
+                mock.patch.object(type(jobs), "write", write),
+                mock.patch.object(type(jobs), "_event", event, create=True),
+            ):
+                self.assertEqual(jobs._has_write_overrides(), bool(events))
 
     def test_nobody_is_told_where_nobody_listens(self):
         self.assertEqual(self.heard_by("odoo.addons.queue_job.models.queue_job"), [])

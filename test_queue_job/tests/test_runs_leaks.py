@@ -279,6 +279,7 @@ class TestNothingLeaks(LeakCase):
             self.perform([uuid])
         self.assertEqual(self.states([uuid]), ["done"])
 
+    @mute_logger("odoo.sql_db")
     def test_caches_of_the_process(self):
         """What is undone in the rows is not to be found in a cache."""
 

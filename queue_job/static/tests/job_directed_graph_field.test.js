@@ -241,3 +241,24 @@ test("a small graph has a small picture", async () => {
     expect(height).toBeGreaterThan(159);
     expect(height).toBeLessThan(260);
 });
+
+test("a joint is a mark between two groups, and no job", async () => {
+    const jobs = Array.from({length: 20}, (_value, index) => node(index + 1));
+    QueueJob._records.push({
+        id: 5,
+        name: "Groups",
+        state: "done",
+        dependency_graph: {
+            nodes: [...jobs, {id: -7, title: "10 jobs before 10 jobs"}],
+            edges: jobs.map(({id}) => (id <= 10 ? [id, -7] : [-7, id])),
+        },
+    });
+    await open(5);
+    expect(".o_job_graph_node").toHaveCount(20);
+    expect(".o_job_graph_joint").toHaveCount(1);
+    expect(".o_job_graph_joint title").toHaveText("10 jobs before 10 jobs");
+    expect(".o_job_graph").toHaveText(/20 jobs, 20 dependencies/);
+    expect(
+        queryFirst(".o_job_graph_heads").getAttribute("d").split("M").length - 1
+    ).toBe(20);
+});

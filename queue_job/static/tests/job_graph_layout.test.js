@@ -97,3 +97,29 @@ test("the same graph gives the same picture", () => {
     const other = layoutGraph(layers(300, 20));
     expect([...one.positions]).toEqual([...other.positions]);
 });
+
+test("two groups and a joint look like no chain", () => {
+    const [parents, children] = [numbers(100), numbers(100, 101)];
+    const edges = [...parents.map((id) => [id, -1]), ...children.map((id) => [-1, id])];
+    const layout = layoutGraph({ids: [...parents, ...children, -1], edges});
+    const {heads} = edgePaths(layout, edges);
+    expect(heads.split("M").length - 1).toBe(200);
+    const top = Math.min(...children.map((id) => layout.positions.get(id).y));
+    for (const child of children) {
+        const {x, y} = layout.positions.get(child);
+        const [, endX, endY] = edgePaths(layout, [[-1, child]])
+            .heads.match(/^M([\d.]+) ([\d.]+)/)
+            .map(Number);
+        // No arrow between jobs that stand below each other: it comes from the side.
+        expect(endX).toBeCloseTo(y === top ? x : x - NODE_WIDTH / 2, {margin: 0.1});
+        expect(endY).toBeCloseTo(y === top ? y - NODE_HEIGHT / 2 : y, {margin: 0.1});
+    }
+    const lowest = Math.max(...parents.map((id) => layout.positions.get(id).y));
+    for (const parent of parents) {
+        const {x, y} = layout.positions.get(parent);
+        const [, startX] = edgePaths(layout, [[parent, -1]])
+            .lines.match(/^M([\d.]+) /)
+            .map(Number);
+        expect(startX).toBeCloseTo(y === lowest ? x : x + NODE_WIDTH / 2, {margin: 0.1});
+    }
+});

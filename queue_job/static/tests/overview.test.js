@@ -144,11 +144,14 @@ test("claims nothing about what it has not added up yet", async () => {
     await open();
     expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("0+");
     expect(".o_content").not.toHaveText(/No job/);
+    // The chart and both cards say it, as the tile does.
+    expect(".card-header:contains(adding up)").toHaveCount(3);
     answer.series.is_complete = true;
     await advanceTime(2100);
     await animationFrame();
     expect(".o_queue_job_tile_done .o_queue_job_figure").toHaveText("0");
     expect(".o_content").toHaveText(/No job was done.[^]*No job failed./);
+    expect(".card-header:contains(adding up)").toHaveCount(0);
 });
 
 test("stays up to date while it is open", async () => {

@@ -1,4 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import os
+import signal
 import time
 
 from odoo import fields, models
@@ -24,6 +26,12 @@ class QueueJobBench(models.Model):
     def insert(self, number):
         """Insert a numbered row, as work that must count once."""
         self.create({"number": number})
+
+    def die(self, number):
+        """Kill the worker in the middle of the work, as the system does without memory."""
+        self.create({"number": number})
+        self.env.flush_all()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def insert_slowly(self, number, seconds):
         """Insert a numbered row and stay in the middle of the work for a while."""

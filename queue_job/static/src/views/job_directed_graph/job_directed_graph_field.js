@@ -8,6 +8,7 @@ import {formatInteger} from "@web/views/fields/formatters";
 import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
 import {formatDuration} from "../queue_job_formats";
+import {isJoint} from "./job_graph_layout";
 import {JobGraphPicture} from "./job_graph_picture";
 
 // Jobs times edges that are drawn without asking.
@@ -84,8 +85,10 @@ export class JobDirectedGraphField extends Component {
     }
 
     get counts() {
-        const {nodes, edges} = this.graph;
-        return {jobs: formatInteger(nodes.length), edges: formatInteger(edges.length)};
+        return {
+            jobs: formatInteger(this.jobNodes.length),
+            edges: formatInteger(this.graph.edges.length),
+        };
     }
 
     get warning() {
@@ -99,6 +102,14 @@ export class JobDirectedGraphField extends Component {
         return _t("%(jobs)s jobs, %(edges)s dependencies", this.counts);
     }
 
+    get jobNodes() {
+        return this.graph.nodes.filter(({id}) => !isJoint(id));
+    }
+
+    get joints() {
+        return this.graph.nodes.filter(({id}) => isJoint(id));
+    }
+
     get labels() {
         return Object.fromEntries(this.props.record.fields.state?.selection || []);
     }
@@ -106,7 +117,7 @@ export class JobDirectedGraphField extends Component {
     get jobs() {
         const facts = this.props.record.data.dependency_graph_facts || {};
         const labels = this.labels;
-        return this.graph.nodes.map((node) => {
+        return this.jobNodes.map((node) => {
             const [name, state, call, seconds] = facts[node.id] || [];
             const label = labels[state] || state || "";
             return {
@@ -156,7 +167,7 @@ export class JobDirectedGraphField extends Component {
 export const jobDirectedGraphField = {
     component: JobDirectedGraphField,
     displayName: _t("Graph of jobs"),
-    supportedTypes: ["serialized", "json"],
+    // No supportedTypes: the registry of fields refuses "serialized" in developer mode.
     fieldDependencies: [
         {name: "state", type: "selection"},
         {name: "dependency_graph_facts", type: "serialized"},

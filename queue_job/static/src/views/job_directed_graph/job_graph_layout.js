@@ -10,6 +10,7 @@
 
 export const NODE_WIDTH = 176;
 export const NODE_HEIGHT = 44;
+export const JOINT_RADIUS = 7;
 const NODE_GAP = 24;
 const ROW_GAP = 26;
 const RANK_GAP = 56;
@@ -21,7 +22,24 @@ const DAGRE_NODES = 150;
 const DAGRE_EDGES = 400;
 const DAGRE_WIDTH = 24;
 
-/** @typedef {{ids: number[], edges: [number, number][]}} Graph */
+/**
+ * Ids below 0 are those of joints: all jobs before one of them come before all behind it.
+ *
+ * @typedef {{ids: number[], edges: [number, number][]}} Graph
+ */
+
+/** Return whether a node is a joint, and not a job. */
+export function isJoint(id) {
+    return id < 0;
+}
+
+function halfHeight(id) {
+    return isJoint(id) ? JOINT_RADIUS : NODE_HEIGHT / 2;
+}
+
+function halfWidth(id) {
+    return isJoint(id) ? JOINT_RADIUS : NODE_WIDTH / 2;
+}
 
 function linked(graph, from, to) {
     const links = new Map(graph.ids.map((id) => [id, []]));
@@ -127,7 +145,7 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
                     NODE_WIDTH / 2,
                 y: rankTop + row * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT / 2,
             });
-            const isLast = row === rows - 1 || index === ids.length - 1;
+            const isLast = row === rows - 1;
             places.set(id, {
                 isFirst: !row,
                 isLast,
@@ -143,23 +161,25 @@ export function layoutInRows(graph, ranks = ranksOf(graph)) {
 
 /**
  * Lead the edges through the gaps beside the jobs of the same rank, in on the left and out
- * on the right: one that goes behind a job would look as if it came from there.
+ * on the right side of a job: one that goes behind a job, or passes between two that stand
+ * below each other, would look as if it tied those.
  */
 function routesBetweenRows(edges, positions, places) {
     const routes = new Map();
     const lane = NODE_WIDTH / 2 + NODE_GAP / 3;
-    const half = NODE_HEIGHT / 2 + ROW_GAP / 2;
     for (const [parent, child] of edges) {
         const [from, to] = [positions.get(parent), positions.get(child)];
         const [above, below] = [places.get(parent), places.get(child)];
         const points = [];
         if (!above.isLast) {
             const x = from.x + lane;
-            points.push({x, y: from.y + half}, {x, y: above.bottom});
+            points.push({x, y: from.y}, {x, y: above.bottom});
+            points.leavesAside = true;
         }
         if (!below.isFirst) {
             const x = to.x - lane;
-            points.push({x, y: below.top}, {x, y: to.y - half});
+            points.push({x, y: below.top}, {x, y: to.y});
+            points.entersAside = true;
         }
         if (points.length) {
             routes.set(`${parent}-${child}`, points);
@@ -180,7 +200,11 @@ function layoutByDagre(graph, dagre) {
     });
     drawing.setDefaultEdgeLabel(() => ({}));
     for (const id of graph.ids) {
-        drawing.setNode(String(id), {width: NODE_WIDTH, height: NODE_HEIGHT});
+        const size = 2 * halfHeight(id);
+        drawing.setNode(String(id), {
+            width: isJoint(id) ? size : NODE_WIDTH,
+            height: size,
+        });
     }
     for (const [parent, child] of graph.edges) {
         drawing.setEdge(String(parent), String(child));
@@ -222,19 +246,24 @@ export function layoutGraph(graph, dagre) {
     return isSmall && dagre ? layoutByDagre(known, dagre) : layoutInRows(known, ranks);
 }
 
-/** Return the path of one edge, from the foot of the parent to the head of the child. */
+/** Return the path of one edge, from foot or side of the parent to top or side of the child. */
 function edgePath(layout, parent, child) {
     const from = layout.positions.get(parent);
     const to = layout.positions.get(child);
-    const start = {x: from.x, y: from.y + NODE_HEIGHT / 2};
-    const end = {x: to.x, y: to.y - NODE_HEIGHT / 2};
     const inner = layout.routes.get(`${parent}-${child}`) || [];
+    const {leavesAside, entersAside} = inner;
+    const start = leavesAside
+        ? {x: from.x + halfWidth(parent), y: from.y}
+        : {x: from.x, y: from.y + halfHeight(parent)};
+    const end = entersAside
+        ? {x: to.x - halfWidth(child), y: to.y}
+        : {x: to.x, y: to.y - halfHeight(child)};
     const points = [start, ...inner, end];
     let path = `M${points[0].x.toFixed(1)} ${points[0].y.toFixed(1)}`;
     for (let index = 1; index < points.length; index++) {
         const [a, b] = [points[index - 1], points[index]];
         const isLast = index === points.length - 1;
-        const y = isLast ? b.y - ARROW : b.y;
+        const y = isLast && !entersAside ? b.y - ARROW : b.y;
         const bend = Math.abs(y - a.y) / 2;
         path +=
             `C${a.x.toFixed(1)} ${(a.y + bend).toFixed(1)} ` +
@@ -242,7 +271,9 @@ function edgePath(layout, parent, child) {
     }
     const head =
         `M${end.x.toFixed(1)} ${end.y.toFixed(1)}` +
-        `l${-ARROW / 2} ${-ARROW}h${ARROW}z`;
+        (entersAside
+            ? `l${-ARROW} ${-ARROW / 2}v${ARROW}z`
+            : `l${-ARROW / 2} ${-ARROW}h${ARROW}z`);
     return {line: path, head};
 }
 

@@ -1,6 +1,12 @@
 import {Component, onMounted, onPatched, useEffect, useRef} from "@odoo/owl";
 
-import {edgePaths, layoutGraph, NODE_HEIGHT, NODE_WIDTH} from "./job_graph_layout";
+import {
+    edgePaths,
+    JOINT_RADIUS,
+    layoutGraph,
+    NODE_HEIGHT,
+    NODE_WIDTH,
+} from "./job_graph_layout";
 import {useViewport} from "./job_graph_viewport";
 
 // A smaller scale cannot be read: then the current job is shown instead of all.
@@ -19,6 +25,7 @@ export class JobGraphPicture extends Component {
     static template = "queue_job.JobGraphPicture";
     static props = {
         jobs: Array,
+        joints: Array,
         edges: Array,
         currentId: {type: [Number, Boolean], optional: true},
         focusId: {type: [Number, Boolean], optional: true},
@@ -34,6 +41,7 @@ export class JobGraphPicture extends Component {
         this.viewport = useViewport(this.svgRef, this.sceneRef);
         this.width = NODE_WIDTH;
         this.height = NODE_HEIGHT;
+        this.radius = JOINT_RADIUS;
         onMounted(() => this.showStart());
         onPatched(() => {
             if (this.isNew) {
@@ -48,12 +56,13 @@ export class JobGraphPicture extends Component {
 
     /** Where everything stands; worked out again only when jobs or edges change. */
     get layout() {
-        const {jobs, edges, dagre} = this.props;
-        const key = JSON.stringify([jobs.map((job) => job.id), edges]);
+        const {jobs, joints, edges, dagre} = this.props;
+        const ids = [...jobs, ...joints].map((node) => node.id);
+        const key = JSON.stringify([ids, edges]);
         if (key !== this._key) {
             this._key = key;
             this.isNew = true;
-            this._layout = layoutGraph({ids: jobs.map((job) => job.id), edges}, dagre);
+            this._layout = layoutGraph({ids, edges}, dagre);
             Object.assign(this._layout, edgePaths(this._layout, edges));
         }
         return this._layout;
@@ -70,6 +79,15 @@ export class JobGraphPicture extends Component {
                 isCurrent: job.id === this.props.currentId,
             };
         });
+    }
+
+    get joints() {
+        const {positions} = this.layout;
+        return this.props.joints.map(({id, title}) => ({
+            id,
+            title,
+            ...positions.get(id),
+        }));
     }
 
     showStart() {

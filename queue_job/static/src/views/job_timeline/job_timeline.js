@@ -13,6 +13,7 @@ const SHOWN_AT_ENDS = 5;
 
 const COLORS = {
     created: "secondary",
+    requeued: "secondary",
     pending: "secondary",
     enqueued: "info",
     started: "warning",

@@ -4,7 +4,6 @@ import {_t} from "@web/core/l10n/translation";
 import {registry} from "@web/core/registry";
 import {useService} from "@web/core/utils/hooks";
 import {Layout} from "@web/search/layout";
-import {formatInteger} from "@web/views/fields/formatters";
 import {standardActionServiceProps} from "@web/webclient/actions/action_service";
 
 import {usePoll} from "../poll_hook";
@@ -63,7 +62,6 @@ export class QueueJobOverview extends Component {
         this.formatAge = formatAge;
         this.formatDuration = formatDuration;
         this.formatNumber = formatNumber;
-        this.formatInteger = formatInteger;
         onWillStart(() => this.load());
         usePoll(() => this.poll(), REFRESH);
     }

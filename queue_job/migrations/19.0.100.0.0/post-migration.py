@@ -48,7 +48,28 @@ def give_up_keys(cr):
     )
 
 
+def note_authors(cr):
+    """Take job functions that no module declares for those of persons.
+
+    Their methods are checked; earlier versions did not keep the author.
+    """
+    cr.execute(
+        """
+        UPDATE queue_job_function AS function
+        SET related_action_by_user = COALESCE(related_action_by_user, true),
+            on_fail_method_by_user = COALESCE(on_fail_method_by_user, true)
+        WHERE (related_action_by_user IS NULL OR on_fail_method_by_user IS NULL)
+          AND NOT EXISTS (
+            SELECT FROM ir_model_data AS data
+            JOIN ir_module_module AS module ON module.name = data.module
+            WHERE data.model = 'queue.job.function' AND data.res_id = function.id
+        )
+        """
+    )
+
+
 def migrate(cr, version):
     if version:
         store_dependencies(cr)
         give_up_keys(cr)
+        note_authors(cr)

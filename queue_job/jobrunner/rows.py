@@ -1,0 +1,61 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Rows that cannot be scheduled are set aside, each alone.
+
+SQL, an import or an older version may have put anything into a column. A row that
+no worker could load, or that the channels cannot place, is logged once with the
+reason and left out; all others go on. Both schedulers place their rows through this.
+"""
+
+import logging
+
+from ..protocol import LONGEST_UUID, is_uuid
+from .channel_config import fault_of_name
+from .statements import FIRST_DATE, LAST_DATE
+
+_logger = logging.getLogger(__package__ + ".runner")
+
+# Rows remembered as logged.
+MOST_LOGGED = 10_000
+
+
+def fault_of(row):
+    """Return why a job can never run, or None."""
+    if not is_uuid(row.uuid):
+        return f"its uuid is empty or longer than {LONGEST_UUID} characters"
+    if str(row.date_created) in (FIRST_DATE, LAST_DATE):
+        return "its date of creation is out of range"
+    return fault_of_name(row.channel)
+
+
+class RowGuard:
+    """Places rows, and sets aside those that cannot be placed.
+
+    :param fail: called with the id and the reason of a pending job that can never run
+    :param logged: set of what was logged already
+    """
+
+    def __init__(self, db_name, fail, logged=None):
+        self._db_name = db_name
+        self._fail = fail
+        self._logged = set() if logged is None else logged
+
+    def place(self, place, row):
+        """Return what ``place`` returns for the row, None when it is set aside."""
+        reason, error = fault_of(row), None
+        if reason is None:
+            try:
+                return place(row)
+            except Exception as raised:  # noqa: BLE001 whatever the row holds
+                reason, error = f"{type(raised).__name__}: {raised}", raised
+        if (row.id, reason) not in self._logged:
+            if len(self._logged) >= MOST_LOGGED:
+                self._logged.clear()
+            self._logged.add((row.id, reason))
+            _logger.error(
+                "job %.300r (id %s) of db %s: set aside, because %s",
+                *(row.uuid, row.id, self._db_name, reason),
+                exc_info=error,
+            )
+        if error is None and row.state == "pending":
+            self._fail(row.id, reason)
+        return None
