@@ -502,10 +502,15 @@ class QueueJob(models.Model):
     def _cancel_waiting(self, date_cancelled=None):
         """Cancel the dependents that this transaction sees, and return them."""
         dependents = self._waiting_behind()
-        date = date_cancelled or self[:1].date_cancelled or datetime.now()
-        result = self._text_of_cancelled_parent()
-        transitions.move(dependents, "cancel", date_cancelled=date, result=result)
         if dependents:
+            transitions.move(
+                dependents,
+                "cancel",
+                date_cancelled=date_cancelled
+                or self[:1].date_cancelled
+                or datetime.now(),
+                result=self._text_of_cancelled_parent(),
+            )
             dependents._record_move(CANCELLED)
         return dependents
 

@@ -265,7 +265,7 @@ class Lease:
 
     def log_lost(self):
         logger.warning(
-            "job %s: lost the claim before its lock was taken; its state changed concurrently",
+            "job %s: could not be locked: its state changed after the claim",
             self.job.uuid,
         )
 

@@ -16,6 +16,7 @@ from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain
 from odoo.addons.queue_job.exception import JobError, RetryableJobError
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import Bundle
 
 from .common import CONTROLLER_LOGGER, CommittedJobCase, JobCase
 
@@ -320,8 +321,8 @@ class TestOutcomeAfterConflict(CommittedJobCase):
         """The claim of the next job of the run shares the transaction."""
         first, second = (self.delay("return_value", number) for number in range(2))
         self.patch(
-            RunJobController,
-            "_claim_next",
+            Bundle,
+            "claim_next",
             mock.Mock(side_effect=ValueError("not this one")),
         )
         in_temporary_env = Job.in_temporary_env

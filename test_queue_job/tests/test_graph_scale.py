@@ -228,7 +228,7 @@ class TestLargeGraphs(JobCase):
         _parents, children = self.parents_and_children(20)
         job = Job.load(self.env, children[0].uuid)
         loaded = []
-        self.patch(Job, "_of_row", classmethod(lambda *args: loaded.append(args)))
+        self.patch(Job, "restored", classmethod(lambda *args: loaded.append(args)))
         job.set_pending()
         self.assertEqual((job.state, loaded), ("wait_dependencies", []))
 

@@ -10,6 +10,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.store import rows
 from odoo.addons.queue_job.worker import WorkerDoors
 
 from .common import JobCase
@@ -314,8 +315,8 @@ class TestReading(JobCase):
             return execute(cursor, query, *args, **options)
 
         with mock.patch.object(Cursor, "execute", noting):
-            rows = jobs._read_rows("uuid", uuids)
-        self.assertEqual({row["uuid"] for row in rows}, set(uuids))
+            found = rows.read(jobs, "uuid", uuids)
+        self.assertEqual({row["uuid"] for row in found}, set(uuids))
         cr.execute(SQL("EXPLAIN %s", sent[-1]))
         plan = "\n".join(line for (line,) in cr.fetchall())
         self.assertNotIn("Seq Scan", plan)

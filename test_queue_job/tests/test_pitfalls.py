@@ -17,6 +17,7 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import announce_dead
 
 from .common import CONTROLLER_LOGGER, CommittedJobCase, SerializationFailure
 
@@ -258,7 +259,7 @@ class TestPitfallsOfRuns(CommittedJobCase):
         self.assertEqual(self.sweep_dead(), [uuid])
         for _time in range(2):
             with self.new_env() as env:
-                RunJobController._report_dead(env, uuid)
+                announce_dead(env, uuid)
         with self.new_env() as env:
             job = env["queue.job"].search([("uuid", "=", uuid)])
             subtype = env.ref("queue_job.mt_job_failed")
@@ -276,7 +277,7 @@ class TestPitfallsOfRuns(CommittedJobCase):
         hook = mock.Mock(side_effect=ValueError("the hook failed"))
         with mock.patch.object(Job, "on_fail", hook), self.new_env() as env:
             env.cr.execute("SET lock_timeout = '10s'")
-            RunJobController._report_dead(env, uuid)
+            announce_dead(env, uuid)
         self.assertIn("the hook failed", self.columns(uuid, "exc_info")["exc_info"])
 
     def test_b10_second_caller_of_a_key_gets_the_job_of_the_first(self):

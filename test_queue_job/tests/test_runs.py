@@ -308,9 +308,7 @@ class TestRunRoute(CommittedHttpCase, RunCase):
 
     def fail_in(self, step, uuid):
         """Ask for a job while a step of the worker is broken, and be the runner after that."""
-        broken = mock.patch.object(
-            RunJobController, step, side_effect=AttributeError("no such column")
-        )
+        broken = mock.patch(step, side_effect=AttributeError("no such column"))
         with broken, mute_logger("odoo.http", CONTROLLER_LOGGER):
             response = self.url_open(
                 protocol.RUNJOB_PATH,
@@ -329,7 +327,9 @@ class TestRunRoute(CommittedHttpCase, RunCase):
     def test_worker_that_fails_before_the_claim_uses_up_no_try(self):
         uuid = self.delay("testing_method", max_retries=1)
         for _ in range(2):
-            values = self.fail_in("_claim", uuid)
+            values = self.fail_in(
+                "odoo.addons.queue_job.worker.bundle.claim_or_undo", uuid
+            )
             self.assertEqual((values["state"], values["retry"]), ("pending", 0))
             self.move(uuid, "enqueued")
 
@@ -340,10 +340,10 @@ class TestRunRoute(CommittedHttpCase, RunCase):
         is one limit for every cause, and in the end a reason.
         """
         uuid = self.delay("testing_method", max_retries=2)
-        values = self.fail_in("_lock_or_warn", uuid)
+        values = self.fail_in("odoo.addons.queue_job.worker.lease.Lease.lock", uuid)
         self.assertEqual((values["state"], values["retry"]), ("pending", 1))
         self.move(uuid, "enqueued")
-        values = self.fail_in("_lock_or_warn", uuid)
+        values = self.fail_in("odoo.addons.queue_job.worker.lease.Lease.lock", uuid)
         self.assertEqual((values["state"], values["retry"]), ("failed", 2))
         self.assertEqual(values["exc_name"], "JobFoundDead")
         self.assertIn("could not say what became of it", values["exc_message"])

@@ -10,9 +10,9 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.queue_job import protocol
-from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import Bundle
 
 from .common import CONTROLLER_LOGGER, CommittedHttpCase
 from .test_runs import RunCase
@@ -323,16 +323,14 @@ class TestNothingLeaks(LeakCase):
 
     def test_registry_that_was_loaded_again(self):
         """What was read with the one before is read anew."""
-        follow = RunJobController._follow_registry
+        follow = Bundle._follow_registry
         calls = iter(range(9))
 
-        def loaded_again(cls, env, job_run):
-            return follow(env, job_run) or next(calls) == 1
+        def loaded_again(bundle):
+            return follow(bundle) or next(calls) == 1
 
         with (
-            mock.patch.object(
-                RunJobController, "_follow_registry", classmethod(loaded_again)
-            ),
+            mock.patch.object(Bundle, "_follow_registry", loaded_again),
             mock.patch.object(Job, "load", wraps=Job.load) as load,
         ):
             states = self.perform_two(lambda records, value: 1, lambda records: 2)

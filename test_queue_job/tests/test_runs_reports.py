@@ -13,6 +13,7 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.worker import Bundle, Lease, outcome
 
 from .common import CONTROLLER_LOGGER, Unheard
 from .test_runs import RunCase
@@ -80,9 +81,9 @@ class TestReports(ReportCase):
 
         uuid = self.delay("return_value", 1)
         with mock.patch.object(
-            RunJobController,
-            "_claim_next",
-            lambda env, job_run: env.cr.precommit.add(fail),
+            Bundle,
+            "claim_next",
+            lambda bundle: bundle.env.cr.precommit.add(fail),
         ):
             report = self.perform([uuid])
         self.assertEqual(self.outcomes(report), {uuid: protocol.FAILED})
@@ -145,21 +146,21 @@ class TestReports(ReportCase):
                 with (
                     mock.patch.object(Job, "store", side_effect=error),
                     mock.patch.object(
-                        RunJobController, "_record_failure_plainly", side_effect=error
+                        outcome, "_record_failure_plainly", side_effect=error
                     ),
                     self.assertLogs(CONTROLLER_LOGGER, "ERROR") as log,
                 ):
                     report = self.perform([uuid])
                 self.assertEqual(self.outcomes(report), {uuid: protocol.REFUSED})
                 self.assertEqual(self.states([uuid]), ["started"])
-                self.assertIn("could not be recorded", "".join(log.output))
+                self.assertIn("could not record the outcome", "".join(log.output))
 
     def test_job_that_somebody_moved_is_not_reported_as_done(self):
         """It was done until its commit was refused, and moved before that was recorded."""
         [uuid] = self.delay_many(("return_value", 1))
         with (
             mock.patch.object(self.model_class, "return_value", fail_at_commit),
-            mock.patch.object(Job, "_is_own_run", return_value=False),
+            mock.patch.object(Lease, "is_current", return_value=False),
         ):
             report = self.perform([uuid])
         self.assertEqual(self.outcomes(report), {uuid: protocol.REFUSED})
