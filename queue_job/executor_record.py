@@ -44,6 +44,8 @@ class OutcomeRecorder:
                 number = job.retry + bool(error.ignore_retry)
                 job._record()._keep_attempt("postponed", number, values)
                 job.postpone(seconds=error.seconds)
+                # That of work that was undone, or of a run before.
+                job.result = None
                 job.set_pending(reset_retry=False)
                 job.store()
                 job.env.flush_all()
