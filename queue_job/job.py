@@ -356,9 +356,7 @@ class Job(StoredJob):
                 raise RetryableJobError(f"Job {self.uuid} {self._load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
-                    if self.env.cr is not worker_cr:
-                        self.env["queue.job"]._enter_session()
-                    self.result = self._call()
+                    self.result = self._call_in_own_session(worker_cr)
             else:
                 self.result = self._call()
         except RetryableJobError as error:
@@ -383,6 +381,21 @@ class Job(StoredJob):
             f"{self.job_function_name} returned a {type(result).__name__}: its code was not "
             "executed. A job method must be an ordinary function, without yield or async."
         )
+
+    def _call_in_own_session(self, worker_cr):
+        """Call the method on a second connection, which others had and will have."""
+        if self.env.cr is worker_cr:
+            return self._call()
+        jobs = self.env["queue.job"]
+        jobs._enter_session()
+        try:
+            result = self._call()
+            # Fails where an error of the transaction was swallowed: nothing would be left.
+            jobs._clean_session()
+        except BaseException:
+            jobs._leave_session()
+            raise
+        return result
 
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""

@@ -364,10 +364,15 @@ class QueueJob(models.Model):
         """Begin with a clean session, on the connection that a job has for itself."""
         self.env.cr.execute(ENTER_SESSION)
 
+    def _clean_session(self):
+        """Take from the session what a job left that ended well."""
+        self.env.cr.execute(LEAVE_SESSION)
+
     def _leave_session(self):
         """Take from the session what a job left that failed; its work was undone before.
 
-        A rollback takes only a part of it. The liveness lock stays, if there is one.
+        A rollback takes only a part of it. An open transaction goes on, and with it the
+        liveness lock; a broken one is rolled back.
         """
         cr = self.env.cr
         if cr.closed:
@@ -375,21 +380,20 @@ class QueueJob(models.Model):
         connection = cr.connection
         try:
             if connection.get_transaction_status() == TRANSACTION_STATUS_INTRANS:
-                cr.execute(LEAVE_SESSION)
+                self._clean_session()
                 return
             # The job may have committed what it did.
-            connection.rollback()
-            connection.set_session(
-                isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
-                readonly=False,
-                autocommit=False,
-            )
+            cr.rollback()
+            if connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+                connection.set_session(
+                    isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
+                    readonly=False,
+                    autocommit=False,
+                )
             cr.execute(f"DISCARD TEMP; {LEAVE_SESSION}")
-            connection.commit()
-        except psycopg2.Error:
-            _logger.warning(
-                "session of a failed job not cleaned; closing it", exc_info=True
-            )
+            cr.commit()
+        except Exception:
+            _logger.warning("session of a job not cleaned; closing it", exc_info=True)
             connection.close()
 
     # Writes that are held ---------------------------------------------------
