@@ -243,7 +243,7 @@ class QueueJob(models.Model):
     def _set_user(self, user_id):
         """Let the stored recordsets run as another user, without superuser mode.
 
-        Those of a model that is gone stay what they are.
+        Recordsets of a model that is gone stay as they are.
         """
         if not user_id:
             return
