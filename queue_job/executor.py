@@ -14,6 +14,7 @@ somebody did to the row meanwhile: PostgreSQL refuses with 40001.
 import contextlib
 import logging
 import random
+import re
 import time
 from datetime import datetime
 
@@ -32,6 +33,7 @@ from .job import Job
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PG_RETRY = 5  # seconds until a job that met a conflict is tried again
 DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 # A conflict goes away when the other transaction ends: try at once before postponing.
@@ -161,10 +163,12 @@ class JobExecutor(OutcomeRecorder):
             job._tell_started()
             return job, verdict
         if verdict == run.REFUSED:
+            # What is no uuid of a row may be the text of a stranger.
+            known = known_version or UUID.fullmatch(job_uuid)
             _logger.warning(
                 "was requested to run job %s, but it does not exist, or is not in state "
                 "enqueued, or is handled by another worker",
-                job_uuid,
+                job_uuid if known else "(not a uuid)",
             )
         return None, verdict
 

@@ -34,6 +34,8 @@ __all__ = [
 MAX_TEST_JOBS = 10_000
 MAX_TEST_SECONDS = 3600
 LONGEST_UUID = 64
+# Jobs in one request; the runner sends at most 100.
+MOST_UUIDS = 200
 
 
 class RunJobController(http.Controller, RunExecutor):
@@ -48,7 +50,7 @@ class RunJobController(http.Controller, RunExecutor):
         save_session=False,
         readonly=False,
     )
-    def runjob(self, job_uuid, **kw):
+    def runjob(self, job_uuid="", **kw):
         """Perform a job, or a run of jobs, that the runner has enqueued.
 
         Who accepts JSON gets the report of the run; else the answer is empty,
@@ -76,7 +78,7 @@ class RunJobController(http.Controller, RunExecutor):
         save_session=False,
         readonly=False,
     )
-    def report_dead(self, job_uuid, **_kw):
+    def report_dead(self, job_uuid="", **_kw):
         """Announce the failure of a job that the runner found dead."""
         http.request.update_env(user=SUPERUSER_ID)
         env = http.request.env
@@ -86,7 +88,7 @@ class RunJobController(http.Controller, RunExecutor):
 
     def _is_allowed(self, env, uuids):
         """Return whether these can be uuids, and the signature is right if one is wanted."""
-        if any(len(uuid) > LONGEST_UUID or "\x00" in uuid for uuid in uuids):
+        if len(uuids) > MOST_UUIDS or not all(map(_may_be_uuid, uuids)):
             return False
         parameters = env["ir.config_parameter"].sudo()
         if not str2bool(parameters.get_param("queue_job.require_signature"), False):
@@ -101,7 +103,7 @@ class RunJobController(http.Controller, RunExecutor):
         if run.REPORT_TYPE not in http.request.httprequest.headers.get("Accept", ""):
             return ""
         report = run.Report()
-        for uuid in uuids:
+        for uuid in uuids[:MOST_UUIDS]:
             report.add(uuid, run.REFUSED)
         return self._answer(report)
 
@@ -193,6 +195,11 @@ class RunJobController(http.Controller, RunExecutor):
             http.request.env, [first._generated_job.uuid]
         )
         return f"graph uuid: {record.graph_uuid}"
+
+
+def _may_be_uuid(text):
+    """Return whether a text is short and can stand in a line of the log."""
+    return 0 < len(text) <= LONGEST_UUID and text.isprintable()
 
 
 def _number(convert, value, default):
