@@ -65,7 +65,7 @@ class Session:
         self._slots = slots
         self.ledger = Ledger(db, tree, self.carried)
         self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
-        self._reporting = set()
+        self._reporting, self._reported = set(), set()
         self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
@@ -331,9 +331,14 @@ class Session:
 
     def report_dead(self, now):
         """Have the jobs announced that the sweep failed, by a worker."""
-        for uuid in self.db.unreported():
+        uuids = self.db.unreported(self._reported)
+        # All were asked for once: begin with the first again.
+        if self._reported.issuperset(uuids):
+            self._reported.clear()
+        for uuid in uuids:
             if uuid not in self._reporting and now >= self.backoff.until:
                 self._reporting.add(uuid)
+                self._reported.add(uuid)
                 path = protocol.REPORT_DEAD_PATH
                 self._send(Request(self.name, (uuid,), self._secret, path))
 

@@ -144,7 +144,7 @@ class PlayedDatabase:
 
     secret = keep_alive = check_triggers = is_changing = nothing
 
-    def unreported(self):
+    def unreported(self, behind=()):
         return []
 
 
