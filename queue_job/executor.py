@@ -21,6 +21,7 @@ from datetime import datetime
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError, errorcodes
 
+from odoo import http
 from odoo.exceptions import ConcurrencyError
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
@@ -163,8 +164,8 @@ class JobExecutor(OutcomeRecorder):
             job._tell_started()
             return job, verdict
         if verdict == run.REFUSED:
-            # What is no uuid of a row may be the text of a stranger.
-            known = known_version or UUID.fullmatch(job_uuid)
+            # Over HTTP, what is no uuid and of no row is the text of a stranger.
+            known = known_version or UUID.fullmatch(job_uuid) or not http.request
             _logger.warning(
                 "was requested to run job %s, but it does not exist, or is not in state "
                 "enqueued, or is handled by another worker",
