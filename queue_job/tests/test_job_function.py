@@ -5,6 +5,7 @@ from odoo.tools import mute_logger
 
 from .test_migrations import load_script
 
+SIBLINGS = {"queue_job_cron_x"}
 CHECKS_LOGGER = "odoo.addons.queue_job.models.queue_job_function_checks"
 
 
@@ -38,6 +39,11 @@ class FunctionCase(TransactionCase):
         definition = type("Definition", (), {"__module__": module, name: method})
         model_class = self.registry[model]
         classes = (definition, *model_class._model_classes__)
+        # The addon depends on this one; it may not be installed here.
+        third_parties = {definition.__module__.split(".")[2]} - SIBLINGS
+        self.patch(
+            type(self.functions), "_third_parties", lambda functions: third_parties
+        )
         self.patch(model_class, "_model_classes__", classes)
         return method
 
@@ -295,7 +301,9 @@ class TestRelatedAction(FunctionCase):
         """C9: a job manager ran private methods of the sibling addons, because only
         names of the framework and of this addon were refused.
         """
-        self.define("queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models")
+        self.define(
+            "queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models"
+        )
         names = ("unlink", "write", "create", "sudo", "_write", "with_delay", "requeue")
         names += ("message_post", "button_done", "_change_job_state", "__class__")
         names += ("_register_hook", "_message_post_on_failure", "activity_schedule")
@@ -364,7 +372,9 @@ class TestOnFailMethod(FunctionCase):
 
     def test_s04_moves_of_jobs_are_refused(self):
         model = self.env.ref("queue_job.model_queue_job")
-        self.define("queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models")
+        self.define(
+            "queue.job", "_fail_over_limit", "odoo.addons.queue_job_cron_x.models"
+        )
         for name in ("requeue", "_fail_over_limit", "_test_job"):
             with self.subTest(name=name), self.assertRaises(UserError):
                 self.make_by_person(model_id=model.id, on_fail_method=name)
@@ -436,7 +446,9 @@ class TestNamesAtLoading(FunctionCase):
         self.env.flush_all()
         with self.assertLogs(CHECKS_LOGGER, "WARNING") as logs:
             self.functions._register_hook()
-        return [line for line in logs.output if "queue_job.job_function_mistyped" in line]
+        return [
+            line for line in logs.output if "queue_job.job_function_mistyped" in line
+        ]
 
     def test_a_method_that_does_not_exist_is_named_with_its_xml_id(self):
         (line,) = self.logged(method="no_such_method")
@@ -470,9 +482,7 @@ class TestNamesAfterAnUpgrade(FunctionCase):
         self.assertEqual(len(self.logged()), 2)
 
     def test_a_name_of_a_person_is_said_to_be_refused(self):
-        self.make(
-            related_action={"func_name": "unlink"}
-        ).flush_recordset()
+        self.make(related_action={"func_name": "unlink"}).flush_recordset()
         self.env.cr.execute(
             "UPDATE queue_job_function SET related_action_by_user = true "
             "WHERE name = '<res.users>.read'"
