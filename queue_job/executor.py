@@ -14,12 +14,14 @@ somebody did to the row meanwhile: PostgreSQL refuses with 40001.
 import contextlib
 import logging
 import random
+import re
 import time
 from datetime import datetime
 
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError, errorcodes
 
+from odoo import http
 from odoo.exceptions import ConcurrencyError
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
@@ -38,6 +40,7 @@ from .utils import text_of
 # The name that administrators and test suites know.
 _logger = logging.getLogger("odoo.addons.queue_job.controllers.main")
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PG_RETRY = 5  # seconds until a job that met a conflict is tried again
 DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 # A conflict goes away when the other transaction ends: try at once before postponing.
@@ -174,10 +177,12 @@ class JobExecutor(OutcomeRecorder):
             job._tell_started()
             return job, verdict
         if verdict == run.REFUSED:
+            # Over HTTP, what is no uuid and of no row is the text of a stranger.
+            known = known_version or UUID.fullmatch(job_uuid) or not http.request
             _logger.warning(
                 "was requested to run job %s, but it does not exist, or is not in state "
                 "enqueued, or is handled by another worker",
-                job_uuid,
+                job_uuid if known else "(not a uuid)",
             )
         return None, verdict
 

@@ -182,23 +182,40 @@ class OutcomeRecorder:
 
     @classmethod
     @exceptions_only()
+    def _announce_dead(cls, job):
+        """Post the failure in a transaction of its own; return False if that was done."""
+        with job.in_temporary_env():
+            record = job._record()
+            if not record.to_report:
+                return False
+            record._editor().write({"to_report": False})
+            record._message_post_on_failure()
+            job.env.flush_all()
+        return True
+
+    @classmethod
+    @exceptions_only()
     def _report_dead(cls, env, job_uuid):
         """Announce the failure of a job that the runner found dead, once.
 
         The flag is cleared in the transaction that posts the message, which is
-        committed before the on-fail hook is called.
+        committed before the on-fail hook is called. A message that cannot be posted is
+        given up: others wait behind.
         """
         record = Job.db_records_from_uuids(env, [job_uuid])
         if not (record.to_report and record.state == FAILED):
             return
         job = Job._load_from_db_record(record)
-        with job.in_temporary_env():
-            record = job._record()
-            if not record.to_report:
+        try:
+            if not cls._announce_dead(job):
                 return
-            record._editor().write({"to_report": False})
-            record._message_post_on_failure()
-            job.env.flush_all()
+        except (OperationalError, InterfaceError):
+            # Of the database, not of the job: to be announced later, behind the others.
+            raise
+        except Exception:
+            _logger.exception("job %s: failure not announced, giving up", job_uuid)
+            with job.in_temporary_env():
+                job._record()._editor().write({"to_report": False})
         values = {
             name: getattr(job, name) for name in ("exc_name", "exc_message", "exc_info")
         }

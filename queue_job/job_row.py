@@ -263,28 +263,53 @@ class StoredJob(LinkedJob):
         vars(self).update(vars(other))
 
     def _creation_values(self):
-        """Return the values of the new row; what is not set yet costs nothing."""
-        values = {"dependencies": self._dependencies_value()}
-        for name, column in CREATED.items():
-            value = self._value(name, column)
-            if value is not None and value is not False:
-                values[column] = value
-        return self._with_extra(values)
+        """Return the values of the new row, without those of the core that are empty."""
+        values = self._store_values(create=True)
+        return self._noted(
+            {
+                column: value
+                for column, value in values.items()
+                if column not in CORE_COLUMNS
+                or (value is not None and value is not False)
+            }
+        )
+
+    def _store_values(self, create=False):
+        """Return what :meth:`store` writes, by column; for subclasses to extend.
+
+        The row is written with what differs from it.
+
+        :param create: with the values that only a new row gets
+        """
+        attributes = CREATED if create else MUTABLE
+        values = {
+            column: self._value(name, column) for name, column in attributes.items()
+        }
+        values["dependencies"] = self._dependencies_value()
+        return {**self._extra_values(), **values}
 
     def _changed_values(self):
         """Return what is to be written: the state, and what is not stored yet.
 
         What this transaction wrote past the job counts as not stored.
         """
-        values = {"state": self.state}
-        if self._linked:
-            values["dependencies"] = self._dependencies_value()
+        values = self._store_values()
         known = {**self._known, **self._cached_values()}
-        for name, column in MUTABLE.items():
-            value = self._value(name, column)
-            if column not in known or known[column] != value:
-                values[column] = value
-        return self._with_extra(values)
+        known.pop("state", None)
+        if not self._linked:
+            values.pop("dependencies", None)
+        return self._noted(
+            {
+                column: value
+                for column, value in values.items()
+                if column not in known or known[column] != value
+            }
+        )
+
+    def _has_extra_values(self):
+        """Return whether hooks or a subclass add to the values of the core."""
+        store_values = type(self)._store_values
+        return store_values is not StoredJob._store_values or self._extra_values()
 
     def _cached_values(self):
         """Return the mutable columns that the ORM holds otherwise than this job knows them."""
@@ -305,11 +330,12 @@ class StoredJob(LinkedJob):
             return storable_text(value if has_content(value) else None, TEXT[column])
         return integer(column, value) if column in _NUMBERS else value
 
-    def _with_extra(self, values):
+    def _noted(self, values):
+        """Return ``values`` as stored from now on."""
         self._known.update(
             (column, values[column]) for column in MUTABLE.values() if column in values
         )
-        return {**self._extra_values(), **values}
+        return values
 
     def _extra_values(self):
         """Return what the store-values hooks add, the specific one last."""

@@ -47,7 +47,7 @@ class RunJobController(http.Controller, RunExecutor):
         save_session=False,
         readonly=False,
     )
-    def runjob(self, job_uuid, **kw):
+    def runjob(self, job_uuid="", **kw):
         """Perform a job, or a run of jobs, that the runner has enqueued.
 
         Who accepts JSON gets the report of the run; else the answer is empty,
@@ -81,7 +81,7 @@ class RunJobController(http.Controller, RunExecutor):
         save_session=False,
         readonly=False,
     )
-    def report_dead(self, job_uuid, **_kw):
+    def report_dead(self, job_uuid="", **_kw):
         """Announce the failure of a job that the runner found dead."""
         env = self._superuser_env()
         if run.is_uuid(job_uuid) and self._is_signed(env, [job_uuid]):

@@ -202,9 +202,13 @@ class Database(Connection):
         """Return the secret that requests are signed with, None if there is none."""
         return self._value(sql.SECRET)
 
-    def unreported(self):
-        """Return the uuids of jobs that the sweep failed and nobody was told of."""
-        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED)]
+    def unreported(self, behind=()):
+        """Return the uuids of some jobs whose failure is still to be announced.
+
+        :param behind: uuids that come last
+        """
+        values = {"behind": list(behind)}
+        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED, values)]
 
     # Moving -----------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import logging
 import random
+import sys
 import time
 
 from odoo import api, fields, models
@@ -12,6 +13,7 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from .. import notify
 from ..exception import JobError, RetryableJobError
 from ..fields import JobSerialized
+from ..jobrunner.channel_config import full_name
 from ..states import (
     CAN_CANCEL,
     CAN_REQUEUE,
@@ -25,6 +27,12 @@ from ..states import (
 
 _logger = logging.getLogger(__name__)
 
+# Where a client's values pass on their way to `write`.
+_CLIENT_WRITES = ("write", "web_save", "web_save_multi", "load")
+_CLIENT_MODULES = (
+    *("odoo.http", "odoo.service.", "odoo.addons.rpc."),
+    *("odoo.addons.web.controllers.", "odoo.addons.base_import."),
+)
 _ERROR_FIELDS = ("exc_name", "exc_message", "exc_info")
 
 
@@ -150,6 +158,7 @@ class QueueJob(models.Model):
     twin_states = fields.Char(
         readonly=True, help="States in which the policy blocks a twin."
     )
+    can_user_requeue = fields.Boolean(compute="_compute_can_user_requeue")
     to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
 
     # Hash, because a key may be longer than an entry of a btree.
@@ -204,6 +213,9 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
+        vals_list = [self._with_full_channel(vals) for vals in vals_list]
+        for name in {vals.get("channel") for vals in vals_list} - {None, False, ""}:
+            self.env["queue.job.channel"]._warn_unlimited(name)
         # Overrides of other modules see the caller's context, the columns do not.
         quiet = self.with_context(
             {**clean_context(self.env.context), **self._CREATION_CONTEXT}
@@ -211,7 +223,13 @@ class QueueJob(models.Model):
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):
+        if "state" in vals and self._is_moved_by_code_of_person():
+            state, vals = vals["state"], {**vals}
+            del vals["state"]
+            self._check_writable(vals)
+            self._move_as_by_button(state)
         self._check_writable(vals)
+        vals = self._with_full_channel(vals)
         if "user_id" in vals:
             self._set_user(vals["user_id"])
         if vals.get("state") == FAILED:
@@ -236,6 +254,40 @@ class QueueJob(models.Model):
                     "Not allowed to change field(s): %s of a job", ", ".join(refused)
                 )
             )
+
+    def _with_full_channel(self, vals):
+        """Return ``vals`` with the name of the channel from the root on."""
+        channel = vals.get("channel")
+        if channel and isinstance(channel, str):
+            return {**vals, "channel": full_name(channel)}
+        return vals
+
+    def _is_moved_by_code_of_person(self):
+        """Return whether code of the server writes a state with the rights of a person.
+
+        A client may move jobs by the methods of the buttons only.
+        """
+        if self.env.su or "_job_edit_sentinel" in self.env.context:
+            return False
+        frame, module = sys._getframe(1), ""
+        while frame.f_code.co_name in _CLIENT_WRITES or module.startswith("odoo.orm."):
+            frame = frame.f_back
+            # The code of a server action has no module.
+            module = frame.f_globals.get("__name__") or ""
+        return not module.startswith(_CLIENT_MODULES)
+
+    def _move_as_by_button(self, state):
+        """Move jobs to a state; AccessError where no button does."""
+        buttons = {
+            DONE: (CAN_SET_DONE, self.button_done),
+            PENDING: (CAN_REQUEUE, self.requeue),
+            CANCELLED: (CAN_CANCEL, self.button_cancelled),
+        }
+        states, button = buttons.get(state, ((), None))
+        if any(job.state not in (state, *states) for job in self):
+            self._check_writable({"state": state})
+        if button:
+            button()
 
     def _may_assign(self, user_id):
         return user_id == self.env.uid or self.env.user._is_system()
@@ -271,8 +323,24 @@ class QueueJob(models.Model):
         return True
 
     def requeue(self):
-        self.filtered(lambda job: job.state in CAN_REQUEUE)._change_job_state(PENDING)
+        jobs = self.filtered(lambda job: job.state in CAN_REQUEUE)
+        own = jobs.filtered("can_user_requeue")
+        own.sudo()._change_job_state(PENDING)
+        if jobs - own or not own:
+            (jobs - own)._change_job_state(PENDING)
         return True
+
+    @api.depends("state", "user_id", "channel_method_name")
+    @api.depends_context("uid")
+    def _compute_can_user_requeue(self):
+        functions = self.env["queue.job.function"].sudo()
+        for job in self:
+            is_own = job.state == FAILED and job.user_id == self.env.user
+            job.can_user_requeue = is_own and (
+                functions.browse(
+                    functions.job_config(job.channel_method_name).job_function_id
+                ).user_can_requeue
+            )
 
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.

@@ -239,7 +239,7 @@ class QueueJob(models.Model):
         They find the row as it was before, enqueued. What they did is undone when
         they raise.
         """
-        if not self._are_moves_heard() and not job._extra_values():
+        if not self._are_moves_heard() and not job._has_extra_values():
             job._known.update((name, getattr(job, name)) for name in CLAIMED)
             self._forget_cached()
             return
@@ -271,12 +271,20 @@ class QueueJob(models.Model):
         """Return where ``write`` does nothing about a job that is started or done."""
         modules = ("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail.")
         modules += ("odoo.addons.queue_job.",)
-        # OCA's component_event notifies the listeners of each model; mostly none of jobs.
-        event = getattr(self, "_event", None)
-        if getattr(event, "__module__", "").startswith(COMPONENT_EVENT):
-            if not event("on_record_write").events:
-                modules += (COMPONENT_EVENT,)
+        # Listeners are known when the registry is.
+        if self.pool.ready and not self._is_write_event_collected():
+            modules += (COMPONENT_EVENT,)
         return modules
+
+    @tools.ormcache()
+    def _is_write_event_collected(self):
+        """Return whether a listener of OCA's component_event waits for writes of jobs.
+
+        It extends ``write`` of all models, to notify listeners that few models have.
+        """
+        event = getattr(self, "_event", None)
+        is_of_component = getattr(event, "__module__", "").startswith(COMPONENT_EVENT)
+        return is_of_component and bool(event("on_record_write").events)
 
     @tools.ormcache()
     def _have_stored_dependents(self):

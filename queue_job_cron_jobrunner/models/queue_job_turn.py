@@ -100,7 +100,8 @@ SELECT EXISTS (
 )
 """
 NEXT_UNREPORTED = """
-SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
+SELECT uuid FROM queue_job
+WHERE to_report AND state = 'failed' AND uuid <> ALL(%(skipped)s)
 ORDER BY id LIMIT 1
 """
 FORGOTTEN = statements.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
@@ -308,8 +309,10 @@ class QueueJob(models.Model):
         return [uuid for (uuid,) in self.env.cr.fetchall()]
 
     @api.model
-    def _next_unreported(self):
+    def _next_unreported(self, skipped=()):
         """Return the uuid of a job whose failure nobody was told of, or None.
+
+        :param skipped: uuids that are not returned
 
         None too while another worker tells: the lock of those who do is held until
         the end of the transaction.
@@ -317,7 +320,7 @@ class QueueJob(models.Model):
         self.env.cr.execute(SQL("SELECT pg_try_advisory_xact_lock(%s, 1)", TURN_LOCK))
         if not self.env.cr.fetchone()[0]:
             return None
-        self.env.cr.execute(NEXT_UNREPORTED)
+        self.env.cr.execute(NEXT_UNREPORTED, {"skipped": list(skipped)})
         row = self.env.cr.fetchone()
         return row and row[0]
 

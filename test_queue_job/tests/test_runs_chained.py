@@ -331,7 +331,9 @@ class TestHearingOfMoves(ChainedCase):
                 mock.patch.object(type(jobs), "write", write),
                 mock.patch.object(type(jobs), "_event", event, create=True),
             ):
+                self.env.registry.clear_cache()
                 self.assertEqual(jobs._are_moves_heard(), bool(events))
+        self.env.registry.clear_cache()
 
     def test_nobody_is_told_where_nobody_listens(self):
         self.assertEqual(self.heard_by("odoo.addons.queue_job.models.queue_job"), [])
