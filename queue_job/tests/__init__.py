@@ -18,6 +18,7 @@ from . import test_jobrunner_database
 from . import test_jobrunner_dead_jobs
 from . import test_jobrunner_dispatch
 from . import test_jobrunner_held
+from . import test_jobrunner_end
 from . import test_jobrunner_histories
 from . import test_jobrunner_life
 from . import test_jobrunner_loop
