@@ -155,7 +155,9 @@ class Job(StoredJob):
         self._args = args or ()
         self._kwargs = kwargs or {}
         if job_uuid and not is_uuid(job_uuid):
-            raise ValueError(f"job_uuid is longer than {LONGEST_UUID} characters")
+            raise ValueError(
+                f"job_uuid must be printable and have at most {LONGEST_UUID} characters"
+            )
         self._uuid = job_uuid or None
         self._uuid_was_given = bool(job_uuid)
         self.job_config = self._read_config()
