@@ -55,7 +55,7 @@ class TestRequests(RequestCase):
             {"job_uuid": ""},
             {},
             {"job_uuid": "0", "run": many},
-            {"job_uuid": "0", "run": "1\r2"},
+            {"job_uuid": "1\r2", "run": "1\r2"},
         )
         with (
             mock.patch.object(RunJobController, "_acquire_job") as acquire,
