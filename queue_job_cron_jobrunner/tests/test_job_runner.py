@@ -252,6 +252,17 @@ class TestChoice(CronRunnerCase):
         self.assertIsNone(look.uuid)
         self.assertAlmostEqual(look.wake_in, 60, delta=2)
 
+    def test_throttle_ends_though_the_clock_was_set_back(self):
+        """An hour back: the channel waited for an hour and its throttle."""
+        self.channel("slow", throttle=60)
+        starts = self.env["queue.job.cron.start"]
+        starts._remember(["root.slow"], self.jobs._database_time() + 3600)
+        job = self.delay(channel="root.slow")
+        self.assertEqual(self.jobs._acquire_one_job(), job)
+        self.assertLessEqual(
+            starts._last_starts()["root.slow"], self.jobs._database_time()
+        )
+
     def test_dead_jobs_take_no_slot(self):
         dead = self.runs()
         dead.date_enqueued = fields.Datetime.now() - timedelta(minutes=1)
