@@ -4,6 +4,7 @@ from . import test_cron_pass
 from . import test_hooks
 from . import test_job_runner
 from . import test_limits
+from . import test_lost_backends
 from . import test_outcomes
 from . import test_readme
 from . import test_screens
