@@ -94,10 +94,14 @@ WHERE q.state IN ('enqueued', 'started') AND NOT (
 """
 # As the sweep of the regular runner; jobs that were claimed without a date are dead too.
 DEAD_JOBS = statements.DEAD_JOBS.format(condition=_IS_OLD)
+# The newest dependent stands for all: one step of an index.
 YOUNG_RUNS = f"""
 SELECT EXISTS (
     SELECT FROM queue_job q WHERE q.state IN ('enqueued', 'started') AND NOT ({_IS_OLD})
-)
+) OR COALESCE((
+    SELECT date_created > (clock_timestamp() AT TIME ZONE 'UTC') - interval '5 seconds'
+    FROM queue_job WHERE state = 'wait_dependencies' ORDER BY id DESC LIMIT 1
+), false)
 """
 NEXT_UNREPORTED = """
 SELECT uuid FROM queue_job
@@ -349,7 +353,7 @@ class QueueJob(models.Model):
 
     @api.model
     def _has_young_runs(self):
-        """Return whether jobs run that were claimed too lately to be told from dead ones."""
+        """Return whether jobs are too young to be found dead, or forgotten by their parents."""
         self.env.cr.execute(YOUNG_RUNS)
         return self.env.cr.fetchone()[0]
 
