@@ -104,8 +104,9 @@ class OutcomeRecorder:
                 job.set_failed(**values)
                 job.store()
                 cause = cls._cause_of(error)
-                cause_name = cause is not error and cls._error_name(cause)
-                job._record()._editor().write({"exc_cause": storable_text(cause_name)})
+                if cause is not error:
+                    name = storable_text(cls._error_name(cause))
+                    job._record()._editor().write({"exc_cause": name})
                 job.env.flush_all()
         except Exception as failure:
             job.state = state
