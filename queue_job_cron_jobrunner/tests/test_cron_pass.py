@@ -80,7 +80,7 @@ class TestPass(TransactionCase):
 
         with (
             mock.patch.object(cron_pass.CronExecutor, "_report_dead", report),
-            self.assertLogs(cron_pass.__name__, "ERROR") as logs,
+            self.assertLogs(cron_pass._logger, "ERROR") as logs,
         ):
             the_pass._announce_failures()
         self.assertEqual(announced, uuids)
