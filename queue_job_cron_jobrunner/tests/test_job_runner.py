@@ -378,7 +378,7 @@ class TestPerform(CronRunnerCase):
         self.assertEqual((record.state, record.retry), ("pending", 1))
         wait = record.eta - fields.Datetime.now()
         self.assertAlmostEqual(wait.total_seconds(), 300, delta=5)
-        self.assertIn("will be retried in 300", record.attempt_ids.exc_message)
+        self.assertIn("will be retried in 300", record.result)
         self.assertEqual(self.triggers().mapped("call_at"), [record.eta])
 
     def test_tries_are_used_up(self):

@@ -86,8 +86,7 @@ class TestOutcomes(OutcomeCase):
             with self.subTest(pgcode), self.conflict(pgcode) as perform:
                 self.run_jobs()
                 perform.assert_called_once_with()
-                message = job.attempt_ids.exc_message
-                self.assertEqual((job.state, message), ("pending", "too slow"))
+                self.assertEqual((job.state, job.result), ("pending", "too slow"))
                 wait = (job.eta - fields.Datetime.now()).total_seconds()
                 self.assertAlmostEqual(wait, 5, delta=4)
             job.button_cancelled()
@@ -153,8 +152,7 @@ class TestObjections(OutcomeCase):
         self.object_to(refused)
         self.run_jobs()
         self.assertEqual((refused.state, refused.retry), ("pending", 1))
-        message = refused.attempt_ids.exc_message
-        self.assertIn("cannot be started: ValueError: not this one", message)
+        self.assertIn("cannot be started: ValueError: not this one", refused.result)
         self.assertEqual(other.state, "done")
 
     @mute_logger("odoo.addons.queue_job.controllers.main", LOGGER)

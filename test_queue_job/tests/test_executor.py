@@ -172,7 +172,7 @@ class TestRunInPlace(JobCase):
             self.assertIsNone(RunJobController._runjob(self.env, job))
         mocks["_test_on_fail"].assert_not_called()
         self.assertRecordValues(
-            self.row(job), [{"state": "pending", "retry": 1, "result": False}]
+            self.row(job), [{"state": "pending", "retry": 1, "result": "busy"}]
         )
         self.assertTrue(self.row(job).eta)
 
@@ -194,7 +194,7 @@ class TestRunInPlace(JobCase):
         with self.patched():
             RunJobController._runjob(self.env, job)
         self.assertRecordValues(
-            self.row(job), [{"state": "pending", "result": False, "retry": 1}]
+            self.row(job), [{"state": "pending", "result": "busy", "retry": 1}]
         )
 
     def name_hook_by_sql(self, function, name):
@@ -292,7 +292,7 @@ class TestOutcomeAfterConflict(CommittedJobCase):
         self.acquire_and_run(uuid)
         self.assertEqual(
             self.columns(uuid, "state", "retry", "result", "date_done"),
-            {"state": "pending", "retry": 1, "result": False, "date_done": False},
+            {"state": "pending", "retry": 1, "result": "not yet", "date_done": False},
         )
 
     def test_job_whose_commit_is_refused_fails(self):

@@ -261,7 +261,7 @@ class TestRunStep(StepCase):
         error = RetryableJobError("by an override", seconds=7)
         with mock.patch.object(RunJobController, "_try_perform_job", side_effect=error):
             self.assertIsNone(self.run_here(job))
-        self.assertEqual(self.row(job).attempt_ids.exc_message, "by an override")
+        self.assertEqual(self.row(job).result, "by an override")
 
 
 @tagged("post_install", "-at_install")
