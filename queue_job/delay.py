@@ -171,7 +171,7 @@ class _Assembly:
 
 
 def _place_of_caller():
-    """Return file and line outside of the delay API, for those who develop."""
+    """Return file and line outside of the delay API, in developer mode and tests."""
     if not (config["dev_mode"] or config["test_enable"]):
         return ""
     frame = sys._getframe(1)
@@ -181,7 +181,7 @@ def _place_of_caller():
 
 
 def _check_vertices(caller, values):
-    """Refuse what is no delayable, chain or group.
+    """Refuse values that are no delayable, chain or group.
 
     :raise TypeError: says how to give one
     """

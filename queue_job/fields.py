@@ -43,7 +43,7 @@ TUPLE = OWN_PREFIX + "tuple"
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 # JSON would write a subclass of one of these as if it were the type itself.
 _SIMPLE = (str, int, float, dict, list, tuple)
-# What has a tag; a subclass of one would come back as the type itself.
+# Types that have a tag; a subclass of one would come back as the type itself.
 _TAGGED = (
     *(bytes, set, frozenset, Decimal, etree._Element),
     *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
@@ -320,7 +320,7 @@ class JobEncoder(json.JSONEncoder):
         return obj._job_prepare_context_before_enqueue()
 
     def _mark(self, value):
-        """Return ``value`` with tags for what JSON would write as something else."""
+        """Return ``value`` with tags for types that JSON would change."""
         kind = type(value)
         if kind is dict or kind is list:
             return self._mark_below(value)
@@ -537,7 +537,7 @@ class JobSerialized(fields.Json):
         return found
 
     def decode(self, value, env, strict=True):
-        """Return what a column holds; see :class:`JobDecoder` for ``strict``."""
+        """Return the value of a column; see :class:`JobDecoder` for ``strict``."""
         if value is None:
             return self._empty(env)
         text = value if isinstance(value, str) else json.dumps(value)

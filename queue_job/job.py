@@ -173,7 +173,9 @@ class Job:
         self._args = args or ()
         self._kwargs = kwargs or {}
         if job_uuid and not is_uuid(job_uuid):
-            raise ValueError(f"job_uuid is longer than {LONGEST_UUID} characters")
+            raise ValueError(
+                f"job_uuid must be printable and have at most {LONGEST_UUID} characters"
+            )
         self._uuid = job_uuid or None
         self.uuid_was_given = bool(job_uuid)
         self.job_config = self._read_config()
@@ -437,6 +439,20 @@ class Job:
         """
         self.env["queue.job"].sudo()._store_job(self)
 
+    def _store_values(self, create=False):
+        """Return what :meth:`store` writes, by column; for subclasses to extend.
+
+        The row is written with what differs from it.
+
+        :param create: with the values that only a new row gets
+        """
+        return self.env["queue.job"]._values_of_job(self, create)
+
+    def has_extra_values(self):
+        """Return whether hooks or a subclass add to the values of the core."""
+        is_extended = type(self)._store_values is not Job._store_values
+        return is_extended or bool(self.env["queue.job"]._extra_values_of_job(self))
+
     def is_new(self):
         """Return whether the row is still to be made, or again after a rollback."""
         if self.is_maker and not self.record.exists():
@@ -582,9 +598,7 @@ class Job:
                 raise RetryableJobError(f"Job {self.uuid} {self.load_error}")
             if self.job_config.allow_commit:
                 with self.in_temporary_env():
-                    if self.env.cr is not worker_cr:
-                        self.env["queue.job"]._enter_session()
-                    self.result = self._call()
+                    self.result = self._call_in_own_session(worker_cr)
             else:
                 self.result = self._call()
         except RetryableJobError as error:
@@ -609,6 +623,13 @@ class Job:
             f"{self.job_function_name} returned a {type(result).__name__}: its code was not "
             "executed. A job method must be an ordinary function, without yield or async."
         )
+
+    def _call_in_own_session(self, worker_cr):
+        """Call the method on a second connection, which others had and will have."""
+        if self.env.cr is worker_cr:
+            return self._call()
+        with self.env["queue.job"]._own_session():
+            return self._call()
 
     def check_tries(self, error):
         """Raise ``FailedJobError`` from ``error`` when no try is left."""

@@ -37,14 +37,12 @@ CREATE OR REPLACE FUNCTION queue_job_key_open(callers text) RETURNS text AS $$
 $$ LANGUAGE sql VOLATILE;
 
 -- Whether no refused caller of the key is in a transaction; keeps others from taking the key
--- lock until the end of this one. Never waits. The lock key of a policy is the head of
--- a digest.
+-- lock until the end of this one. Never waits, and takes no lock of a key that is not free:
+-- a session may try thousands. The lock key of a policy is the head of a digest.
 CREATE OR REPLACE FUNCTION queue_job_key_is_free(lock_key text) RETURNS boolean AS $$
 BEGIN
     IF lock_key IS NULL OR lock_key = '' THEN
         RETURN true;
-    ELSIF NOT pg_try_advisory_xact_lock({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key)) THEN
-        RETURN false;
     END IF;
     PERFORM FROM queue_job_key q
     WHERE q.digest = queue_job_key_digest(lock_key) AND queue_job_key_open(q.callers) <> '';
@@ -55,7 +53,8 @@ BEGIN
           AND left(q.digest, {POLICY_LOCK_LENGTH}) = lock_key
           AND queue_job_key_open(q.callers) <> '';
     END IF;
-    RETURN NOT FOUND;
+    RETURN NOT FOUND
+        AND pg_try_advisory_xact_lock({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key));
 END;
 $$ LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan;
 

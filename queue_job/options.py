@@ -93,7 +93,7 @@ def integer(name, value, default=None, lowest=-_MAX_INTEGER - 1):
 
     Text and floats are accepted when ``int()`` loses nothing.
 
-    :raise TypeError: for what is no whole number
+    :raise TypeError: for a value that is no whole number
     :raise ValueError: for a number out of bounds
     """
     if value is None:
@@ -137,7 +137,7 @@ def text(name, value, numbers=False):
 def not_before(value, now):
     """Return an eta as the moment it means, naive UTC.
 
-    :raise TypeError: for what is no moment
+    :raise TypeError: for a value that is no moment
     :raise ValueError: for a moment that cannot be stored
     """
     if not value:

@@ -39,8 +39,8 @@ REFUSED = "refused"
 
 
 def is_uuid(text):
-    """Return whether a request can name a job by this text."""
-    return bool(text) and len(text) <= LONGEST_UUID and "\x00" not in text
+    """Return whether a text can name a job in a request and in a line of the log."""
+    return bool(text) and len(text) <= LONGEST_UUID and text.isprintable()
 
 
 def join_uuids(uuids):

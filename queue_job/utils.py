@@ -59,7 +59,7 @@ def storable_text(value, limit=None):
 
     It refuses NUL, and UTF-8 knows no lone surrogates.
 
-    :param limit: characters to keep; ``…`` stands for what is cut in the middle
+    :param limit: characters to keep; ``…`` stands for the middle, which is cut
     """
     if value is None or value is False:
         return value

@@ -156,14 +156,16 @@ class CronPass:
     def _announce_failures(self):
         """Tell of jobs that failed while their worker could not; each once."""
         env = api.Environment(self.env.cr, SUPERUSER_ID, {})
-        while uuid := self.jobs._next_unreported():
+        skipped = []
+        while uuid := self.jobs._next_unreported(skipped):
             try:
                 announce_dead(env, uuid)
             except Exception:
-                # Jobs that wait must not wait for that.
+                # Left to the next pass, because others wait behind it.
                 _logger.exception("the failure of job %s could not be announced", uuid)
                 self.env.cr.rollback()
-                return
+                skipped.append(uuid)
+                continue
             # Gives back the lock of those who announce, and takes a new snapshot.
             self.env.cr.commit()  # pylint: disable=invalid-commit
 

@@ -47,7 +47,7 @@ class RunJobController(http.Controller, WorkerDoors):
         save_session=False,
         readonly=False,
     )
-    def runjob(self, job_uuid, **kw):
+    def runjob(self, job_uuid="", **kw):
         """Perform a job, or a bundle of jobs, that the runner has enqueued.
 
         Who accepts JSON gets the report of the bundle; else the answer is empty,
@@ -56,7 +56,7 @@ class RunJobController(http.Controller, WorkerDoors):
         env = self._superuser_env()
         asked = [job_uuid, *protocol.split_uuids(kw.get("run", ""))]
         if len(asked) > protocol.MAX_LENGTH:
-            raise BadRequest(f"a request may name {protocol.MAX_LENGTH} jobs at most")
+            return self._report_nothing([])
         uuids = [uuid for uuid in asked if protocol.is_uuid(uuid)]
         if not uuids or not self._is_signed(env, asked):
             return self._report_nothing(asked)
@@ -81,7 +81,7 @@ class RunJobController(http.Controller, WorkerDoors):
         save_session=False,
         readonly=False,
     )
-    def report_dead(self, job_uuid, **_kw):
+    def report_dead(self, job_uuid="", **_kw):
         """Announce the failure of a job that the runner found dead."""
         env = self._superuser_env()
         if protocol.is_uuid(job_uuid) and self._is_signed(env, [job_uuid]):

@@ -78,10 +78,12 @@ class Backlog:
         self._guard = guard or RowGuard(db.db_name, db.fail_unusable)
         self._limit = limit
         self._windows = {}
+        # Windows of which more waits than is held.
+        self._partial = set()
 
     def load(self):
         """Read all windows anew and forget waiting jobs that are not in them."""
-        self._windows = {}
+        self._windows, self._partial = {}, set()
         names = self._db.waiting_channels()
         for name in names:
             self._window(name)
@@ -93,6 +95,7 @@ class Backlog:
         for window in self._windows.values():
             window.plain_bound = self._plain_bound(plain, window)
             window.timed_bound = self._timed_bound(timed, window)
+            self._note(window)
 
     def learn(self, row):
         """Learn of a pending job: hold it, or forget it when it ranks behind."""
@@ -105,9 +108,8 @@ class Backlog:
 
     def settle(self, now):
         """Read on where the best job may be one that is not held."""
-        for window in self._windows.values():
-            if window.plain_bound is not None or window.timed_bound is not None:
-                self._settle(window, now)
+        for window in list(self._partial):
+            self._settle(window, now)
 
     def settle_channel(self, channel, now):
         window = self._windows.get(channel)
@@ -139,6 +141,14 @@ class Backlog:
                 window.plain_bound, self._plain_bound(rows, window)
             )
             self._place_all(rows)
+        self._note(window)
+
+    def _note(self, window):
+        """Know whether all of a window is held."""
+        if window.plain_bound is None and window.timed_bound is None:
+            self._partial.discard(window)
+        else:
+            self._partial.add(window)
 
     def _window(self, name):
         channel = self._tree._channel_for_job(name)
@@ -198,3 +208,4 @@ class Backlog:
             window.timed_bound = (last.eta, last.seq)
             for job in jobs[self._limit :]:
                 queue.remove(job)
+        self._note(window)

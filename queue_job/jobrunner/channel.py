@@ -7,7 +7,8 @@ from its own up to the root has room. Jobs wait in their own channel and
 nowhere else. Picking walks down the tree, passes over every node that is full,
 paused, waiting for its throttle or held up by a failure, and takes the best
 head of what is left: the best job of the whole tree that may run, whatever
-was free or full when it arrived (B18).
+was free or full when it arrived (B18). Each node remembers what those below it
+would start (:class:`~.heads.Heads`), and is told when something changes in one.
 
 Running jobs count in each node of their way up. A slot is a member of
 ``_running``; a run of several jobs holds one slot, that of its first job.
@@ -19,11 +20,24 @@ have room, so a configured capacity counts over all databases.
 """
 
 import logging
+from weakref import WeakSet
 
 from .channel_config import as_flag, as_seconds
+from .heads import Heads
 from .jobs import ChannelQueue
 
 _logger = logging.getLogger(__package__ + ".channels")
+
+
+def _setting(name):
+    """Return a property that has the channel asked again when it is set."""
+
+    def setter(self, value):
+        if vars(self).get(name, self) != value:
+            vars(self)[name] = value
+            self._changed()
+
+    return property(lambda self: vars(self)[name], setter)
 
 
 class Channel:
@@ -37,16 +51,37 @@ class Channel:
         if parent is not None:
             parent.children[name] = self
         self.children = {}
-        self.shared = None
+        self._heads = Heads()
+        self._shared = None
+        # Channels of other trees whose shared twin this is.
+        self._sharing = WeakSet()
         self._queue = ChannelQueue()
         self._running = set()
         self._failed = set()
         self._held = set()
+        self._asked_at = 0
         self._pause_until = 0
         self.capacity = capacity
         self.throttle = throttle
         self.paused = paused
         self.sequential = sequential
+
+    capacity = _setting("_capacity")
+    throttle = _setting("_throttle")
+    paused = _setting("_paused")
+    # When the wait after the last start is over.
+    _pause_until = _setting("_pause_end")
+
+    @property
+    def shared(self):
+        return self._shared
+
+    @shared.setter
+    def shared(self, channel):
+        self._shared = channel
+        if channel is not None:
+            channel._sharing.add(self)
+        self._changed()
 
     def __str__(self):
         capacity = self.capacity or "∞"
@@ -66,6 +101,7 @@ class Channel:
     @sequential.setter
     def sequential(self, value):
         self._queue.sequential = value
+        self._changed()
 
     @property
     def fullname(self):
@@ -105,6 +141,16 @@ class Channel:
     def get_subchannel_by_name(self, name):
         return self.children.get(name)
 
+    def forget_child(self, name):
+        self._heads.forget(self.children.pop(name))
+
+    def _changed(self):
+        """Have this channel asked again, and those that share its limits."""
+        for channel in (self, *self._sharing):
+            while channel.parent is not None:
+                channel.parent._heads.changed(channel)
+                channel = channel.parent
+
     # Moves of a job ---------------------------------------------------------
 
     def set_pending(self, job):
@@ -115,6 +161,7 @@ class Channel:
         self._failed.discard(job)
         self._held.discard(job)
         self._queue.add(job)
+        self._changed()
         _logger.debug("job %s marked pending in channel %s", job.uuid, self)
 
     def set_running(self, job):
@@ -128,6 +175,8 @@ class Channel:
             channel._running.add(job)
             if channel.shared is not None:
                 channel.shared._running.add(job)
+                channel.shared._changed()
+        self._changed()
         _logger.debug("job %s marked running in channel %s", job.uuid, self)
 
     def set_failed(self, job):
@@ -138,6 +187,7 @@ class Channel:
         self._give_back(job)
         self._held.discard(job)
         self._failed.add(job)
+        self._changed()
         _logger.debug("job %s marked failed in channel %s", job.uuid, self)
 
     def set_done(self, job):
@@ -150,6 +200,7 @@ class Channel:
         self._give_back(job)
         self._failed.discard(job)
         self._held.discard(job)
+        self._changed()
 
     def hold(self, job):
         """Keep a job that is locked elsewhere: it has no slot, and no job of a
@@ -160,12 +211,15 @@ class Channel:
     def board(self, job):
         """Take ``job`` out of the queue without a slot: it rides in a run."""
         self._queue.remove(job)
+        self._changed()
 
     def _give_back(self, job):
         for channel in self.path:
             channel._running.discard(job)
-            if channel.shared is not None:
+            if channel.shared is not None and job in channel.shared._running:
                 channel.shared._running.discard(job)
+                channel.shared._changed()
+        self._changed()
 
     # Choosing ---------------------------------------------------------------
 
@@ -190,14 +244,14 @@ class Channel:
 
         The channels above are not asked. Nothing is changed.
         """
+        self._asked_at = now
         # The wait first: one that is over is forgotten in a full channel too.
         if self._is_throttling(now) or not self.has_capacity():
             return None
         best = self._queue.first(now)
-        for child in self.children.values():
-            job = child.best(now)
-            if job is not None and (best is None or job.rank < best.rank):
-                best = job
+        job = self._heads.best(now)
+        if job is not None and (best is None or job.rank < best.rank):
+            best = job
         return None if self._queue.holds_back(best) else best
 
     def start(self, job, now):
@@ -236,12 +290,16 @@ class Channel:
             return wakeup_time
         shared = self.shared._pause_until if self.shared is not None else 0
         deadline = max(self._pause_until, shared)
-        if deadline:
+        # A wait that was over at the last choice is not waited for.
+        *_path, root = self.path
+        if deadline > root._asked_at:
             return min(wakeup_time, deadline) if wakeup_time else deadline
-        wakeup_time = self._queue.get_wakeup_time(wakeup_time)
-        for child in self.children.values():
-            wakeup_time = child.get_wakeup_time(wakeup_time)
-        return wakeup_time
+        times = (
+            wakeup_time,
+            self._queue.get_wakeup_time(),
+            self._heads.get_wakeup_time(),
+        )
+        return min(filter(None, times), default=0)
 
     def _is_throttling(self, now):
         """Return whether the wait after the last start is not over; forget it if it is."""
@@ -249,5 +307,6 @@ class Channel:
             if node is not None and node._pause_until:
                 if node._pause_until > now:
                     return True
-                node._pause_until = 0
+                # Past the property: the answer is being asked for just now.
+                node._pause_end = 0
         return False

@@ -25,6 +25,9 @@ EPOCH = datetime(1970, 1, 1)  # also where SQL sorts jobs without a date
 # Columns that came after OCA's: without them the database needs an upgrade.
 NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
 
+# Each of them may take the locks of two keys, of which PostgreSQL has some thousand.
+MARKED_AT_ONCE = 500
+
 # What is wrong with databases and was told.
 _news = News()
 
@@ -196,9 +199,13 @@ class Database(Connection):
         """Return the secret that requests are signed with, None if there is none."""
         return self._value(sql.SECRET)
 
-    def unreported(self):
-        """Return the uuids of jobs that the sweep failed and nobody was told of."""
-        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED)]
+    def unreported(self, behind=()):
+        """Return the uuids of some jobs whose failure is still to be announced.
+
+        :param behind: uuids that come last
+        """
+        values = {"behind": list(behind)}
+        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED, values)]
 
     # Moving -----------------------------------------------------------------
 
@@ -210,8 +217,12 @@ class Database(Connection):
 
         :param now: UNIX time
         """
-        values = {"ids": list(ids), "date": _odoo_now(), "now": now}
-        return {uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values)}
+        ids, marked = list(ids), set()
+        for start in range(0, len(ids), MARKED_AT_ONCE):
+            part = ids[start : start + MARKED_AT_ONCE]
+            values = {"ids": part, "date": _odoo_now(), "now": now}
+            marked.update(uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values))
+        return marked
 
     def obtainable(self, ids, now):
         """Return the ids of the jobs that :meth:`mark_enqueued` would mark now."""

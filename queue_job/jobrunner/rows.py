@@ -21,7 +21,9 @@ MOST_LOGGED = 10_000
 def fault_of(row):
     """Return why a job can never run, or None."""
     if not is_uuid(row.uuid):
-        return f"its uuid is empty or longer than {LONGEST_UUID} characters"
+        return (
+            f"its uuid is empty, not printable or longer than {LONGEST_UUID} characters"
+        )
     if str(row.date_created) in (FIRST_DATE, LAST_DATE):
         return "its date of creation is out of range"
     return fault_of_name(row.channel)

@@ -17,6 +17,7 @@ here.
 import logging
 import os
 import selectors
+import sys
 import time
 
 import odoo.http
@@ -124,6 +125,10 @@ class QueueJobRunner:
         self.on_round = None
 
     def __del__(self):
+        # The interpreter ends its threads wherever they are: one that had an answer to
+        # announce keeps the lock of the waker for ever.
+        if sys.is_finalizing():
+            return
         if hasattr(self, "_dispatcher"):
             self._dispatcher.close()
         if hasattr(self, "_waker"):

@@ -9,6 +9,7 @@ nothing later in their life asks an addon to take part.
 
 import logging
 import os
+import sys
 from threading import Thread
 from time import monotonic
 
@@ -159,7 +160,8 @@ def _patch_threaded_server():
     def start_with_runner(self, stop=False):
         start(self, stop=stop)
         if not stop:
-            _start_runner_thread("threaded server")
+            # By its public name, because addons replace it.
+            sys.modules[__package__]._start_runner_thread("threaded server")
 
     def stop_with_runner(self):
         global runner_thread  # noqa: PLW0603 as above

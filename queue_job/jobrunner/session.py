@@ -77,7 +77,7 @@ class Session:
         self._broken = []
         # How often requests with these jobs broke; until one of them is answered.
         self._suspects = {}
-        self._reporting = set()
+        self._reporting, self._reported = set(), set()
         self._inherited, self._lifeless = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
@@ -388,9 +388,14 @@ class Session:
 
     def report_dead(self, now):
         """Have the jobs announced that the sweep failed, by a worker."""
-        for uuid in self.db.unreported():
+        uuids = self.db.unreported(self._reported)
+        # All were asked for once: begin with the first again.
+        if self._reported.issuperset(uuids):
+            self._reported.clear()
+        for uuid in uuids:
             if uuid not in self._reporting and now >= self.backoff.until:
                 self._reporting.add(uuid)
+                self._reported.add(uuid)
                 path = protocol.REPORT_DEAD_PATH
                 self._send(Request(self.name, (uuid,), self._secret, path))
 

@@ -178,7 +178,11 @@ SELECT EXISTS (
 )
 """
 SECRET = "SELECT value FROM ir_config_parameter WHERE key = 'database.secret'"
-UNREPORTED = "SELECT uuid FROM queue_job WHERE to_report AND state = 'failed' ORDER BY id LIMIT 50"
+# Those that were asked for in vain come last.
+UNREPORTED = """
+SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
+ORDER BY uuid = ANY(%(behind)s), id LIMIT 50
+"""
 
 # The row lock is asked for first and not waited for; then the keys, each only
 # tried. What a refused caller holds stays pending and is looked at again.

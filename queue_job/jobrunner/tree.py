@@ -60,7 +60,7 @@ class DatabaseTree(ChannelManager):
                 or channel.fullname in by_name
                 or channel.parent is None
             ):
-                del channel.parent.children[channel.name]
+                channel.parent.forget_child(channel.name)
                 del self._channels_by_name[channel.fullname]
 
     def _apply_record(self, channel, record):

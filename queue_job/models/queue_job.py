@@ -2,6 +2,7 @@
 import contextlib
 import logging
 import random
+import sys
 import time
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from .. import notify
 from ..exception import JobError, RetryableJobError
 from ..fields import JobSerialized
+from ..jobrunner.channel_config import full_name
 from ..sql import statements as sql
 from ..states import (
     CAN_CANCEL,
@@ -34,9 +36,16 @@ from ..states import (
 )
 from ..store import keys, links, mapping, release, rows, transitions
 from ..utils import storable_text
+from ..worker.lease import own_session
 
 _logger = logging.getLogger(__name__)
 
+# Where a client's values pass on their way to `write`.
+_CLIENT_WRITES = ("write", "web_save", "web_save_multi", "load")
+_CLIENT_MODULES = (
+    *("odoo.http", "odoo.service.", "odoo.addons.rpc."),
+    *("odoo.addons.web.controllers.", "odoo.addons.base_import."),
+)
 _ERROR_FIELDS = ("exc_name", "exc_message", "exc_info")
 # Attribute of an override of ``write`` that does nothing for jobs.
 PASSES_OVER = "_queue_job_passes_over"
@@ -129,6 +138,7 @@ class QueueJob(models.Model):
     twin_states = fields.Char(
         readonly=True, help="States in which the policy blocks a twin."
     )
+    can_user_requeue = fields.Boolean(compute="_compute_can_user_requeue")
     to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
 
     # Hash, because a key may be longer than an entry of a btree.
@@ -183,6 +193,9 @@ class QueueJob(models.Model):
     @api.private
     @api.model_create_multi
     def create(self, vals_list):
+        vals_list = [self._with_full_channel(vals) for vals in vals_list]
+        for name in {vals.get("channel") for vals in vals_list} - {None, False, ""}:
+            self.env["queue.job.channel"]._warn_unlimited(name)
         # Overrides of other modules see the caller's context, the columns do not.
         quiet = self.with_context(
             {**clean_context(self.env.context), **self._CREATION_CONTEXT}
@@ -190,7 +203,13 @@ class QueueJob(models.Model):
         return super(QueueJob, quiet).create(vals_list).with_env(self.env)
 
     def write(self, vals):
+        if "state" in vals and self._is_moved_by_code_of_person():
+            state, vals = vals["state"], {**vals}
+            del vals["state"]
+            self._check_writable(vals)
+            self._move_as_by_button(state)
         self._check_writable(vals)
+        vals = self._with_full_channel(vals)
         if "user_id" in vals:
             self._set_user(vals["user_id"])
         if vals.get("state") == FAILED:
@@ -216,13 +235,47 @@ class QueueJob(models.Model):
                 )
             )
 
+    def _with_full_channel(self, vals):
+        """Return ``vals`` with the name of the channel from the root on."""
+        channel = vals.get("channel")
+        if channel and isinstance(channel, str):
+            return {**vals, "channel": full_name(channel)}
+        return vals
+
+    def _is_moved_by_code_of_person(self):
+        """Return whether code of the server writes a state with the rights of a person.
+
+        A client may move jobs by the methods of the buttons only.
+        """
+        if self.env.su or "_job_edit_sentinel" in self.env.context:
+            return False
+        frame, module = sys._getframe(1), ""
+        while frame.f_code.co_name in _CLIENT_WRITES or module.startswith("odoo.orm."):
+            frame = frame.f_back
+            # The code of a server action has no module.
+            module = frame.f_globals.get("__name__") or ""
+        return not module.startswith(_CLIENT_MODULES)
+
+    def _move_as_by_button(self, state):
+        """Move jobs to a state; AccessError where no button does."""
+        buttons = {
+            DONE: (CAN_SET_DONE, self.button_done),
+            PENDING: (CAN_REQUEUE, self.requeue),
+            CANCELLED: (CAN_CANCEL, self.button_cancelled),
+        }
+        states, button = buttons.get(state, ((), None))
+        if any(job.state not in (state, *states) for job in self):
+            self._check_writable({"state": state})
+        if button:
+            button()
+
     def _may_assign(self, user_id):
         return user_id == self.env.uid or self.env.user._is_system()
 
     def _set_user(self, user_id):
         """Let the stored recordsets run as another user, without superuser mode.
 
-        Those of a model that is gone stay what they are.
+        Recordsets of a model that is gone stay as they are.
         """
         if not user_id:
             return
@@ -249,6 +302,16 @@ class QueueJob(models.Model):
     def _load_jobs(self, cls, name, values):
         """Return the jobs whose column ``name`` is one of ``values``, as objects of ``cls``."""
         return rows.load(self, cls, name, values)
+
+    @api.model
+    def _values_of_job(self, job, create):
+        """Return what is written of a job, or of its new row, by column."""
+        return rows.values_of(job, create)
+
+    @api.model
+    def _extra_values_of_job(self, job):
+        """Return what the store-values hooks add for a job."""
+        return rows.extra_values(job)
 
     @api.model
     def _store_new_jobs(self, jobs):
@@ -402,12 +465,20 @@ class QueueJob(models.Model):
         """Return where ``write`` does nothing about a job that is started or done."""
         modules = ("odoo.orm.", "odoo.models", "odoo.addons.base.", "odoo.addons.mail.")
         modules += ("odoo.addons.queue_job.",)
-        # OCA's component_event notifies the listeners of each model; mostly none of jobs.
-        event = getattr(self, "_event", None)
-        if getattr(event, "__module__", "").startswith(COMPONENT_EVENT):
-            if not event("on_record_write").events:
-                modules += (COMPONENT_EVENT,)
+        # Listeners are known when the registry is.
+        if self.pool.ready and not self._is_write_event_collected():
+            modules += (COMPONENT_EVENT,)
         return modules
+
+    @tools.ormcache()
+    def _is_write_event_collected(self):
+        """Return whether a listener of OCA's component_event waits for writes of jobs.
+
+        It extends ``write`` of all models, to notify listeners that few models have.
+        """
+        event = getattr(self, "_event", None)
+        is_of_component = getattr(event, "__module__", "").startswith(COMPONENT_EVENT)
+        return is_of_component and bool(event("on_record_write").events)
 
     @tools.ormcache()
     def _have_stored_dependents(self):
@@ -434,9 +505,9 @@ class QueueJob(models.Model):
         self.env.cr.execute(sql.lock_run, values)
         return self.env.cr.fetchone()[0]
 
-    def _enter_session(self):
-        """Begin with a clean session, on the connection that a job has for itself."""
-        self.env.cr.execute(sql.enter_session)
+    def _own_session(self):
+        """Return the block in which a job has a second connection for itself."""
+        return own_session(self.env.cr)
 
     # Moves of many ----------------------------------------------------------
 
@@ -543,8 +614,24 @@ class QueueJob(models.Model):
         return True
 
     def requeue(self):
-        self.filtered(lambda job: job.state in CAN_REQUEUE)._change_job_state(PENDING)
+        jobs = self.filtered(lambda job: job.state in CAN_REQUEUE)
+        own = jobs.filtered("can_user_requeue")
+        own.sudo()._change_job_state(PENDING)
+        if jobs - own or not own:
+            (jobs - own)._change_job_state(PENDING)
         return True
+
+    @api.depends("state", "user_id", "channel_method_name")
+    @api.depends_context("uid")
+    def _compute_can_user_requeue(self):
+        functions = self.env["queue.job.function"].sudo()
+        for job in self:
+            is_own = job.state == FAILED and job.user_id == self.env.user
+            job.can_user_requeue = is_own and (
+                functions.browse(
+                    functions.job_config(job.channel_method_name).job_function_id
+                ).user_can_requeue
+            )
 
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.

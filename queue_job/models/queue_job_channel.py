@@ -1,4 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
 from datetime import timedelta
 
 from odoo import api, exceptions, fields, models
@@ -7,6 +8,11 @@ from .. import notify
 from ..jobrunner import channel_config
 from .install import create_or_reuse
 
+_logger = logging.getLogger(__name__)
+
+# Channels that were looked up, as (database, name), and the most that are kept.
+_warned = set()
+_MOST_WARNED = 10_000
 # Days. Older than any job, and a date that Python and PostgreSQL know.
 _LONG_AGO = 36_500
 
@@ -259,16 +265,40 @@ class QueueJobChannel(models.Model):
 
     @api.model
     def _removal_deadlines(self, now, field="removal_interval"):
-        """Return, by complete name, the date before which jobs that ended are deleted.
+        """Return, by channel, the date before which jobs that ended are deleted.
+
+        A channel stands there as jobs may spell it.
 
         :param field: ``removal_interval``, or ``removal_interval_failed``: a
             channel where this one is 0 keeps its failed jobs, and is left out
         """
         channels = self.search([(field, ">", 0)] if field != "removal_interval" else [])
-        return {
+        deadlines = {
             channel.complete_name: now - timedelta(days=min(channel[field], _LONG_AGO))
             for channel in channels
         }
+        short = {
+            name.removeprefix("root."): deadline for name, deadline in deadlines.items()
+        }
+        return {**short, **deadlines}
+
+    @api.model
+    def _warn_unlimited(self, name):
+        """Log a channel that nothing but root limits, once in each process."""
+        known = (self.env.cr.dbname, name)
+        if known in _warned or name == "root":
+            return
+        if len(_warned) >= _MOST_WARNED:
+            _warned.clear()
+        _warned.add(known)
+        parts = name.split(".")
+        names = [".".join(parts[:end]) for end in range(2, len(parts) + 1)]
+        if self._settings_of_configuration().keys().isdisjoint(names):
+            if not self.sudo().search_count([("complete_name", "in", names)], limit=1):
+                _logger.warning(
+                    "channel %s has no record and no setting; limited by root only",
+                    name,
+                )
 
     def _is_root(self):
         return self.name == "root" and not self.parent_id

@@ -86,6 +86,10 @@ class QueueJobFunction(models.Model):
         '{"enable": False} disables the button. When empty, the records of '
         "the job are opened.",
     )
+    user_can_requeue = fields.Boolean(
+        string="User Can Requeue",
+        help="Users who can read their own jobs may requeue those that failed.",
+    )
     allow_commit = fields.Boolean(
         help="Allows the job to commit while it runs, and runs it in a transaction of "
         "its own. What it has committed stays when the job fails or is run again: "

@@ -100,11 +100,12 @@ COLUMNS = (
     Column("to_report", protected=FROM_PEOPLE),
 )
 
-_OF_JOB = [column for column in COLUMNS if column.attribute]
+# Written when the row is made.
+CREATED = [column for column in COLUMNS if column.attribute]
 # Written at each store.
-MUTABLE = [column for column in _OF_JOB if not column.constant]
+MUTABLE = [column for column in CREATED if not column.constant]
 # Columns that no store-values hook may set.
-CORE = {column.name for column in _OF_JOB} | {"dependencies"}
+CORE = {column.name for column in CREATED} | {"dependencies"}
 LOADED = ("id", *(column.name for column in COLUMNS if column.loaded))
 LOADED_AS_IS = [column.name for column in COLUMNS if column.loaded == AS_IS]
 LOADED_NUMBERS = [column.name for column in COLUMNS if column.loaded == NUMBER]

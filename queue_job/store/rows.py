@@ -10,8 +10,8 @@ from ..states import ENQUEUED, FAILED, WAIT_DEPENDENCIES
 from ..utils import has_content, storable_text
 from . import links, release, transitions
 from .mapping import (
-    COLUMNS,
     CORE,
+    CREATED,
     LOADED,
     LOADED_AS_IS,
     LOADED_NUMBERS,
@@ -175,7 +175,7 @@ def notify_started(record, job, names):
 
     :param names: of the columns that the claim wrote
     """
-    if not record._has_write_overrides() and not extra_values(job):
+    if not record._has_write_overrides() and not job.has_extra_values():
         keep_stored(job, names)
         transitions.forget_cached(record)
         return
@@ -193,13 +193,24 @@ def _as_editor(jobs):
 
 
 def creation_values(job):
-    """Return the values of the new row; what is not set yet costs nothing."""
-    values = {"dependencies": job.dependencies_value()}
-    for column in COLUMNS:
-        value = column.attribute and _value(job, column)
-        if value is not None and value is not False:
-            values[column.name] = value
-    return _with_extra(job, values)
+    """Return the values of the new row, without those of the core that are empty."""
+    values = job._store_values(create=True)
+    return _noted(
+        job,
+        {
+            column: value
+            for column, value in values.items()
+            if column not in CORE or (value is not None and value is not False)
+        },
+    )
+
+
+def values_of(job, create):
+    """Return what :meth:`Job.store` writes, by column; see there."""
+    columns = CREATED if create else MUTABLE
+    values = {column.name: _value(job, column) for column in columns}
+    values["dependencies"] = job.dependencies_value()
+    return {**extra_values(job), **values}
 
 
 def changed_values(job):
@@ -207,15 +218,19 @@ def changed_values(job):
 
     What this transaction wrote past the job counts as not stored.
     """
-    values = {"state": job.state}
-    if job.is_linked:
-        values["dependencies"] = job.dependencies_value()
+    values = job._store_values()
     stored = {**job.stored, **_cached_values(job)}
-    for column in MUTABLE:
-        value = _value(job, column)
-        if column.name not in stored or stored[column.name] != value:
-            values[column.name] = value
-    return _with_extra(job, values)
+    stored.pop("state", None)
+    if not job.is_linked:
+        values.pop("dependencies", None)
+    return _noted(
+        job,
+        {
+            column: value
+            for column, value in values.items()
+            if column not in stored or stored[column] != value
+        },
+    )
 
 
 def _cached_values(job):
@@ -239,13 +254,14 @@ def _value(job, column):
     return integer(column.name, value) if column.checked else value
 
 
-def _with_extra(job, values):
+def _noted(job, values):
+    """Return ``values`` as stored from now on."""
     job.stored.update(
         (column.name, values[column.name])
         for column in MUTABLE
         if column.name in values
     )
-    return {**extra_values(job), **values}
+    return values
 
 
 def extra_values(job):

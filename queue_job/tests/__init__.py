@@ -17,7 +17,9 @@ from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_dead_jobs
 from . import test_jobrunner_dispatch
+from . import test_jobrunner_heads
 from . import test_jobrunner_held
+from . import test_jobrunner_end
 from . import test_jobrunner_histories
 from . import test_jobrunner_life
 from . import test_jobrunner_loop

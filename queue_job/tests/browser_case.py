@@ -71,8 +71,9 @@ class BrowserCase(HttpCase):
     def browser_js(self, *args, **kwargs):
         # Odoo fails on errors of the console alone, and only on those before the end.
         with logged_warnings() as messages:
-            super().browser_js(*args, **kwargs)
+            result = super().browser_js(*args, **kwargs)
         self.assertFalse(messages)
+        return result
 
 
 class LiveBrowserCase(OwnCursors, BrowserCase):

@@ -153,7 +153,7 @@ class PlayedDatabase:
 
     fail_unusable = secret = keep_alive = check_triggers = is_changing = nothing
 
-    def unreported(self):
+    def unreported(self, behind=()):
         return []
 
 

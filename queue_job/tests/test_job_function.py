@@ -5,6 +5,7 @@ from odoo.tools import mute_logger
 
 from .test_migrations import load_script
 
+SIBLINGS = {"queue_job_cron_x"}
 CHECKS_LOGGER = "odoo.addons.queue_job.models.queue_job_function_checks"
 
 
@@ -38,6 +39,11 @@ class FunctionCase(TransactionCase):
         definition = type("Definition", (), {"__module__": module, name: method})
         model_class = self.registry[model]
         classes = (definition, *model_class._model_classes__)
+        # The addon depends on this one; it may not be installed here.
+        third_parties = {definition.__module__.split(".")[2]} - SIBLINGS
+        self.patch(
+            type(self.functions), "_third_parties", lambda functions: third_parties
+        )
         self.patch(model_class, "_model_classes__", classes)
         return method
 

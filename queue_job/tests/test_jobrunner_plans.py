@@ -107,7 +107,7 @@ class TestPlans(RunnerCase):
         dead = sql.DEAD_JOBS.format(condition=f"{sql.IS_RUNNING} AND {sql.ABANDONED}")
         scans = [n for n in self.nodes(dead) if n.get("Relation Name") == "queue_job"]
         self.assertNotIn("Seq Scan", [node["Node Type"] for node in scans])
-        self.check(sql.UNREPORTED, None, "queue_job_to_report_index")
+        self.check(sql.UNREPORTED, {"behind": []}, "queue_job_to_report_index")
         looked_at = [
             node
             for node in self.nodes(sql.FORGOTTEN, {"after": 0})

@@ -81,6 +81,13 @@ class TestThreadedServer(BaseCase):
             self.addCleanup(patcher.stop)
         self.server = odoo_server.ThreadedServer(None)
 
+    def test_start_that_an_addon_replaced_is_called(self):
+        """C7: replacing ``jobrunner._start_runner_thread`` had no effect."""
+        with patch.object(jobrunner, "_start_runner_thread") as start:
+            self.server.start()
+        start.assert_called_once_with("threaded server")
+        self.thread.start.assert_not_called()
+
     def test_thread_is_started_and_stopped_with_the_server(self):
         with self.assertLogs(JOBRUNNER_LOGGER, 20) as logs:
             self.server.start()

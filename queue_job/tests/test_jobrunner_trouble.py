@@ -324,6 +324,23 @@ class TestTrouble(SessionCase):
         session.report_dead(1001)
         self.assertEqual(len([each for each in self.sent if each.uuids == (uuid,)]), 1)
 
+    def test_what_could_not_be_announced_goes_behind(self):
+        """B4: the batch of 50 began with the same failures each time, and those behind
+        them were never announced.
+        """
+        poison = [self.job("failed", to_report=True) for _number in range(55)]
+        good = [self.job("failed", to_report=True) for _number in range(5)]
+        session = self.session()
+        for now in (1000, 1001):
+            session.report_dead(now)
+            # Each request is answered, and nothing was done.
+            session._reporting.clear()
+        asked = {uuid for each in self.sent for uuid in each.uuids}
+        self.assertLessEqual({*poison, *good}, asked)
+        self.sent.clear()
+        session.report_dead(1002)
+        self.assertEqual(len(self.sent), 50)
+
     def test_b09_death_that_another_runner_found_is_announced(self):
         """It died before it could have it announced."""
         uuid = self.job("failed", to_report=True)

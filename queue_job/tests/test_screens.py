@@ -31,7 +31,7 @@ class TestEveryScreen(ScreensCase):
         ]
         group(*members[:2]).on_done(group(*members[2:])).delay()
         self.jobs = self.env["queue.job"].search([]).with_context(tracking_disable=True)
-        failed, started, waiting, later = self.jobs
+        failed, started, _waiting, later = self.jobs
         now = datetime.now()
         failed.write(
             {

@@ -11,6 +11,7 @@ from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.service.model import call_kw
 from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tools.safe_eval import safe_eval
 
 from ..job import Job
 
@@ -223,6 +224,113 @@ class TestManager(SecurityCase):
         self.assertEqual(job.state, "done")
         with self.assertRaises(AccessError):
             self.rpc(self.manager, "queue.job", "_change_job_state", job.ids, "pending")
+
+    def code_of(self, user, jobs, code):
+        """Run code as a server action does, with the rights of a user."""
+        safe_eval(code, {"records": jobs.with_user(user)}, mode="exec")
+        self.env.flush_all()
+        jobs.invalidate_recordset()
+
+    def test_s03_code_moves_with_the_rights_of_a_manager(self):
+        """C6: server actions and buttons of other addons got an AccessError."""
+        jobs = self.make_job() | self.make_job()
+        for state, result in (
+            ("cancelled", "Cancelled by"),
+            ("pending", "Cancelled by"),
+            ("done", "Manually set to done by"),
+        ):
+            self.code_of(self.manager, jobs, f"records.write({{'state': '{state}'}})")
+            self.assertEqual(jobs.mapped("state"), [state] * 2)
+            self.assertIn(result, jobs[0].result)
+        self.assertTrue(jobs[0].date_done)
+        self.code_of(
+            self.manager, jobs, "records.write({'state': 'pending', 'priority': 3})"
+        )
+        self.assertEqual(jobs.mapped("priority"), [3, 3])
+        self.assertEqual(jobs.mapped("state"), ["pending"] * 2)
+
+    def test_s03_code_moves_only_where_a_button_does(self):
+        job = self.make_job()
+        for code in (
+            "records.write({'state': 'started'})",
+            "records.write({'state': 'failed'})",
+            "records.write({'state': 'done', 'retry': 0})",
+            "records.write({'state': 'done', 'method_name': 'unlink'})",
+            "records.with_context(_job_edit_sentinel=True).write({'state': 'done'})",
+        ):
+            with (
+                self.subTest(code=code),
+                self.assertRaises(AccessError),
+                self.env.cr.savepoint(),
+            ):
+                self.code_of(self.manager, job, code)
+            job.invalidate_recordset()
+            self.assertEqual(job.state, "pending")
+        job.sudo().write({"state": "started"})
+        with self.assertRaises(AccessError):
+            self.code_of(self.manager, job, "records.write({'state': 'cancelled'})")
+
+    def test_s03_code_of_others_moves_nothing(self):
+        job = self.make_job()
+        for user in (self.internal, self.portal):
+            with (
+                self.subTest(user=user.login),
+                self.assertRaises(AccessError),
+                self.env.cr.savepoint(),
+            ):
+                self.code_of(user, job, "records.write({'state': 'done'})")
+        self.assertEqual(job.state, "pending")
+
+    def test_s03_no_way_of_a_client_moves(self):
+        job = self.make_job()
+        for method, args in (
+            ("write", [{"state": "done"}]),
+            ("web_save", [{"state": "done"}, {}]),
+        ):
+            with self.subTest(method=method), self.assertRaises(AccessError):
+                self.rpc(self.manager, "queue.job", method, job.ids, *args)
+        self.assertEqual(job.state, "pending")
+
+    def test_user_may_requeue_where_the_function_says_so(self):
+        """C6: the reader of his own failed job could not requeue it."""
+        self.env["ir.model.access"].create(
+            {
+                "name": "readers of jobs",
+                "model_id": self.env["ir.model"]._get_id("queue.job"),
+                "group_id": self.env.ref("base.group_user").id,
+                "perm_read": True,
+            }
+        )
+        model = self.env["ir.model"]._get_id("res.partner")
+        function = self.env["queue.job.function"].create(
+            {"model_id": model, "method": "create_company"}
+        )
+        own, foreign, done = (
+            self.make_job(),
+            self.make_job(self.portal),
+            self.make_job(),
+        )
+        (own | foreign).sudo().write({"state": "failed"})
+        done.sudo().write({"state": "done"})
+        jobs = (own | foreign | done).with_user(self.internal)
+        self.assertFalse(any(jobs.mapped("can_user_requeue")))
+        with self.assertRaises(AccessError):
+            self.rpc(self.internal, "queue.job", "requeue", own.ids)
+        function.user_can_requeue = True
+        jobs.invalidate_recordset()
+        self.assertEqual(jobs.mapped("can_user_requeue"), [True, False, False])
+        for refused in (foreign, done, own | foreign):
+            with (
+                self.subTest(ids=refused.ids),
+                self.assertRaises(AccessError),
+                self.env.cr.savepoint(),
+            ):
+                self.rpc(self.internal, "queue.job", "requeue", refused.ids)
+        self.rpc(self.internal, "queue.job", "requeue", own.ids)
+        self.assertEqual(own.state, "pending")
+        for button in ("button_done", "button_cancelled"):
+            with self.assertRaises(AccessError):
+                self.rpc(self.internal, "queue.job", button, own.ids)
 
     def test_s03_when_and_where_may_be_changed(self):
         job = self.make_job()

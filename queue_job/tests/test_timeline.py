@@ -100,10 +100,10 @@ class History:
 class TestTimeline(TransactionCase):
     def delay(self, **values):
         row = self.env["res.partner"].with_delay().create_company().db_record()
-        self.write(row, values)
+        self.edit(row, values)
         return row
 
-    def write(self, row, values):
+    def edit(self, row, values):
         row._editor().write(values)
 
     def kinds(self, row):
@@ -226,9 +226,9 @@ class TestTimeline(TransactionCase):
             child = rows[-1]
             self.assertEqual(child.waited, 0)
             for row in rows[:count]:
-                self.write(row, {"state": "done", "date_done": ended})
+                self.edit(row, {"state": "done", "date_done": ended})
             started = ended + timedelta(seconds=3)
-            self.write(child, {"state": "started", "date_started": started})
+            self.edit(child, {"state": "started", "date_started": started})
             self.env.flush_all()
             self.env.invalidate_all()
             self.assertAlmostEqual(child.waited, 3)

@@ -14,6 +14,7 @@ jobs that ever passed through them.
 
 import contextlib
 import os
+import re
 from datetime import datetime
 
 import psycopg2
@@ -25,6 +26,7 @@ from psycopg2.extensions import (
     TRANSACTION_STATUS_INTRANS,
 )
 
+from odoo import http
 from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
@@ -36,6 +38,7 @@ from ..states import MOVES
 from ..store import rows, transitions
 from .log import logger
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CLAIMED = "claimed"
 CHANGED = "changed"
 # What a claim writes, as attribute of a job and as column.
@@ -112,10 +115,12 @@ def claim(env, uuid, prefetched=None):
         known_version = row and row["version"]
     if verdict != CLAIMED:
         if verdict == REFUSED:
+            # Over HTTP, text that is no uuid and of no row was written by a stranger.
+            is_known = known_version or UUID.fullmatch(uuid) or not http.request
             logger.warning(
                 "was requested to run job %s, but it does not exist, or is not in state "
                 "enqueued, or is handled by another worker",
-                uuid,
+                uuid if is_known else "(not a uuid)",
             )
         return None, verdict
     if version != known_version:
@@ -165,7 +170,8 @@ def rollback(cr):
 def clean_session(cr):
     """Take from the session what a job left that failed; its work was undone before.
 
-    A rollback takes only a part of it. The liveness lock stays, if there is one.
+    A rollback takes only a part of it. An open transaction goes on, and with it the
+    liveness lock; a broken one is rolled back.
     """
     if cr.closed:
         return
@@ -175,17 +181,34 @@ def clean_session(cr):
             cr.execute(sql.clean_session)
             return
         # The job may have committed its work.
-        connection.rollback()
-        connection.set_session(
-            isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
-            readonly=False,
-            autocommit=False,
-        )
+        cr.rollback()
+        if connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+            connection.set_session(
+                isolation_level=ISOLATION_LEVEL_REPEATABLE_READ,
+                readonly=False,
+                autocommit=False,
+            )
         cr.execute(sql.clean_idle_session)
-        connection.commit()
-    except psycopg2.Error:
-        logger.warning("session of a failed job not cleaned; closing it", exc_info=True)
+        cr.commit()
+    except Exception:
+        logger.warning("session of a job not cleaned; closing it", exc_info=True)
         connection.close()
+
+
+@contextlib.contextmanager
+def own_session(cr):
+    """Give a job a clean session on a connection of its own; clean up behind it.
+
+    :raise psycopg2.Error: at the end, where an error of the transaction was swallowed:
+        nothing of the work would be left
+    """
+    cr.execute(sql.enter_session)
+    try:
+        yield
+        cr.execute(sql.clean_session)
+    except BaseException:
+        clean_session(cr)
+        raise
 
 
 class Lease:

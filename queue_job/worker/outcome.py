@@ -116,8 +116,9 @@ def _record_failure(doors, job, error):
             job.set_failed(**values)
             job.store()
             cause = _cause_of(error)
-            cause_name = cause is not error and _name_of(cause)
-            job.record._editor().write({"exc_cause": storable_text(cause_name)})
+            if cause is not error:
+                name = storable_text(_name_of(cause))
+                job.record._editor().write({"exc_cause": name})
             job.env.flush_all()
     except Exception as second:
         job.state = lease.state
@@ -216,18 +217,35 @@ def announce_dead(env, uuid):
     """Announce the failure of a job that the runner found dead, once.
 
     The flag is cleared in the transaction that posts the message, which is
-    committed before the on-fail hook is called.
+    committed before the on-fail hook is called. A message that cannot be posted is
+    given up, because others wait behind it.
     """
     row = Job.db_records_from_uuids(env, [uuid])
     if not (row.to_report and row.state == FAILED):
         return
     job = Job._load_from_db_record(row)
+    try:
+        if not _announce(job):
+            return
+    except (OperationalError, InterfaceError):
+        # Of the database, not of the job: announced later, behind the others.
+        raise
+    except Exception:
+        logger.exception("job %s: failure not announced, giving up", uuid)
+        with job.in_temporary_env():
+            job.record._editor().write({"to_report": False})
+    names = ("exc_name", "exc_message", "exc_info")
+    _call_on_fail(job, {name: getattr(job, name) for name in names})
+
+
+@exceptions_only()
+def _announce(job):
+    """Post the failure in a transaction of its own; return False if that was done."""
     with job.in_temporary_env():
         row = job.record
         if not row.to_report:
-            return
+            return False
         row._editor().write({"to_report": False})
         row._message_post_on_failure()
         job.env.flush_all()
-    names = ("exc_name", "exc_message", "exc_info")
-    _call_on_fail(job, {name: getattr(job, name) for name in names})
+    return True

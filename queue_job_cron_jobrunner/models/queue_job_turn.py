@@ -95,13 +95,18 @@ WHERE q.state IN ('enqueued', 'started') AND NOT (
 """
 # As the sweep of the regular runner; jobs that were claimed without a date are dead too.
 DEAD_JOBS = statements.DEAD_JOBS.format(condition=_IS_OLD)
+# The newest dependent stands for all: one step of an index.
 YOUNG_RUNS = f"""
 SELECT EXISTS (
     SELECT FROM queue_job q WHERE q.state IN ('enqueued', 'started') AND NOT ({_IS_OLD})
-)
+) OR COALESCE((
+    SELECT date_created > (clock_timestamp() AT TIME ZONE 'UTC') - interval '5 seconds'
+    FROM queue_job WHERE state = 'wait_dependencies' ORDER BY id DESC LIMIT 1
+), false)
 """
 NEXT_UNREPORTED = """
-SELECT uuid FROM queue_job WHERE to_report AND state = 'failed'
+SELECT uuid FROM queue_job
+WHERE to_report AND state = 'failed' AND uuid <> ALL(%(skipped)s)
 ORDER BY id LIMIT 1
 """
 FORGOTTEN = statements.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
@@ -310,8 +315,10 @@ class QueueJob(models.Model):
         return [uuid for (uuid,) in self.env.cr.fetchall()]
 
     @api.model
-    def _next_unreported(self):
+    def _next_unreported(self, skipped=()):
         """Return the uuid of a job whose failure nobody was told of, or None.
+
+        :param skipped: uuids that are not returned
 
         None too while another worker tells: the lock of those who do is held until
         the end of the transaction.
@@ -319,7 +326,7 @@ class QueueJob(models.Model):
         self.env.cr.execute(SQL("SELECT pg_try_advisory_xact_lock(%s, 1)", TURN_LOCK))
         if not self.env.cr.fetchone()[0]:
             return None
-        self.env.cr.execute(NEXT_UNREPORTED)
+        self.env.cr.execute(NEXT_UNREPORTED, {"skipped": list(skipped)})
         row = self.env.cr.fetchone()
         return row and row[0]
 
@@ -348,7 +355,7 @@ class QueueJob(models.Model):
 
     @api.model
     def _has_young_runs(self):
-        """Return whether jobs run that were claimed too lately to be told from dead ones."""
+        """Return whether jobs are too young to be found dead, or forgotten by their parents."""
         self.env.cr.execute(YOUNG_RUNS)
         return self.env.cr.fetchone()[0]
 

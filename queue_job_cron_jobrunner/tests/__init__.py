@@ -5,6 +5,7 @@ from . import test_every_screen
 from . import test_hooks
 from . import test_job_runner
 from . import test_limits
+from . import test_lost_backends
 from . import test_outcomes
 from . import test_readme
 from . import test_rows

@@ -4,6 +4,8 @@
 import time
 from unittest import mock
 
+from psycopg2 import OperationalError
+
 from odoo.tests import TransactionCase
 
 from .. import cron_pass
@@ -56,6 +58,33 @@ class TestPass(TransactionCase):
         the_pass = self.make(**context)
         the_pass.run()
         return self.progress.done, self.progress.remaining
+
+    def test_a_failure_that_cannot_be_announced_keeps_no_other(self):
+        """B4: the pass ended at the first one, and those behind it were never announced."""
+        the_pass = self.make()
+        uuids = [f"dead {number}" for number in range(4)]
+        for uuid in uuids:
+            self.cr.execute(
+                "INSERT INTO queue_job (uuid, state, to_report) VALUES (%s, 'failed', true)",
+                [uuid],
+            )
+        announced = []
+
+        def report(env, uuid):
+            announced.append(uuid)
+            if uuid in uuids[:2]:
+                raise OperationalError("conflict")
+            self.cr.execute(
+                "UPDATE queue_job SET to_report = false WHERE uuid = %s", [uuid]
+            )
+
+        with (
+            mock.patch.object(cron_pass, "announce_dead", report),
+            self.assertLogs(cron_pass._logger, "ERROR") as logs,
+        ):
+            the_pass._announce_failures()
+        self.assertEqual(announced, uuids)
+        self.assertEqual(len(logs.records), 2)
 
     def test_performs_until_nothing_may_start(self):
         self.looks = [Look("a"), Look("b")]

@@ -252,6 +252,17 @@ class TestChoice(CronRunnerCase):
         self.assertIsNone(look.uuid)
         self.assertAlmostEqual(look.wake_in, 60, delta=2)
 
+    def test_throttle_ends_though_the_clock_was_set_back(self):
+        """An hour back: the channel waited for an hour and its throttle."""
+        self.channel("slow", throttle=60)
+        starts = self.env["queue.job.cron.start"]
+        starts._remember(["root.slow"], self.jobs._database_time() + 3600)
+        job = self.delay(channel="root.slow")
+        self.assertEqual(self.jobs._acquire_one_job(), job)
+        self.assertLessEqual(
+            starts._last_starts()["root.slow"], self.jobs._database_time()
+        )
+
     def test_dead_jobs_take_no_slot(self):
         dead = self.runs()
         dead.date_enqueued = fields.Datetime.now() - timedelta(minutes=1)
@@ -291,6 +302,28 @@ class TestPerform(CronRunnerCase):
         self.assertEqual(records.mapped("state"), ["pending", "wait_dependencies"])
         self.run_jobs()
         self.assertEqual(records.mapped("state"), ["done", "done"])
+
+    def test_pass_returns_for_a_dependent_whose_parent_just_ended(self):
+        """The worker of the parent died before the release, when the child was young.
+
+        It was left alone as long as a release may be under way, and no trigger was
+        left: the child waited for the trigger of another job, or for a day.
+        """
+        first, second = (self.jobs.delayable()._test_job() for _number in range(2))
+        chain(first, second).delay()
+        parent, child = (each._generated_job.db_record() for each in (first, second))
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE queue_job SET state = 'done' WHERE id = %s", (parent.id,)
+        )
+        self.assertTrue(self.jobs._has_young_runs())
+        self.env.cr.execute(
+            "UPDATE queue_job SET date_created = date_created - interval '1 minute' "
+            "WHERE id = %s",
+            (child.id,),
+        )
+        self.assertFalse(self.jobs._has_young_runs())
+        self.assertEqual(self.jobs._release_forgotten()[0], [child.uuid])
 
     def test_failure_is_recorded_and_the_next_job_runs(self):
         failing = self.jobs.with_delay(priority=1)._test_job(failure_rate=1).db_record()
@@ -345,7 +378,7 @@ class TestPerform(CronRunnerCase):
         self.assertEqual((record.state, record.retry), ("pending", 1))
         wait = record.eta - fields.Datetime.now()
         self.assertAlmostEqual(wait.total_seconds(), 300, delta=5)
-        self.assertIn("will be retried in 300", record.attempt_ids.exc_message)
+        self.assertIn("will be retried in 300", record.result)
         self.assertEqual(self.triggers().mapped("call_at"), [record.eta])
 
     def test_tries_are_used_up(self):

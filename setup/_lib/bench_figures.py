@@ -139,6 +139,7 @@ AIMS = {
         *("refused", "10,000 refused calls, time each", "%.2f ms", "", "<= 1 ms"),
         most=1,
     ),
+    "connector": Aim(*("connector", "no-op jobs per second, with connector", "%.0f")),
     "cron": Aim("cron", "cron runner, 1,000 no-op jobs, each", "%.1f ms"),
     "cron_gain": Aim(
         *(

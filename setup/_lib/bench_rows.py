@@ -18,6 +18,12 @@ ADDONS = ("queue_job", "queue_job_bench")
 # Seconds for a drain, per job and at least: OCA needs a fifth of a second in graphs.
 DRAIN_SECONDS, DRAIN_LEAST = 0.3, 120
 WARM_UP = 400
+# Never with their dependencies, which would bring OCA's queue_job.
+CONNECTOR = (
+    "pip install --no-deps --target FOLDER odoo-addon-component"
+    " odoo-addon-component-event odoo-addon-connector, cachetools beside Odoo, then"
+    " --addons-path FOLDER/odoo/addons"
+)
 
 
 class Bench:
@@ -238,6 +244,23 @@ class Bench:
         self._add("refused_queries", queries / calls)
         self._add("refused", seconds / calls * 1000)
 
+    def connector(self):
+        """Drain no-op jobs with OCA's connector, whose component_event extends write.
+
+        Left out without its folder.
+        """
+        if not any((path / "connector").is_dir() for path in self.lab.addons_paths):
+            progress.say("Skipped: %s" % CONNECTOR)
+            return
+        self.close()
+        self._installed = self.lab.database("connector", (*ADDONS, "connector"))
+        self._start()
+        jobs = self.options.jobs
+        costs = [self._drain(jobs) for _number in range(self.options.repeat)]
+        self._add("connector", jobs / statistics.median(c.seconds for c in costs))
+        self.close()
+        self._installed = None
+
     def cron(self):
         """Drain 1,000 no-op jobs by two cron workers, against one pass for each job."""
         database = self.lab.database("cron", ("queue_job_cron_jobrunner",))
@@ -367,5 +390,5 @@ def _python_below(guard):
 # In this order; a name is a method of Bench.
 ROWS = (
     *("drain", "counts", "latency", "delay", "graph", "deaf", "start"),
-    *("refused", "cron"),
+    *("refused", "cron", "connector"),
 )

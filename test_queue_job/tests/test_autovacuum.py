@@ -1,9 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from datetime import datetime, timedelta
 
+from odoo.exceptions import UserError
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from .common import JobCase
+
+VACUUM_LOGGER = "odoo.addons.queue_job.models.queue_job_vacuum"
 
 
 @tagged("post_install", "-at_install")
@@ -52,6 +56,67 @@ class TestAutovacuum(JobCase):
         self.env.ref("test_queue_job.channel_sub").removal_interval = 60
         kept, removed = self.done_job(31, channel="root.sub"), self.done_job(6)
         self.assertEqual(self.vacuum(), (1, False))
+        self.assertTrue(kept.exists())
+        self.assertFalse(removed.exists())
+
+    def test_interval_of_the_channel_however_it_is_spelled(self):
+        """B15: a job whose channel is written without ``root.`` went by root's interval."""
+        self.env.ref("queue_job.channel_root").removal_interval = 5
+        self.env.ref("test_queue_job.channel_sub").removal_interval = 60
+        kept = self.done_job(31)
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE queue_job SET channel = 'sub' WHERE id = %s", [kept.id]
+        )
+        self.env.invalidate_all()
+        removed = self.done_job(6, channel="root.unknown")
+        self.assertEqual(self.vacuum(), (1, False))
+        self.assertTrue(kept.exists())
+        self.assertFalse(removed.exists())
+
+    def protect(self, jobs):
+        """Let a third party's records need jobs."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            "CREATE TABLE qj_protector (job_id int REFERENCES queue_job ON DELETE RESTRICT);"
+            "INSERT INTO qj_protector SELECT unnest(%s)",
+            [jobs.ids],
+        )
+
+    def test_protected_jobs_do_not_keep_the_others(self):
+        """B15: one old job that a third party's record protects kept all of them."""
+        oldest, other = self.done_job(40), self.done_job(35)
+        free = self.done_job(38) | self.done_job(36) | self.done_job(34)
+        self.protect(oldest | other)
+        with self.assertLogs(VACUUM_LOGGER, "WARNING") as logs:
+            self.assertEqual(self.vacuum(), (3, False))
+        self.assertFalse(free.exists())
+        self.assertEqual((oldest | other).exists(), oldest | other)
+        self.assertIn(oldest.uuid, logs.output[0])
+        self.assertIn(other.uuid, logs.output[0])
+
+    def test_protected_jobs_do_not_fill_the_batch(self):
+        protected = self.done_job(40) | self.done_job(41) | self.done_job(42)
+        free = self.done_job(38) | self.done_job(37)
+        self.protect(protected)
+        with mute_logger(VACUUM_LOGGER):
+            self.assertEqual(self.job_model._gc_old_jobs(limit=1), (1, True))
+            self.assertEqual(self.job_model._gc_old_jobs(limit=1), (1, False))
+        self.assertFalse(free.exists())
+        self.assertEqual(len(protected.exists()), 3)
+
+    def test_jobs_that_code_protects_are_passed_over(self):
+        kept, removed = self.done_job(40), self.done_job(39)
+        unlink = type(self.job_model).unlink
+
+        def protecting(jobs):
+            if kept in jobs:
+                raise UserError("needed")
+            return unlink(jobs)
+
+        self.patch(type(self.job_model), "unlink", protecting)
+        with mute_logger(VACUUM_LOGGER):
+            self.assertEqual(self.vacuum(), (1, False))
         self.assertTrue(kept.exists())
         self.assertFalse(removed.exists())
 

@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What a call does not state is empty, whatever the environment of its caller says."""
+"""Columns that a call does not state are empty, whatever its environment says."""
 
 from datetime import datetime, timedelta
 

@@ -5,6 +5,7 @@ from odoo.tests import tagged
 
 from odoo.addons.queue_job.delay import Delayable, DelayableRecordset, group
 from odoo.addons.queue_job.job import Job, identity_exact
+from odoo.addons.queue_job.tests.alone import without_extensions
 
 from .common import JobCase
 
@@ -251,6 +252,7 @@ class TestIdentityKey(JobCase):
 class TestQueryCounts(JobCase):
     def setUp(self):
         super().setUp()
+        without_extensions(self.addCleanup, self.job_model, "create")
         # Fill what a running server has warm: settings, access, companies.
         for key in (None, "warm"):
             self.record.with_delay(identity_key=key).testing_method()

@@ -199,10 +199,11 @@ class TestRunInPlace(JobCase):
         )
 
     def name_hook_by_sql(self, function, name):
-        """Name a hook as a row has it that was saved before names were checked."""
+        """Name a hook as a row has it that a person saved before names were checked."""
         self.env.flush_all()
         self.env.cr.execute(
-            "UPDATE queue_job_function SET on_fail_method = %s WHERE id = %s",
+            "UPDATE queue_job_function SET on_fail_method = %s, "
+            "on_fail_method_by_user = true WHERE id = %s",
             (name, function.id),
         )
         self.env.invalidate_all()

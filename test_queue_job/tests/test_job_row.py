@@ -116,7 +116,8 @@ class TestDefaults(JobCase):
         self.registry.clear_cache()
 
     def test_of_the_context(self):
-        self.assertEqual(self.info(default_additional_info="context"), "context")
+        """It is meant for another record: the form that the caller has open."""
+        self.assertFalse(self.info(default_additional_info="context"))
 
     def test_of_an_administrator(self):
         self.env["ir.default"].set("queue.job", "additional_info", "administrator")

@@ -4,10 +4,13 @@ from unittest import mock
 
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import NoSuchJobError
 from odoo.addons.queue_job.job import Job
 
-from .common import JobCase
+from .common import JobCase, Unheard
+
+CHANNEL_LOGGER = "odoo.addons.queue_job.models.queue_job_channel"
 
 
 @tagged("post_install", "-at_install")
@@ -225,3 +228,104 @@ class TestStoreValuesHooks(JobCase):
 
     def test_base_hook_is_empty(self):
         self.assertEqual(self.env["res.partner"]._job_store_values(None), {})
+
+
+@tagged("post_install", "-at_install")
+class TestStoreValues(JobCase):
+    """C7: ``_store_values`` is read and extended by third parties, and was gone."""
+
+    def test_what_store_writes(self):
+        job = self.make_job(self.record.return_value, 5)
+        values = job._store_values()
+        self.assertEqual((values["state"], values["priority"]), ("pending", 10))
+        self.assertIn("dependencies", values)
+        self.assertNotIn("uuid", values)
+        created = job._store_values(create=True)
+        self.assertEqual((created["uuid"], created["args"]), (job.uuid, (5,)))
+        self.assertLessEqual(values.keys(), created.keys())
+
+    def extend(self):
+        original = Job._store_values
+
+        def extended(job, create=False):
+            values = original(job, create=create)
+            values["additional_info"] = f"{'new' if create else job.state}"
+            return values
+
+        self.patch(Job, "_store_values", extended)
+
+    def test_replaced_on_the_class(self):
+        self.extend()
+        job = self.make_job(self.record.return_value, 5)
+        self.assertEqual(self.row(job).additional_info, "new")
+        job.set_enqueued()
+        job.store()
+        self.assertEqual(self.row(job).additional_info, "enqueued")
+
+    def test_extended_by_a_subclass(self):
+        class TracedJob(Job):
+            def _store_values(self, create=False):
+                return {**super()._store_values(create), "additional_info": "traced"}
+
+        job = TracedJob(self.record.return_value, args=(5,))
+        job.store()
+        self.assertEqual(self.row(job).additional_info, "traced")
+
+    def test_core_values_of_a_subclass_are_written(self):
+        class CuttingJob(Job):
+            def _store_values(self, create=False):
+                values = super()._store_values(create)
+                return {**values, "result": (values["result"] or "")[:3] or None}
+
+        job = CuttingJob(self.record.return_value, args=(5,))
+        job.store()
+        job.set_done("a long result")
+        job.store()
+        self.assertEqual(self.row(job).result, "a l")
+
+
+@tagged("post_install", "-at_install")
+class TestStoreValuesUnheard(Unheard, TestStoreValues):
+    allow_inherited_tests_method = True
+
+    def test_claim_is_extended_too(self):
+        self.extend()
+        row = self.row(self.make_job(self.record.return_value, 5))
+        row.write({"state": "enqueued"})
+        self.env.flush_all()
+        with mock.patch.object(self.env.cr, "commit", self.env.flush_all):
+            RunJobController._acquire_job(self.env, row.uuid)
+        self.assertEqual(row.additional_info, "started")
+
+
+@tagged("post_install", "-at_install")
+class TestChannelNames(JobCase):
+    """A channel without ``root.`` or without a record passed in silence."""
+
+    def logged(self, name):
+        with self.assertLogs(CHANNEL_LOGGER, "WARNING") as logs:
+            row = self.row(self.make_job(channel=name))
+            self.make_job(channel=name)
+        return row, [line for line in logs.output if "limited by root only" in line]
+
+    def test_stored_complete_and_told_once(self):
+        for name in ("qj_no_record_1", "root.qj_no_record_2.sub"):
+            with self.subTest(name=name):
+                row, lines = self.logged(name)
+                full = name if name.startswith("root.") else f"root.{name}"
+                self.assertEqual(row.channel, full)
+                self.assertEqual(len(lines), 1)
+                self.assertIn(full, lines[0])
+
+    def test_channel_that_something_limits_is_not_told(self):
+        with self.assertNoLogs(CHANNEL_LOGGER):
+            for name in ("root", "root.sub", "sub", "root.sub.no_record"):
+                self.make_job(channel=name)
+
+    def test_written_complete(self):
+        row = self.row(self.make_job())
+        for name in ("sub", "root.sub"):
+            row.channel = name
+            self.assertEqual(row.channel, "root.sub")
+        row.channel = False
+        self.assertFalse(row.channel)

@@ -78,6 +78,20 @@ class TestManyRefusedKeys(CommittedJobCase):
             self.assertEqual(database.mark_enqueued(ids, time.time()), {other})
         self.assertEqual(database.mark_enqueued(ids, time.time()), set(twins))
 
+    def test_session_that_tries_held_keys_takes_no_locks(self):
+        """Cron workers pass over thousands of jobs in one transaction."""
+        keys = [f"twin {number}" for number in range(3 * KEY_LOCKS)]
+        self.stored(keys)
+        with self.new_env() as caller:
+            self.delay_keyed(caller, keys)
+            with self.new_env() as worker:
+                worker.cr.execute(
+                    "SELECT bool_or(queue_job_key_is_free(k)) FROM unnest(%s) AS k",
+                    [keys],
+                )
+                self.assertEqual(worker.cr.fetchone(), (False,))
+                self.assertFalse(self.locks(worker))
+
     def test_one_by_one(self):
         """Callers that delay in a loop are refused one key at a time."""
         keys = [f"twin {number}" for number in range(KEY_LOCKS + 3)]

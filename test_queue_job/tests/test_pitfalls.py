@@ -10,6 +10,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
+from psycopg2 import OperationalError
+
 from odoo import SUPERUSER_ID, api
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -267,6 +269,43 @@ class TestPitfallsOfRuns(CommittedJobCase):
                 len(job.message_ids.filtered(lambda m: m.subtype_id == subtype)), 1
             )
         self.assertIn("JobFoundDead", self.name_of_record())
+
+    def test_b09_failure_that_cannot_be_announced_is_given_up(self):
+        """B4: the template of a follower raises, and it was tried for ever."""
+        uuid = self.delay("with_fail_hook", "name", max_retries=1)
+        self.die_while_running(uuid)
+        self.make_old()
+        self.sweep_dead()
+        post = mock.Mock(side_effect=ValueError("the template failed"))
+        with (
+            mock.patch.object(
+                self.registry["queue.job"], "_message_post_on_failure", post
+            ),
+            self.assertLogs(CONTROLLER_LOGGER, "ERROR") as logs,
+        ):
+            for _time in range(2):
+                with self.new_env() as env:
+                    announce_dead(env, uuid)
+        post.assert_called_once()
+        self.assertIn(f"job {uuid}: failure not announced, giving up", logs.output[0])
+        self.assertEqual(self.columns(uuid, "to_report"), {"to_report": False})
+        self.assertIn("JobFoundDead", self.name_of_record())
+
+    def test_b09_failure_is_announced_later_after_an_error_of_the_database(self):
+        uuid = self.delay("with_fail_hook", "name", max_retries=1)
+        self.die_while_running(uuid)
+        self.make_old()
+        self.sweep_dead()
+        post = mock.Mock(side_effect=OperationalError("conflict"))
+        with (
+            mock.patch.object(
+                self.registry["queue.job"], "_message_post_on_failure", post
+            ),
+            self.assertRaises(OperationalError),
+            self.new_env() as env,
+        ):
+            announce_dead(env, uuid)
+        self.assertEqual(self.columns(uuid, "to_report"), {"to_report": True})
 
     def test_b09_hook_of_a_dead_job_that_raises_is_told_too(self):
         """The row that says so is not to wait for the one that announces."""

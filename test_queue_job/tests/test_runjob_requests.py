@@ -10,6 +10,7 @@ from odoo import SUPERUSER_ID, http
 from odoo.tests import HttpCase, tagged
 from odoo.tools import mute_logger
 
+from odoo.addons.queue_job.controllers import main
 from odoo.addons.queue_job.controllers.main import RunJobController
 
 from .common import CONTROLLER_LOGGER, JobCase
@@ -43,12 +44,54 @@ class TestRequests(RequestCase):
         response = self.open_runjob(self.enqueue(self.record.raise_error, "value").uuid)
         self.assertEqual(response.status_code, 500)
 
-    @mute_logger("odoo.http")
-    def test_uuid_is_required(self):
-        with mock.patch.object(RunJobController, "_acquire_job") as acquire:
-            response = self.url_open("/queue_job/runjob")
-        self.assertGreaterEqual(response.status_code, 400)
+    def test_what_can_be_no_job_is_refused_in_silence(self):
+        """C12: a line break made a line of the log, a missing uuid a traceback, and
+        9,000 uuids took half a second of a worker.
+        """
+        many = ",".join(["0"] * 9000)
+        cases = (
+            {"job_uuid": "1\n2026-01-01 ERROR forged"},
+            {"job_uuid": "1\u2028forged"},
+            {"job_uuid": "1\x1b[2J"},
+            {"job_uuid": ""},
+            {},
+            {"job_uuid": "0", "run": many},
+            {"job_uuid": "1\r2", "run": "1\r2"},
+        )
+        with (
+            mock.patch.object(RunJobController, "_acquire_job") as acquire,
+            mock.patch.object(main, "announce_dead") as report,
+        ):
+            for path in ("/queue_job/runjob", "/queue_job/report_dead"):
+                for params in cases:
+                    # The other route has one job only.
+                    if "run" in params and path != "/queue_job/runjob":
+                        continue
+                    with (
+                        self.subTest(path=path, params=str(params)[:60]),
+                        self.assertNoLogs(CONTROLLER_LOGGER),
+                        self.assertNoLogs("odoo.http", "WARNING"),
+                    ):
+                        response = self.url_open(path, params=params)
+                        self.assertEqual(
+                            (response.status_code, response.text), (200, "")
+                        )
         acquire.assert_not_called()
+        report.assert_not_called()
+
+    def test_text_of_a_stranger_is_not_logged(self):
+        with self.assertLogs(CONTROLLER_LOGGER, "WARNING") as logs:
+            self.open_runjob("visit example dot com")
+        self.assertNotIn("example", str(logs.output))
+
+    def test_uuid_of_a_row_is_logged(self):
+        job = self.enqueue()
+        job.set_pending()
+        job.store()
+        self.env.flush_all()
+        with self.assertLogs(CONTROLLER_LOGGER, "WARNING") as logs:
+            self.open_runjob(job.uuid)
+        self.assertIn(f"requested to run job {job.uuid}, but", logs.output[0])
 
 
 @tagged("post_install", "-at_install")

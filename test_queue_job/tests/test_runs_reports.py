@@ -112,15 +112,16 @@ class TestReports(ReportCase):
             self.perform(uuids)
         self.assertTrue(told)
 
-    def test_job_that_cannot_be_postponed_fails(self):
-        """For the wait that it asks for is none."""
+    def test_b12_wait_that_is_none_takes_the_pattern(self):
+        """The job failed at its first try."""
         uuid = self.delay("raise_retryable", "busy", "soon")
-        report = self.perform([uuid])
-        self.assertEqual(self.outcomes(report), {uuid: protocol.FAILED})
-        values = self.failure(uuid)
-        self.assertIn("timedelta", values.pop("exc_message"))
+        with self.assertLogs("odoo.addons.queue_job.job", "WARNING") as log:
+            report = self.perform([uuid])
+        self.assertIn("soon", log.output[0])
+        self.assertEqual(self.outcomes(report), {uuid: protocol.POSTPONED})
         self.assertEqual(
-            values, {"state": "failed", "retry": 1, "exc_name": "TypeError"}
+            self.columns(uuid, "state", "retry", "result"),
+            {"state": "pending", "retry": 1, "result": "busy"},
         )
 
     def test_job_whose_return_to_pending_is_refused_fails(self):

@@ -1,7 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What a job does to the session of its connection ends with the job."""
 
+import contextlib
 from unittest import mock
+
+import psycopg2
 
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -187,6 +190,45 @@ class TestSessions(SessionCase):
             self.perform(uuids)
         self.assertEqual(self.states(uuids), ["done", "done"])
         self.assertEqual(seen, [(None, 0)] * 2)
+
+    def test_b08_session_lock_of_a_job_that_may_commit(self):
+        """Its connection goes back to the pool, and would hold the lock there."""
+
+        def lock(records, name):
+            records.env.cr.execute("SELECT pg_advisory_lock(7777)")
+            if name == "fails":
+                records.env.cr.execute("SELECT 1 / 0")
+            elif name == "raises":
+                raise ValueError
+
+        for name in ("returns", "raises", "fails"):
+            with self.subTest(name):
+                uuid = self.delay("commit_inside_allowed", name)
+                with mock.patch.object(self.model_class, "commit_inside_allowed", lock):
+                    self.perform([uuid])
+                self.assertEqual(
+                    self.states([uuid]), ["done" if name == "returns" else "failed"]
+                )
+                self.env.cr.execute(
+                    "SELECT count(*) FROM pg_locks WHERE objid = 7777 "
+                    "AND locktype = 'advisory'"
+                )
+                self.assertEqual(self.env.cr.fetchone()[0], 0)
+
+    def test_b08_error_that_a_job_swallowed_fails_it(self):
+        """A job that may commit was done, and PostgreSQL had rolled back."""
+
+        def swallow(records, name):
+            records.name = "never written"
+            records.env.flush_all()
+            with contextlib.suppress(psycopg2.Error):
+                records.env.cr.execute("SELECT 1 / 0")
+
+        uuid = self.delay("commit_inside_allowed", "x")
+        with mock.patch.object(self.model_class, "commit_inside_allowed", swallow):
+            self.perform([uuid])
+        self.assertEqual(self.states([uuid]), ["failed"])
+        self.assertEqual(self.name_of_record(), "one")
 
     def test_b18_timeouts_of_idle_transactions_are_off_while_a_job_runs(self):
         """The database had one: an allow-commit job lost its lock, and ran three times."""

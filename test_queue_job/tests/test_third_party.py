@@ -78,6 +78,12 @@ class TestStoreHooks(ThirdPartyCase):
         self.row(one._generated_job).button_cancelled()
         self.assertEqual(self.row(other._generated_job).third_party_states, "cancelled")
 
+    def test_its_methods_are_told_from_those_of_the_suite(self):
+        """C3: hooks that a third party defines on ``base`` were refused."""
+        third_parties = self.env["queue.job.function"]._third_parties()
+        self.assertIn("test_queue_job", third_parties)
+        self.assertFalse({"queue_job", "web", "mail", "base"} & third_parties)
+
     def test_channel_and_related_action_of_the_function(self):
         row = self.row(self.order.with_delay().export("ftp"))
         self.assertEqual(row.channel, "root.sub")

@@ -120,6 +120,8 @@ test("two groups and a joint look like no chain", () => {
         const [, startX] = edgePaths(layout, [[parent, -1]])
             .lines.match(/^M([\d.]+) /)
             .map(Number);
-        expect(startX).toBeCloseTo(y === lowest ? x : x + NODE_WIDTH / 2, {margin: 0.1});
+        expect(startX).toBeCloseTo(y === lowest ? x : x + NODE_WIDTH / 2, {
+            margin: 0.1,
+        });
     }
 });

@@ -269,11 +269,10 @@ function edgePath(layout, parent, child) {
             `C${a.x.toFixed(1)} ${(a.y + bend).toFixed(1)} ` +
             `${b.x.toFixed(1)} ${(y - bend).toFixed(1)} ${b.x.toFixed(1)} ${y.toFixed(1)}`;
     }
-    const head =
-        `M${end.x.toFixed(1)} ${end.y.toFixed(1)}` +
-        (entersAside
-            ? `l${-ARROW} ${-ARROW / 2}v${ARROW}z`
-            : `l${-ARROW / 2} ${-ARROW}h${ARROW}z`);
+    const wings = entersAside
+        ? `l${-ARROW} ${-ARROW / 2}v${ARROW}z`
+        : `l${-ARROW / 2} ${-ARROW}h${ARROW}z`;
+    const head = `M${end.x.toFixed(1)} ${end.y.toFixed(1)}${wings}`;
     return {line: path, head};
 }
 
