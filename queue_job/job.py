@@ -450,7 +450,7 @@ class Job:
 
     def has_extra_values(self):
         """Return whether hooks or a subclass add to the values of the core."""
-        is_extended = type(self)._store_values is not Job._store_values
+        is_extended = type(self)._store_values is not _STORE_VALUES
         return is_extended or bool(self.env["queue.job"]._extra_values_of_job(self))
 
     def is_new(self):
@@ -727,4 +727,5 @@ class Job:
         return f"<Job {self.uuid}, priority:{self.priority}>"
 
 
-_STORE = Job.store
+# Others replace or extend these: they are compared with what they were.
+_STORE, _STORE_VALUES = Job.store, Job._store_values

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from odoo.tests import tagged
 
 from ..delay import group
+from ..store import attempts
 from .browser_case import BrowserCase
 from .screens_case import ScreensCase
 
@@ -42,7 +43,7 @@ class TestEveryScreen(ScreensCase):
                 "exc_info": "Traceback (most recent call last):\nValueError: It broke",
             }
         )
-        failed._keep_attempt("failed", 1, {"exc_message": "It broke"})
+        attempts.keep(failed, "failed", 1, {"exc_message": "It broke"})
         started.write({"state": "started", "date_started": now})
         later.write({"state": "pending", "eta": now + timedelta(hours=1)})
         self.jobs |= partner.with_delay().create_company().db_record()

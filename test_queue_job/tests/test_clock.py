@@ -7,6 +7,8 @@ from freezegun import freeze_time
 
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.store import attempts
+
 from .common import JobCase
 
 NOW = datetime(2030, 5, 5, 12)
@@ -36,5 +38,5 @@ class TestClock(JobCase):
             job = self.make_job()
             job.set_started()
             job.store()
-        self.row(job)._keep_attempt("failed", 1, {"exc_name": "E"})
+        attempts.keep(self.row(job), "failed", 1, {"exc_name": "E"})
         self.assertEqual(self.row(job).attempt_ids.seconds, 0)

@@ -1,9 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Long texts of jobs are stored in full once at most."""
 
+from contextlib import nullcontext
+
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.store import attempts, rows
 from odoo.addons.queue_job.utils import SHORT_TEXT, storable_text
+from odoo.addons.queue_job.worker import outcome
 
 from .common import JobCase
 
@@ -42,8 +46,9 @@ class TestTextBounds(JobCase):
         job = self.make_job()
         job.set_started()
         job.store()
-        values = {"retry": 1, "exc_name": "E", "exc_message": LONG, "exc_info": LONG}
-        self.row(job)._fail_plainly(values, job.run_number)
+        values = {"exc_name": "E", "exc_message": LONG, "exc_info": LONG}
+        job.in_temporary_env = nullcontext
+        outcome._record_failure_plainly(job, values)
         row = self.row(job)
         self.assertEqual((row.state, row.exc_info), ("failed", LONG))
         self.assert_cut(row.exc_message)
@@ -51,8 +56,8 @@ class TestTextBounds(JobCase):
     def test_attempt(self):
         job = self.make_job()
         row = self.row(job)
-        row._keep_attempt(
-            "failed", 1, {"exc_name": LONG, "exc_message": LONG, "exc_info": LONG}
+        attempts.keep(
+            row, "failed", 1, {"exc_name": LONG, "exc_message": LONG, "exc_info": LONG}
         )
         attempt = row.attempt_ids
         self.assert_cut(attempt.exc_name)
@@ -67,7 +72,7 @@ class TestTextBounds(JobCase):
         job = self.make_job()
         job.set_failed(exc_message=LONG)
         job.store()
-        self.assertNotIn("exc_message", job._changed_values())
+        self.assertNotIn("exc_message", rows.changed_values(job))
 
     def test_message_that_is_no_text(self):
         job = self.make_job()
