@@ -186,7 +186,9 @@ class Job:
         self.run_number = 0
         self.priority = integer("priority", priority, DEFAULT_PRIORITY)
         self.max_retries = number_of_tries(max_retries, DEFAULT_MAX_RETRIES)
-        self._description = text("description", description, numbers=True)
+        self._description = text(
+            "description", description, numbers=True, lang=self.env.lang
+        )
         self.channel = channel
         self.identity_key = identity_key
         self.eta = eta

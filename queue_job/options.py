@@ -121,16 +121,21 @@ def number_of_tries(value, default=None):
     return integer("max_retries", value, default, lowest=0)
 
 
-def text(name, value, numbers=False):
+def text(name, value, numbers=False, lang=None):
     """Return a text, None without one; a lazy translation is translated.
 
     :param numbers: accept int and float too
+    :param lang: of a lazy translation; the source text without one
     :raise TypeError: for another type, which may have a text that was never meant
     """
     if value is None or value is False:
         return None
     if isinstance(value, (str, LazyGettext, int, float) if numbers else _TEXTS):
-        return str(value)
+        return (
+            value._translate(lang or "en_US")
+            if isinstance(value, LazyGettext)
+            else str(value)
+        )
     raise refuse_property(name, value, "a string")
 
 

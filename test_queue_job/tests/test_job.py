@@ -194,9 +194,9 @@ class TestJobConstructor(JobCase):
         for name, value in (
             ("priority", "high"),
             ("max_retries", "many"),
-            ("description", 5),
+            ("description", object()),
             ("channel", 5),
-            ("identity_key", 5),
+            ("identity_key", object()),
             ("eta", object()),
         ):
             with self.subTest(name), self.assertRaisesRegex(Exception, name):
@@ -324,10 +324,10 @@ class TestArguments(JobCase):
         )
         self.assertEqual(loaded.recordset.env.uid, self.env.uid)
 
-    def test_unsaved_records_are_lost(self):
-        job = self.make_job(self.record.return_value, self.model.new({"name": "new"}))
-        self.env.invalidate_all()
-        self.assertEqual(self.load(job).args, (self.model,))
+    def test_unsaved_records_are_refused(self):
+        """They were lost: the job got an empty recordset."""
+        with self.assertRaisesRegex(TypeError, "save the record first"):
+            self.make_job(self.record.return_value, self.model.new({"name": "new"}))
 
     def test_what_cannot_be_stored_is_refused_when_delayed(self):
         with self.assertRaisesRegex(TypeError, "(?s)(?=.*wrong)(?=.*object)"):

@@ -71,8 +71,9 @@ class TestPerform(JobCase):
         for method in (generator, coroutine, async_generator, wrapped):
             with self.subTest(method.__name__):
                 method.__name__ = "without_docstring"
-                self.patch(type(self.model), "without_docstring", method)
+                # Refused when it is delayed, where that can be seen.
                 job = Job(self.record.without_docstring)
+                self.patch(type(self.model), "without_docstring", method)
                 with (
                     warnings.catch_warnings(record=True) as warned,
                     self.assertRaisesRegex(FailedJobError, "was not executed"),

@@ -405,14 +405,14 @@ class TestPitfallsOfRuns(CommittedJobCase):
         self.assertEqual(self.name_of_record(), "of the job")
 
     def test_b12_cancel_that_arrives_while_the_job_fails_stays(self):
-        for method, error in (
-            ("raise_error", ValueError("too late")),
-            ("raise_retryable", RetryableJobError("too late")),
+        for method, args, error in (
+            ("raise_error", ("value",), ValueError("too late")),
+            ("raise_retryable", (), RetryableJobError("too late")),
         ):
             with self.subTest(method):
-                uuid = self.delay(method)
+                uuid = self.delay(method, *args)
 
-                def cancel_elsewhere(records, uuid=uuid, error=error):
+                def cancel_elsewhere(records, *_args, uuid=uuid, error=error):
                     with self.new_env() as env:
                         env["queue.job"].search([("uuid", "=", uuid)]).write(
                             {"state": "cancelled"}

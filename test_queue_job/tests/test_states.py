@@ -107,13 +107,13 @@ class TestButtons(JobCase):
             with self.subTest(state), self.assertRaises(ValueError):
                 row._change_job_state(state)
 
-    def test_requeue_and_cancel_keep_the_traceback(self):
+    def test_cancel_keeps_the_traceback_and_requeue_clears_it(self):
         row = self.job_in("failed")
         row.exc_info = "the traceback"
-        row.requeue()
-        self.assertEqual(row.exc_info, "the traceback")
         row.button_cancelled()
         self.assertEqual(row.exc_info, "the traceback")
+        row.requeue()
+        self.assertFalse(row.exc_info)
 
     def test_bare_rows_can_be_moved(self):
         row = self.job_model.create(
