@@ -48,7 +48,7 @@ class TestFailures(TransactionCase):
         self.failed(1, age=24 * 3)
         self.failed(4, age=24 * 10)
         self.failed(2, error="KeyError", age=24)
-        self.failed(1, method="name_create")
+        self.failed(1, method="copy")
         group = self.groups.search(
             [("exc_name", "=", "ValueError"), ("function", "like", "create_comp")]
         )

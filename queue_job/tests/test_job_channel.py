@@ -227,5 +227,5 @@ class TestSettings(ChannelCase):
         self.assertEqual(deadlines["root"], now - timedelta(days=30))
         self.assertEqual(
             self.channels._removal_deadlines(now, "removal_interval_failed"),
-            {channel.complete_name: now - timedelta(days=5)},
+            dict.fromkeys((channel.complete_name, "sub"), now - timedelta(days=5)),
         )

@@ -45,6 +45,7 @@ class TestSuspects(SessionCase):
         self.tell(session, healthy)
         self.assertEqual(self.dispatch(session, now), [[healthy]])
 
+    @mute_logger(RUNNER_LOGGER)
     def test_a5_each_death_of_a_job_makes_it_wait_longer(self):
         uuid = self.job("started", max_retries=0)
         db = self.database()
@@ -55,6 +56,7 @@ class TestSuspects(SessionCase):
             waits.append(round(self.wait_of(uuid)))
         self.assertEqual(waits, [5, 20, 45])
 
+    @mute_logger(RUNNER_LOGGER)
     def test_a5_job_that_was_sent_only_does_not_wait(self):
         uuid = self.job("enqueued", date_enqueued=self.old(60))
         self.database().requeue_dead_jobs()
