@@ -51,6 +51,11 @@ EXCEPTIONS = (
         "an example of the readme, whose method no module has",
     ),
     (
+        r"odoo\.addons\.queue_job\.tests\.test_screens\.TestWarningsFail\.",
+        r"a warning of the page",
+        "the test that such a warning fails a test of a page",
+    ),
+    (
         r"py\.warnings$",
         r"\S+/odoo/tools/babel/\S+ DeprecationWarning",
         "Odoo's export of terms uses names that newer releases of Babel keep to themselves",
