@@ -62,6 +62,7 @@ class Move(NamedTuple):
 
 _DATES = ("date_enqueued", "date_started", "date_done", "date_cancelled")
 _ERROR = ("exc_name", "exc_message", "exc_info")
+_CLAIM = ("date_started", "worker_pid", "run_number")
 # A requeue clears the run before; its error is kept as an attempt.
 _RUN_BEFORE = (*_DATES, "worker_pid", "result", *_ERROR, "exc_cause")
 
@@ -69,10 +70,10 @@ MOVES = {
     # The runner.
     "enqueue": Move((PENDING,), ENQUEUED, ("date_enqueued",)),
     "put back": Move((ENQUEUED,), PENDING, clears=("date_enqueued",)),
+    "refuse": Move((PENDING,), FAILED, _ERROR),
     # A worker; one of a cron claims what is pending.
-    "claim": Move(
-        (PENDING, ENQUEUED), STARTED, ("date_started", "worker_pid", "run_number")
-    ),
+    "claim": Move((ENQUEUED,), STARTED, _CLAIM),
+    "claim pending": Move((PENDING,), STARTED, ("date_enqueued", *_CLAIM)),
     "finish": Move((STARTED,), DONE, ("date_done", "exec_time", "retry", "result")),
     "postpone": Move(
         (STARTED,),
@@ -83,7 +84,7 @@ MOVES = {
     "fail": Move((STARTED,), FAILED, (*_ERROR, "exc_cause", "retry")),
     "release": Move((WAIT_DEPENDENCIES,), PENDING),
     # The sweep of dead jobs.
-    "requeue dead": Move((ENQUEUED, STARTED), PENDING, ("retry",)),
+    "requeue dead": Move((ENQUEUED, STARTED), PENDING, ("eta", "retry")),
     "fail dead": Move((ENQUEUED, STARTED), FAILED, (*_ERROR, "retry", "to_report")),
     # People, and the cascade behind them.
     "requeue": Move(CAN_REQUEUE, PENDING, ("retry", "result"), _RUN_BEFORE),

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 _MARK = re.compile(r"^-- (name|part): (\w+)$", re.MULTILINE)
-_PURPOSE = re.compile(r"\A(--.*\n)+")
+_PURPOSE = re.compile(r"\A\s*(--.*\n)+")
 _INCLUDE = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -1,3 +1,4 @@
+import fnmatch
 import re
 import tempfile
 import unittest
@@ -84,9 +85,9 @@ class TestPages(unittest.TestCase):
         self.assertGreater(len(names), 3)
         for name in names:
             with self.subTest(name):
-                self.assertTrue(
-                    (REPO / "queue_job" / name.removeprefix("queue_job/")).exists()
-                )
+                addon = REPO / "queue_job"
+                places = (REPO / name, addon / name, addon / "tests" / name)
+                self.assertTrue(any(place.exists() for place in places))
 
     def test_example_is_one_that_is_run(self):
         """The examples of the fragments are run by the tests of test_queue_job."""
@@ -100,14 +101,33 @@ class TestPages(unittest.TestCase):
 
     def test_length_of_a_run_is_that_of_the_code(self):
         text = " ".join((REPO / "README.md").read_text().split())
-        budget = self.constant("run.py", "TIME_BUDGET = (.+)")
-        share = self.constant("jobrunner/runs.py", r"FILL = (.+) \* TIME_BUDGET")
+        budget = self.constant("TIME_BUDGET = (.+)")
+        share = self.constant(r"FILL = (.+) \* TIME_BUDGET")
         self.assertIn("as many as should take %g seconds" % (share * budget), text)
         self.assertIn("begins no further one after %g." % budget, text)
 
-    def constant(self, module, pattern):
-        text = (REPO / "queue_job" / module).read_text()
-        return float(re.search("^%s$" % pattern, text, re.MULTILINE)[1])
+    def constant(self, pattern):
+        """Return the number that one module of the addon has for a constant."""
+        texts = [path.read_text() for path in (REPO / "queue_job").rglob("*.py")]
+        [number] = [
+            number
+            for text in texts
+            for number in re.findall("^%s$" % pattern, text, re.MULTILINE)
+        ]
+        return float(number)
+
+    def test_table_has_the_tests_of_all_rooms(self):
+        text = (REPO / "README.md").read_text().partition("Where the tests")[2]
+        patterns = set(re.findall(r"`(test_\w+\*?)`", text.partition("Some things")[0]))
+        patterns.discard("test_queue_job")
+        modules = {
+            path.stem
+            for addon in ("queue_job", "test_queue_job")
+            for path in (REPO / addon / "tests").glob("test_*.py")
+        }
+        named = {pattern: set(fnmatch.filter(modules, pattern)) for pattern in patterns}
+        self.assertEqual([pattern for pattern in named if not named[pattern]], [])
+        self.assertEqual(sorted(modules.difference(*named.values())), [])
 
     def test_messages_exist(self):
         code = "".join(path.read_text() for path in (REPO / "setup/_lib").glob("*.py"))
