@@ -9,13 +9,14 @@ import logging
 import sys
 import uuid
 from functools import partial
+from operator import attrgetter
 
 from odoo.tools import OrderedSet, config
 
 from .delay_plan import Plan
 from .graph import Graph, Joint
-from .job import Job, link_through, store_jobs
-from .options import check_call, description_of
+from .job import Job, description_of, link_through, store_jobs
+from .options import OPTION_NAMES, JobOptions, check_call, signature_with_options
 from .utils import must_run_without_delay
 
 _logger = logging.getLogger(__name__)
@@ -49,19 +50,27 @@ class DelayableGraph(Graph):
         plan = Plan.of(self)
         plan.check_no_cycle()
         vertices = plan.delayables()
-        if not vertices:
-            return
+        if vertices:
+            self.delay_vertices(vertices, plan)
+
+    @classmethod
+    def delay_vertices(cls, vertices, plan=None):
+        """Store the jobs of delayables, or run them at once.
+
+        :param vertices: parents before children
+        :param plan: their order; None for one delayable alone
+        """
         jobs = [vertex._build_job() for vertex in vertices]
-        self._ensure_same_graph_uuid(jobs)
-        if self._has_to_execute_directly(vertices):
-            self._execute_graph_direct(plan)
+        cls._ensure_same_graph_uuid(jobs)
+        if cls._has_to_execute_directly(vertices):
+            cls._execute_graph_direct(plan or vertices[0]._graph)
             return
-        self._link_jobs(plan)
+        if plan:
+            cls._link_jobs(plan)
         twins = store_jobs(jobs)
-        for vertex in vertices:
-            vertex._generated_job = twins.get(
-                vertex._generated_job, vertex._generated_job
-            )
+        if twins:
+            for vertex in vertices:
+                vertex._generated_job = twins[vertex._generated_job]
 
     @staticmethod
     def _ensure_same_graph_uuid(jobs):
@@ -85,11 +94,13 @@ class DelayableGraph(Graph):
         for job in jobs:
             job.graph_uuid = graph_uuid
 
-    def _has_to_execute_directly(self, vertices):
+    @staticmethod
+    def _has_to_execute_directly(vertices):
         """Return whether the environment of any vertex asks for no delay."""
         return any(must_run_without_delay(vertex.recordset.env) for vertex in vertices)
 
-    def _execute_graph_direct(self, graph):
+    @staticmethod
+    def _execute_graph_direct(graph):
         for vertex in graph.topological_sort():
             if isinstance(vertex, Delayable):
                 vertex._execute_direct()
@@ -125,13 +136,13 @@ class _Assembly:
     :param first: the delayable that was given first
     """
 
-    __slots__ = ("first", "place", "has_warned", "_merged_into")
+    __slots__ = ("first", "place", "has_warned", "merged_into")
 
     def __init__(self, first):
         self.first = first
         self.place = _place_of_caller()
         self.has_warned = False
-        self._merged_into = None
+        self.merged_into = None
 
     @classmethod
     def join(cls, vertices):
@@ -143,7 +154,7 @@ class _Assembly:
                 # An empty chain or group has nothing that could warn.
                 whole = part or (cls(vertex) if vertex._is_job else None)
             elif part is not None and part is not whole:
-                part._merged_into = whole
+                part.merged_into = whole
         for vertex in vertices:
             vertex._assembly = whole
         return whole
@@ -151,10 +162,10 @@ class _Assembly:
     def whole(self):
         """Return the assembly that this one has become a part of."""
         found = self
-        while found._merged_into:
-            found = found._merged_into
+        while found.merged_into:
+            found = found.merged_into
         if found is not self:
-            self._merged_into = found  # the way is short next time
+            self.merged_into = found  # the way is short next time
         return found
 
     def warn(self, vertex):
@@ -300,18 +311,12 @@ class Delayable(_Vertex):
     """
 
     _is_job = True
-    _properties = (
-        "priority",
-        "eta",
-        "max_retries",
-        "description",
-        "channel",
-        "identity_key",
-    )
+    _properties = OPTION_NAMES
+    __signature__ = signature_with_options("recordset")
     __slots__ = (
-        *_properties,
         "recordset",
-        "_graph",
+        "_options",
+        "_own_graph",
         "_job_method",
         "_job_method_name",
         "_job_args",
@@ -321,31 +326,30 @@ class Delayable(_Vertex):
         "__weakref__",
     )
 
-    def __init__(
-        self,
-        recordset,
-        priority=None,
-        eta=None,
-        max_retries=None,
-        description=None,
-        channel=None,
-        identity_key=None,
-    ):
-        self._graph = DelayableGraph()
-        self._graph.add_vertex(self)
-        self._assembly = None
+    def __init__(self, recordset, *args, **options):
         self.recordset = recordset
-        self.priority = priority
-        self.eta = eta
-        self.max_retries = max_retries
-        self.description = description
-        self.channel = channel
-        self.identity_key = identity_key
+        self._options = JobOptions(*args, **options)
+        self._own_graph = None
+        self._assembly = None
         self._job_method = None
         self._job_method_name = None
         self._job_args = ()
         self._job_kwargs = {}
         self._generated_job = None
+
+    @property
+    def _graph(self):
+        """What runs after this delayable; most have nothing, and never make it."""
+        if self._own_graph is None:
+            self._own_graph = DelayableGraph({self: set()})
+        return self._own_graph
+
+    def delay(self):
+        """Store the job and all that runs after it, see :meth:`DelayableGraph.delay`."""
+        if self._own_graph is None:
+            DelayableGraph.delay_vertices([self])
+        else:
+            self._own_graph.delay()
 
     def _head(self):
         return (self,)
@@ -406,9 +410,7 @@ class Delayable(_Vertex):
         return DelayableChain(*parts) if chain else DelayableGroup(*parts)
 
     def _part(self, recordset, number, total):
-        part = Delayable(
-            recordset, **{name: getattr(self, name) for name in self._properties}
-        )
+        part = Delayable(recordset, **self._options.keywords())
         name = self._job_method_name or self._job_method.__name__
         part._job_method = getattr(recordset, name)
         part._job_method_name = name
@@ -445,17 +447,18 @@ class Delayable(_Vertex):
             raise ValueError(
                 f"{self} has no method to delay: delayable.method(...).delay()"
             )
+        options = self._options
         # The order of the keywords shows in the messages of the test kit.
         self._generated_job = Job(
             self._job_method,
             args=self._job_args,
             kwargs=self._job_kwargs,
-            priority=self.priority,
-            max_retries=self.max_retries,
-            eta=self.eta,
-            description=self.description,
-            channel=self.channel,
-            identity_key=self.identity_key,
+            priority=options.priority,
+            max_retries=options.max_retries,
+            eta=options.eta,
+            description=options.description,
+            channel=options.channel,
+            identity_key=options.identity_key,
         )
         # A method may be known under another name than its own; a mock has none.
         name = getattr(self._job_method, "__name__", self._job_method_name)
@@ -467,24 +470,27 @@ class Delayable(_Vertex):
         self._generated_job.perform()
 
 
+def _option(name):
+    """Return the attribute of a delayable that is one of its options."""
+
+    def set_option(delayable, value):
+        setattr(delayable._options, name, value)
+
+    return property(attrgetter(f"_options.{name}"), set_option)
+
+
+for _name in OPTION_NAMES:
+    setattr(Delayable, _name, _option(_name))
+
+
 class DelayableRecordset:
     """What ``with_delay()`` returns: each method call is stored as a job."""
 
     __slots__ = ("delayable",)
+    __signature__ = signature_with_options("recordset")
 
-    def __init__(
-        self,
-        recordset,
-        priority=None,
-        eta=None,
-        max_retries=None,
-        description=None,
-        channel=None,
-        identity_key=None,
-    ):
-        self.delayable = Delayable(
-            recordset, priority, eta, max_retries, description, channel, identity_key
-        )
+    def __init__(self, recordset, *args, **options):
+        self.delayable = Delayable(recordset, *args, **options)
 
     @property
     def recordset(self):

@@ -8,30 +8,25 @@ the moves, and when, is ``worker/``.
 Moved here from their own rooms: the states, the identity functions.
 """
 
+import hashlib
 import inspect
 import json
 import logging
 import os
 import uuid
+from collections import OrderedDict, defaultdict
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import randint
 from weakref import WeakSet
 
 from odoo import models
+from odoo.tools.misc import frozendict
 
 from .exception import FailedJobError, NoSuchJobError, RetryableJobError
 from .fields import encode_arguments
 from .identity import identity_exact, identity_exact_hasher
-from .options import (
-    bound_to,
-    check_executes,
-    description_of,
-    integer,
-    not_before,
-    number_of_tries,
-    text,
-)
+from .options import JobOptions, check_executes, key_or_function, not_before, text
 from .protocol import LONGEST_UUID, is_uuid
 from .retry import as_wait, is_last_try, wait_before
 from .states import (
@@ -48,7 +43,7 @@ from .states import (
     STATES,
     WAIT_DEPENDENCIES,
 )
-from .utils import digested, has_content, text_of
+from .utils import has_content, text_of
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +74,34 @@ def _is_model_method(func):
     return inspect.ismethod(func) and isinstance(
         func.__self__.__class__, models.MetaModel
     )
+
+
+def description_of(method):
+    """Return the first line of the docstring of a method, else its full name."""
+    doc = (method.__doc__ or "").strip()
+    if doc:
+        return doc.splitlines()[0].strip()
+    return f"{method.__self__._name}.{method.__name__}"
+
+
+def bound_to(value, cr):
+    """Return ``value`` with the recordsets in it on the cursor ``cr``.
+
+    User, superuser mode and context of each are kept.
+    """
+    if isinstance(value, models.BaseModel):
+        return value if value.env.cr is cr else value.with_env(value.env(cr=cr))
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind([bound_to(item, cr) for item in value])
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make([bound_to(item, cr) for item in value])
+    if kind in (dict, OrderedDict, frozendict):
+        return kind({key: bound_to(item, cr) for key, item in value.items()})
+    if kind is defaultdict:
+        items = {key: bound_to(item, cr) for key, item in value.items()}
+        return defaultdict(value.default_factory, items)
+    return value
 
 
 def lists_others(dependencies):
@@ -135,12 +158,9 @@ def _store_one_by_one(jobs):
 class Job:
     """One call of a method of a recordset, with its properties and its state.
 
+    The options are those of :class:`~.options.JobOptions`.
+
     :param func: method bound to a recordset
-    :param eta: not before: naive UTC or aware datetime, date, Odoo datetime
-        string, timedelta, or seconds from now
-    :param max_retries: runs in all, 0 for no limit
-    :param channel: complete name of a channel, which need not exist
-    :param identity_key: str, or a callable that makes one from the job
     :raise TypeError: for what is not a method of a recordset that executes when it
         is called, an argument that cannot be stored, or a property of the wrong type
     :raise ValueError: for a property that is out of bounds
@@ -162,6 +182,9 @@ class Job:
         if not _is_model_method(func):
             raise TypeError(f"Job accepts only methods of Models, not {func!r}")
         check_executes(func)
+        options = JobOptions(
+            priority, eta, max_retries, description, channel, identity_key
+        ).checked(datetime.now(), func.__self__.env.lang)
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
         assert kwargs is None or isinstance(kwargs, dict), (
@@ -184,14 +207,12 @@ class Job:
         self.state = PENDING
         self.retry = 0
         self.run_number = 0
-        self.priority = integer("priority", priority, DEFAULT_PRIORITY)
-        self.max_retries = number_of_tries(max_retries, DEFAULT_MAX_RETRIES)
-        self._description = text(
-            "description", description, numbers=True, lang=self.env.lang
-        )
-        self.channel = channel
-        self.identity_key = identity_key
-        self.eta = eta
+        self.priority = options.priority
+        self.max_retries = options.max_retries
+        self._description = options.description
+        self._channel = options.channel
+        self._identity_key = options.identity_key
+        self._eta = options.eta
         self.graph_uuid = None
         self.company_id = self._company_of_caller()
         self.date_created = datetime.now()
@@ -304,7 +325,11 @@ class Job:
         args = [repr(arg) for arg in self.args]
         kwargs = [f"{key}={value!r}" for key, value in self.kwargs.items()]
         call = f"{self.recordset!r}.{self.method_name}({', '.join(args + kwargs)})"
-        return digested(call, FUNC_STRING_LENGTH)
+        if len(call) <= FUNC_STRING_LENGTH:
+            return call
+        # Equal texts stay equal, and no others become so.
+        digest = hashlib.sha256(call.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{call[:FUNC_STRING_LENGTH]}…{digest}"
 
     @property
     def job_function_name(self):
@@ -353,9 +378,7 @@ class Job:
 
     @identity_key.setter
     def identity_key(self, value):
-        self._identity_key = (
-            value if callable(value) else text("identity_key", value, numbers=True)
-        )
+        self._identity_key = key_or_function(value)
 
     @property
     def exec_time(self):
@@ -449,11 +472,6 @@ class Job:
         :param create: with the values that only a new row gets
         """
         return self.env["queue.job"]._values_of_job(self, create)
-
-    def has_extra_values(self):
-        """Return whether hooks or a subclass add to the values of the core."""
-        is_extended = type(self)._store_values is not _STORE_VALUES
-        return is_extended or bool(self.env["queue.job"]._extra_values_of_job(self))
 
     def is_new(self):
         """Return whether the row is still to be made, or again after a rollback."""
@@ -730,4 +748,4 @@ class Job:
 
 
 # Others replace or extend these: they are compared with what they were.
-_STORE, _STORE_VALUES = Job.store, Job._store_values
+_STORE = Job.store

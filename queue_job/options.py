@@ -1,15 +1,16 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What may be given as a property or an argument of a job, and what it means."""
+"""The options of a job as one object, and the checks of what a caller gives."""
 
 import inspect
 import operator
-from collections import OrderedDict, defaultdict
+from dataclasses import dataclass
 from datetime import timedelta, timezone
 from types import FunctionType
 
-from odoo import fields, models
-from odoo.tools.misc import frozendict
+from odoo import fields
 from odoo.tools.translate import LazyGettext
+
+from .states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
 
 _TEXTS = (str, LazyGettext)
 # Calls of such functions return an object, and execute nothing.
@@ -18,12 +19,60 @@ _EXECUTES_NOTHING = (
 )
 
 
-def description_of(method):
-    """Return the first line of the docstring of a method, else its full name."""
-    doc = (method.__doc__ or "").strip()
-    if doc:
-        return doc.splitlines()[0].strip()
-    return f"{method.__self__._name}.{method.__name__}"
+@dataclass(slots=True)
+class JobOptions:
+    """The options of a job, None where not stated; the names are those of callers.
+
+    :param eta: not before: naive UTC or aware datetime, date, Odoo datetime
+        string, timedelta, or seconds from now
+    :param max_retries: runs in all, 0 for no limit
+    :param channel: complete name of a channel, which need not exist
+    :param identity_key: str, or a callable that makes one from the job
+    """
+
+    priority: object = None
+    eta: object = None
+    max_retries: object = None
+    description: object = None
+    channel: object = None
+    identity_key: object = None
+
+    def checked(self, now, lang=None):
+        """Return the options as a job keeps them, with the defaults.
+
+        :param now: from which an ``eta`` in seconds counts
+        :param lang: of a lazy description
+        :raise TypeError: for a value of the wrong type
+        :raise ValueError: for a value that is out of bounds
+        """
+        return JobOptions(
+            integer("priority", self.priority, DEFAULT_PRIORITY),
+            not_before(self.eta, now),
+            integer("max_retries", self.max_retries, DEFAULT_MAX_RETRIES, lowest=0),
+            text("description", self.description, numbers=True, lang=lang),
+            text("channel", self.channel),
+            key_or_function(self.identity_key),
+        )
+
+    def keywords(self):
+        """Return the options by name, as the delay API takes them."""
+        return {name: getattr(self, name) for name in OPTION_NAMES}
+
+
+OPTION_NAMES = tuple(JobOptions.__slots__)
+
+
+def signature_with_options(*places):
+    """Return the signature of a door of the delay API: its own places, then the options."""
+    names = [*places, *OPTION_NAMES]
+    return inspect.Signature(
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=None if name in OPTION_NAMES else inspect.Parameter.empty,
+        )
+        for name in names
+    )
 
 
 def check_executes(method):
@@ -116,11 +165,6 @@ def integer(name, value, default=None, lowest=-_MAX_INTEGER - 1):
     return number
 
 
-def number_of_tries(value, default=None):
-    """Return the number of tries: 0 means that there is no limit."""
-    return integer("max_retries", value, default, lowest=0)
-
-
 def text(name, value, numbers=False, lang=None):
     """Return a text, None without one; a lazy translation is translated.
 
@@ -137,6 +181,11 @@ def text(name, value, numbers=False, lang=None):
             else str(value)
         )
     raise refuse_property(name, value, "a string")
+
+
+def key_or_function(value):
+    """Return an identity key, or the function that makes one from the job."""
+    return value if callable(value) else text("identity_key", value, numbers=True)
 
 
 def not_before(value, now):
@@ -167,24 +216,4 @@ def not_before(value, now):
             value,
             "a datetime, a date, an Odoo datetime string, a timedelta or seconds",
         ) from error
-    return value
-
-
-def bound_to(value, cr):
-    """Return ``value`` with the recordsets in it on the cursor ``cr``.
-
-    User, superuser mode and context of each are kept.
-    """
-    if isinstance(value, models.BaseModel):
-        return value if value.env.cr is cr else value.with_env(value.env(cr=cr))
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return kind([bound_to(item, cr) for item in value])
-    if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make([bound_to(item, cr) for item in value])
-    if kind in (dict, OrderedDict, frozendict):
-        return kind({key: bound_to(item, cr) for key, item in value.items()})
-    if kind is defaultdict:
-        items = {key: bound_to(item, cr) for key, item in value.items()}
-        return defaultdict(value.default_factory, items)
     return value

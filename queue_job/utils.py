@@ -1,7 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Small rules shared by the values and the acts."""
 
-import hashlib
 import logging
 import os
 
@@ -34,6 +33,8 @@ def must_run_without_delay(env):
 
 def text_of(value):
     """Return ``value`` as text, also when its own ``__str__`` cannot."""
+    if type(value) is str:
+        return value
     try:
         with exceptions_only():
             return str(value)
@@ -43,6 +44,8 @@ def text_of(value):
 
 def has_content(value):
     """Return the truth of ``value``, True when it cannot tell, as an array of numpy."""
+    if type(value) is str:
+        return value != ""
     try:
         with exceptions_only():
             return bool(value)
@@ -69,16 +72,3 @@ def storable_text(value, limit=None):
         text = f"{text[: limit - tail - 1]}…{text[-tail:]}"
     text = text.replace("\x00", "�")
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def digested(text, length):
-    """Return a text of bounded length that is equal for equal texts only.
-
-    What is cut is replaced by ``…`` and a digest of the whole.
-
-    :param length: characters that are kept of a longer text
-    """
-    if len(text) <= length:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{text[:length]}…{digest}"

@@ -6,39 +6,35 @@ import functools
 from odoo import api, models
 
 from ..delay import Delayable, DelayableRecordset
+from ..options import OPTION_NAMES, JobOptions, signature_with_options
 from ..utils import must_run_without_delay
 
 
-def _knows_its_options(method):
-    """Let a method name the options of jobs when it is called with another one."""
+def _takes_options(method):
+    """Give a method of recordsets the options that its caller states, as one object.
+
+    :raise TypeError: names the options of jobs
+    """
 
     @functools.wraps(method)
-    def checked(self, *args, **options):
-        for name in options:
-            if name not in Delayable._properties:
-                known = ", ".join(Delayable._properties)
+    def with_options(self, *args, **stated):
+        for name in stated:
+            if name not in OPTION_NAMES:
                 raise TypeError(
                     f"{method.__name__}() got an unexpected keyword argument {name!r}: "
-                    f"a job has {known}"
+                    f"a job has {', '.join(OPTION_NAMES)}"
                 )
-        return method(self, *args, **options)
+        return method(self, JobOptions(*args, **stated))
 
-    return checked
+    with_options.__signature__ = signature_with_options("self")
+    return with_options
 
 
 class Base(models.AbstractModel):
     _inherit = "base"
 
-    @_knows_its_options
-    def with_delay(
-        self,
-        priority=None,
-        eta=None,
-        max_retries=None,
-        description=None,
-        channel=None,
-        identity_key=None,
-    ):
+    @_takes_options
+    def with_delay(self, options):
         """Return a proxy of this recordset whose method calls become jobs.
 
         The call returns the :class:`~odoo.addons.queue_job.job.Job`, or the job
@@ -53,40 +49,16 @@ class Base(models.AbstractModel):
         :param str channel: complete name, default from the job function
         :param identity_key: str or function of the job that returns one
         """
-        return DelayableRecordset(
-            self,
-            priority=priority,
-            eta=eta,
-            max_retries=max_retries,
-            description=description,
-            channel=channel,
-            identity_key=identity_key,
-        )
+        return DelayableRecordset(self, **options.keywords())
 
-    @_knows_its_options
-    def delayable(
-        self,
-        priority=None,
-        eta=None,
-        max_retries=None,
-        description=None,
-        channel=None,
-        identity_key=None,
-    ):
+    @_takes_options
+    def delayable(self, options):
         """Return a delayable: a job that is part of a graph, or set up in steps.
 
         Nothing is stored before ``delay()`` is called at the top of the
         graph. The parameters are those of :meth:`with_delay`.
         """
-        return Delayable(
-            self,
-            priority=priority,
-            eta=eta,
-            max_retries=max_retries,
-            description=description,
-            channel=channel,
-            identity_key=identity_key,
-        )
+        return Delayable(self, **options.keywords())
 
     def _patch_job_auto_delay(self, method_name, context_key=None):
         """Return a wrapper of a method that delays each call of it.
@@ -116,8 +88,15 @@ class Base(models.AbstractModel):
 
     @api.model
     def _job_store_values(self, job):
-        """Return extra values for the row of a job, at each time it is stored."""
-        return {}
+        """Return extra values for the row of a job, at each time it is stored.
+
+        A new job of a model that lists the jobs of its records knows them.
+        """
+        is_new = job is not None and job.row_id is None
+        if not is_new or self._name not in self.env["queue.job"]._recorded_models():
+            return {}
+        ids = job.recordset.ids
+        return {"record_id": ids[0]} if len(ids) == 1 else {"record_ids": ids}
 
     @api.model
     def _job_prepare_context_before_enqueue_keys(self):

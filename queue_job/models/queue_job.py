@@ -18,7 +18,7 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from .. import notify
 from ..exception import JobError, RetryableJobError
 from ..fields import JobSerialized
-from ..jobrunner.channel_config import full_name
+from ..jobrunner.channel_config import ROOT, full_name
 from ..sql import statements as sql
 from ..states import (
     CAN_CANCEL,
@@ -194,7 +194,8 @@ class QueueJob(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         vals_list = [self._with_full_channel(vals) for vals in vals_list]
-        for name in {vals.get("channel") for vals in vals_list} - {None, False, ""}:
+        names = {vals.get("channel") for vals in vals_list}
+        for name in names - {None, False, "", ROOT}:
             self.env["queue.job.channel"]._warn_unlimited(name)
         # Overrides of other modules see the caller's context, the columns do not.
         quiet = self.with_context(
@@ -238,7 +239,7 @@ class QueueJob(models.Model):
     def _with_full_channel(self, vals):
         """Return ``vals`` with the name of the channel from the root on."""
         channel = vals.get("channel")
-        if channel and isinstance(channel, str):
+        if channel and isinstance(channel, str) and channel != ROOT:
             return {**vals, "channel": full_name(channel)}
         return vals
 
@@ -309,29 +310,14 @@ class QueueJob(models.Model):
         return rows.values_of(job, create)
 
     @api.model
-    def _extra_values_of_job(self, job):
-        """Return what the store-values hooks add for a job."""
-        return rows.extra_values(job)
-
-    @api.model
     def _store_new_jobs(self, jobs):
         """Store the jobs of one ``delay()``; return ``{job: job of its twin}``."""
         return rows.store_new(self, jobs)
 
     @api.model
-    def _store_jobs(self, jobs):
-        """Write the rows of ``jobs``: one ``create`` for the new ones."""
-        rows.store(self, jobs)
-
-    @api.model
     def _store_job(self, job):
         """Write the row of one job, or make it, outside of ``delay()``."""
-        self._store_jobs([job])
-
-    @api.model
-    def _reserve_keys(self, jobs):
-        """Reserve the keys of new jobs; return the twins that stand for all of them."""
-        return keys.reserve_all(self, jobs)
+        rows.store(self, [job])
 
     @api.model
     def _give_up_keys(self, jobs):
@@ -344,7 +330,9 @@ class QueueJob(models.Model):
     def _key_requests(self, jobs):
         """Return ``(kind, blocking states, [(job, text to lock, key)])`` in order of look-up."""
         keyed = [
-            (job, key, key) for job in jobs if (key := storable_text(job.identity_key))
+            (job, key, key)
+            for job in jobs
+            if job.identity_key and (key := storable_text(job.identity_key))
         ]
         return [(keys.IDENTITY, WAITING, keyed)]
 

@@ -163,24 +163,6 @@ class QueueJob(models.Model):
         self.invalidate_model(["record_id", "record_ids"])
 
 
-class Base(models.AbstractModel):
-    _inherit = "base"
-
-    @api.model
-    def _job_store_values(self, job):
-        values = super()._job_store_values(job)
-        if (
-            self._name not in self.env["queue.job"]._recorded_models()
-            or job.row_id is not None
-        ):
-            return values
-        ids = job.recordset.ids
-        return {
-            **values,
-            **({"record_id": ids[0]} if len(ids) == 1 else {"record_ids": ids}),
-        }
-
-
 class QueueJobRecordMixin(models.AbstractModel):
     """Gives the records of a model a way to their jobs."""
 

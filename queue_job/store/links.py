@@ -17,15 +17,12 @@ LINK_FIELDS = (
 # Storing --------------------------------------------------------------------
 
 
-def store(jobs, to_store):
+def store(jobs, linked):
     """Store the links between these jobs and whatever is stored of the others.
 
     :param jobs: the model queue.job
-    :param to_store: objects of :class:`~..job.Job`
+    :param linked: objects of :class:`~..job.Job`
     """
-    linked = [job for job in to_store if job.is_linked]
-    if not linked:
-        return
     pairs, joints = OrderedSet(), OrderedSet()
     for job in linked:
         parents, children = job.direct_links()

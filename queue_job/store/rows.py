@@ -4,11 +4,12 @@
 from odoo.tools import SQL
 from odoo.tools.misc import clean_context
 
+from ..job import Job
 from ..options import integer
 from ..sql import statements as sql
 from ..states import ENQUEUED, FAILED, WAIT_DEPENDENCIES
 from ..utils import has_content, storable_text
-from . import links, release, transitions
+from . import keys, links, release, transitions
 from .mapping import (
     CORE,
     CREATED,
@@ -108,11 +109,11 @@ def _missing_part(env, row, recordset):
 
 def store_new(jobs, new):
     """Store jobs unless twins stand for them; return ``{job: job of its twin}``."""
-    twins = jobs._reserve_keys(new)
+    twins = keys.reserve_all(jobs, new)
     if twins:
         return twins
     try:
-        jobs._store_jobs(new)
+        store(jobs, new)
     except Exception:
         # The caller may go on: a key without a job would refuse for ever.
         jobs._give_up_keys(new)
@@ -137,29 +138,33 @@ def store(jobs, to_store):
         if job.state == WAIT_DEPENDENCIES:
             waiting.append(job.row_id)
     # A parent that ended in another transaction did not see it wait.
-    release.after_commit(jobs, sql.free_among, waiting)
+    if waiting:
+        release.after_commit(jobs, sql.free_among, waiting)
     for env, env_jobs in new.items():
         context = {**env.context, **jobs._CREATION_CONTEXT, **_as_editor(jobs)}
         model = env(su=True, context=context)["queue.job"]
         records = model.create([creation_values(job) for job in env_jobs])
         for job, record_id in zip(env_jobs, records._ids, strict=True):
             job.row_id, job.is_maker = record_id, True
-    links.store(jobs, to_store)
+    linked = [job for job in to_store if job.is_linked]
+    if linked:
+        links.store(jobs, linked)
 
 
 def update(jobs, job):
     """Write what changed of a job; past the ORM where that has nothing to do."""
-    values = changed_values(job)
-    if jobs._has_write_overrides() or not transitions.finish(job.record, values):
-        write(jobs, job, values)
+    record = job.record
+    values = changed_values(job, record)
+    if jobs._has_write_overrides() or not transitions.finish(record, values):
+        write(record, job, values)
 
 
-def write(jobs, job, values):
+def write(record, job, values):
     """Write in the context of the job, as the code that may change everything."""
-    context = {**clean_context(job.env.context), **_as_editor(jobs)}
+    env = job.env
+    context = {**clean_context(env.context), **_as_editor(record)}
     context["tracking_disable"] = job.state != FAILED
-    editor = jobs.env(cr=job.env.cr, user=job.env.uid, context=context, su=True)
-    editor["queue.job"].browse(job.record.id).write(values)
+    record.with_env(env(context=context, su=True)).write(values)
 
 
 def keep_stored(job, names):
@@ -175,13 +180,13 @@ def notify_started(record, job, names):
 
     :param names: of the columns that the claim wrote
     """
-    if not record._has_write_overrides() and not job.has_extra_values():
+    if not record._has_write_overrides() and not _has_extra_values(job):
         keep_stored(job, names)
         transitions.forget_cached(record)
         return
     with record.env.cr.savepoint():
         before = {**job.stored, "state": ENQUEUED}
-        values = changed_values(job)
+        values = changed_values(job, record)
         for name in values.keys() & set(names):
             field = record._fields[name]
             field._update_cache(record, field.convert_to_cache(before[name], record))
@@ -208,18 +213,28 @@ def creation_values(job):
 def values_of(job, create):
     """Return what :meth:`Job.store` writes, by column; see there."""
     columns = CREATED if create else MUTABLE
-    values = {column.name: _value(job, column) for column in columns}
+    values = {column.name: getattr(job, column.attribute) for column in columns}
     values["dependencies"] = job.dependencies_value()
+    for column in columns:
+        value = values[column.name]
+        if value is None:
+            continue
+        if column.text:
+            values[column.name] = (
+                storable_text(value, column.limit) if has_content(value) else None
+            )
+        elif column.checked:
+            values[column.name] = integer(column.name, value)
     return {**extra_values(job), **values}
 
 
-def changed_values(job):
+def changed_values(job, record):
     """Return the state, and what is not stored yet.
 
     What this transaction wrote past the job counts as not stored.
     """
     values = job._store_values()
-    stored = {**job.stored, **_cached_values(job)}
+    stored = {**job.stored, **_cached_values(job, record)}
     stored.pop("state", None)
     if not job.is_linked:
         values.pop("dependencies", None)
@@ -233,9 +248,8 @@ def changed_values(job):
     )
 
 
-def _cached_values(job):
+def _cached_values(job, record):
     """Return the mutable columns that the ORM holds otherwise than this job knows them."""
-    record = job.record
     cached = record.env.transaction.field_data
     found = {}
     for column in MUTABLE:
@@ -247,13 +261,6 @@ def _cached_values(job):
     return found
 
 
-def _value(job, column):
-    value = getattr(job, column.attribute)
-    if column.text:
-        return storable_text(value, column.limit) if has_content(value) else None
-    return integer(column.name, value) if column.checked else value
-
-
 def _noted(job, values):
     """Return ``values`` as stored from now on."""
     job.stored.update(
@@ -262,6 +269,16 @@ def _noted(job, values):
         if column.name in values
     )
     return values
+
+
+# Others extend it: it is compared with what it was.
+_STORE_VALUES = Job._store_values
+
+
+def _has_extra_values(job):
+    """Return whether hooks or a subclass add to the values of the core."""
+    is_extended = type(job)._store_values is not _STORE_VALUES
+    return is_extended or bool(extra_values(job))
 
 
 def extra_values(job):

@@ -19,7 +19,7 @@ from odoo.tests import TransactionCase, tagged
 from odoo.tools.misc import frozendict
 
 from ..fields import JobDecoder, NotStorableError, encode_arguments
-from ..options import bound_to
+from ..job import bound_to
 
 
 class Level(enum.IntEnum):

@@ -4,6 +4,7 @@
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from odoo.addons.queue_job.store.keys import reserve_all
 from odoo.addons.queue_job.tests.twin_races import TwinRaces
 
 from .common import LOGGER, CommittedPartnerCase
@@ -45,7 +46,7 @@ class TestRaces(TwinRaces, CommittedPartnerCase):
                 delayable._build_job()
             jobs = [delayable._generated_job for delayable in group]
             model = caller["queue.job"].sudo()
-            self.assertFalse(model._reserve_keys(jobs))
+            self.assertFalse(reserve_all(model, jobs))
             again = [
                 self.record_in(caller).delayable().write({"ref": "0"})
                 for _n in range(2)
