@@ -11,8 +11,8 @@ from odoo.sql_db import db_connect
 from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
+from ..channels import ROOT, AppliedSettings, ChannelRecord, full_name
 from ..jobrunner import statements
-from ..jobrunner.channel_config import ROOT, ChannelRecord, full_name, settings_of
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..jobrunner.statements import RANK
 from ..states import FAILED, STARTED
@@ -183,17 +183,16 @@ class Situation:
 
     def settings(self, name):
         """Return what applies to a channel."""
-        record = self._records.get(name) or ChannelRecord(name)
-        root_capacity = self._default_root_capacity if name == ROOT else 0
-        return settings_of(record, self._stated.get(name, {}), root_capacity)
+        return self._applied.of(name)
 
     def is_pause_fixed(self, name):
         """Return whether the configuration pauses a channel, so that its record cannot."""
         return bool(self._stated.get(name, {}).get("paused"))
 
     @cached_property
-    def _default_root_capacity(self):
-        return self.env["queue.job.channel"]._default_root_capacity()
+    def _applied(self):
+        root_capacity = self.env["queue.job.channel"]._default_root_capacity()
+        return AppliedSettings(self._stated, self._records.values(), root_capacity)
 
     @cached_property
     def _stated(self):

@@ -17,13 +17,13 @@ from typing import NamedTuple
 from odoo import api, models
 from odoo.tools import SQL
 
+from odoo.addons.queue_job.channels import ChannelRecord, fixed_settings
 from odoo.addons.queue_job.jobrunner import statements
-from odoo.addons.queue_job.jobrunner.channel_config import fixed_settings
 from odoo.addons.queue_job.jobrunner.rows import RowGuard
 from odoo.addons.queue_job.models.queue_job_situation import Situation
 from odoo.addons.queue_job.store import attempts, transitions
 
-from ..tree import CronTree, merged_settings
+from ..tree import CronTree
 
 # "cron" in ASCII; PostgreSQL keeps advisory locks of one number and of two apart.
 TURN_LOCK = 0x63726F6E
@@ -184,7 +184,7 @@ class QueueJob(models.Model):
     @api.model
     def _lock_best(self, tree, now):
         is_hindered = False
-        while run := tree.take_run(now):
+        while run := tree.take_bundle(now):
             channel = run[0].channel
             uuids = [job.uuid for job in run]
             uuid, _version = self._lock_pending(uuids, channel.sequential)
@@ -240,7 +240,7 @@ class QueueJob(models.Model):
     def _read_tree(self, window):
         """Return the channels with what runs, what failed and the first of what waits."""
         cr = self.env.cr
-        tree = CronTree(self._channel_settings(), self._last_starts_of_channels())
+        tree = self._make_tree()
         guard = RowGuard(cr.dbname, self._fail_unusable, _logged)
 
         def place(row):
@@ -287,17 +287,16 @@ class QueueJob(models.Model):
                 place(statements.Row(*row))
 
     @api.model
-    def _channel_settings(self):
+    def _make_tree(self):
+        """Return the channels with the settings that apply, without jobs."""
         cr = self.env.cr
         self.env["queue.job.channel"].flush_model()
         cr.execute(CRON_COUNT)
         (cron_count,) = cr.fetchone()
         cr.execute(statements.CHANNEL_RECORDS)
-        return merged_settings(fixed_settings(), cr.fetchall(), cron_count)
-
-    @api.model
-    def _last_starts_of_channels(self):
-        return self.env["queue.job.cron.start"].sudo()._last_starts()
+        records = [ChannelRecord(*row) for row in cr.fetchall()]
+        last_starts = self.env["queue.job.cron.start"].sudo()._last_starts()
+        return CronTree(fixed_settings(), records, cron_count, last_starts)
 
     # Looking after others ---------------------------------------------------
 
