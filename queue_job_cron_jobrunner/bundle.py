@@ -1,29 +1,29 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""How a cron worker claims jobs; how they are performed is ``worker/`` of queue_job.
+"""The bundle of a cron worker; leases and attempts are those of ``worker/``.
 
 A job goes from pending to started: no runner sends it, so it is never enqueued. The
-first job of a bundle is chosen in a turn of its own (``models/queue_job_turn.py``).
+first job of a bundle is chosen by a pick (``models/queue_job_pick.py``).
 The commit that ends one job claims the next of the same channel: as many
 jobs run in the channel after it as before, so no count is needed. After
-anything else than success the bundle ends, and the next job is chosen in a turn.
+anything else than success the bundle ends, and the next job is picked.
 """
 
 import logging
-from contextlib import nullcontext
-from datetime import datetime
 from itertools import islice
 
 from odoo.addons.queue_job.worker import (
     Bundle,
     Kind,
-    Lease,
     WorkerDoors,
+    claim_first,
     perform,
     record,
 )
 
-# Jobs read together with the next one: others may take them first.
-READ_AHEAD = 9
+from .limits import watched
+
+# Jobs read together: other workers may claim them first.
+READ_AHEAD = 10
 
 
 class CronDoors(WorkerDoors):
@@ -32,26 +32,6 @@ class CronDoors(WorkerDoors):
     _failure_logger = logging.getLogger(
         "odoo.addons.queue_job_cron_jobrunner.models.queue_job"
     )
-
-
-def claim(env, job, commits=True):
-    """Move a job whose row this transaction has locked to started; return its lease.
-
-    The row is written first, then overrides of ``write`` are called: one that raises
-    makes the job fail, and does not keep the claim from being counted.
-
-    :param commits: False: other sessions never see the claim, and a rollback undoes
-        it; then it has no date that the rule of dead jobs would look at
-    """
-    job.become_started(datetime.now())
-    job.date_enqueued = job.date_started if commits else None
-    job.record._write_started(job)
-    job.stored["date_enqueued"] = job.date_enqueued
-    lease = Lease.of(job)
-    lease.commits = commits
-    lease.notify_write_overrides()
-    env.flush_all()
-    return lease
 
 
 def perform_uncommitted(env, lease):
@@ -73,14 +53,12 @@ class CronBundle(Bundle):
 
     :param claimed: the lease of the first job, committed as started
     :param followers: uuids of jobs that may run after it
-    :param guard: watches over each job, see ``limits.py``
     :param in_order: only the first follower may be next
     """
 
-    def __init__(self, env, claimed, followers=(), guard=None, in_order=False):
+    def __init__(self, env, claimed, followers=(), in_order=False):
         super().__init__(CronDoors, env, followers)
         self.claimed = claimed
-        self.guard = guard
         self.in_order = in_order
 
     def perform(self):
@@ -93,25 +71,23 @@ class CronBundle(Bundle):
         """Defer nothing: no runner releases in between when the next job turns out long."""
 
     def perform_one(self, job):
-        with self.guard.watch(job) if self.guard else nullcontext():
+        with watched(job):
             super().perform_one(job)
 
     def claim_next(self):
         """Claim the first follower that can be had, in the transaction that ends this job.
 
-        Its snapshot is that of the job: a row that was moved since is passed over.
+        Its snapshot is that of the job: a row that was moved since is skipped.
         """
-        if not self.next_uuid():
-            return
-        jobs = self.env["queue.job"].sudo()
-        uuid, version = jobs._lock_pending(list(self.waiting), self.in_order)
+        uuid = self.next_uuid()
         if not uuid:
+            return
+        if uuid not in self.prefetched:
+            self.prefetch(list(islice(self.waiting, READ_AHEAD)))
+        uuids = [uuid] if self.in_order else self.waiting
+        self.claimed = claim_first(self.env, uuids, self.prefetched)
+        if not self.claimed:
             self.stop()
             return
-        while self.waiting.popleft() != uuid:
+        while self.waiting.popleft() != self.claimed.job.uuid:
             pass
-        job, known_version = self.prefetched.pop(uuid, (None, None))
-        if version != known_version:
-            self.prefetch([uuid, *islice(self.waiting, READ_AHEAD)])
-            job, _version = self.prefetched.pop(uuid)
-        self.claimed = claim(self.env, job)

@@ -17,7 +17,6 @@ from odoo.modules.registry import Registry
 from odoo.addons.queue_job.worker import announce_dead
 
 from .alarm import alarm_clock
-from .bundle import CronBundle
 from .limits import LimitGuard, WorkerClock
 
 _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_job")
@@ -46,14 +45,14 @@ class CronPass:
     """
 
     def __init__(self, jobs):
-        self.jobs = jobs.with_context(queue_job_cron_pass=self)
+        self.jobs = jobs
         self.env = jobs.env
         # Ids, not records: a pass outlives many transactions.
         self.own_cron_id = self.env.context.get("cron_id")
         self.end = self.env.context.get("cron_end_time", float("inf"))
         self.clock = WorkerClock()
         self.guard = LimitGuard(self.clock, self._fail_over_limit)
-        self.look = None
+        self.pick = None
         self.processed = 0
         self._spread_at = 0
         self._waited = 0
@@ -72,24 +71,18 @@ class CronPass:
 
     # Jobs -------------------------------------------------------------------
 
-    def begin_bundle(self, env, lease):
-        """Return the bundle that begins with the job that was acquired last."""
-        look = self.look
-        return CronBundle(env, lease, look.followers, self.guard, look.in_order)
-
-    def end_bundle(self, report):
-        """Count what a bundle did."""
-        self.processed += max(0, len(report.outcomes) - 1)
-
     def _drain(self):
         """Perform jobs until none may start; return how many are left to be taken later."""
         while self.clock.restart() and not self._is_time_up():
-            self.jobs._begin_turn()
+            self.jobs._begin_pick()
             job = self.jobs._acquire_one_job()
+            self.pick = self.jobs._last_pick()
             if job:
                 self._waited = 0
                 self._spread()
-                job._process(commit=True)
+                report = job._process(commit=True)
+                # The first job was counted with its claim.
+                self.processed += max(0, len(report.outcomes) - 1) if report else 0
             elif not self._wait():
                 self._leave()
                 return 0
@@ -105,7 +98,7 @@ class CronPass:
         One that found its channels full sleeps, and nobody tells it that there is
         room again.
         """
-        if self.look.has_more and time.monotonic() >= self._spread_at:
+        if self.pick.has_more and time.monotonic() >= self._spread_at:
             self._spread_at = time.monotonic() + SPREAD_INTERVAL
             others = self.env["ir.cron"].sudo()._runner_crons()
             for cron in others.filtered(lambda cron: cron.id != self.own_cron_id):
@@ -114,12 +107,11 @@ class CronPass:
     def _wait(self):
         """Wait a moment for what is held back; return False when it is not worth it."""
         self.env.cr.rollback()
-        look = self.look
         pauses = []
-        if look.is_hindered:
+        if self.pick.is_hindered:
             pauses.append(max(SHORTEST_WAIT, self._waited))
-        if look.wake_in is not None:
-            pauses.append(max(SHORTEST_WAIT / 2, look.wake_in))
+        if self.pick.wake_in is not None:
+            pauses.append(max(SHORTEST_WAIT / 2, self.pick.wake_in))
         if not pauses or self._waited + min(pauses) > LONGEST_WAIT:
             return False
         time.sleep(min(pauses))
@@ -146,10 +138,10 @@ class CronPass:
 
     def _look_after_others(self):
         """Requeue what dead workers left, announce failures that nobody could announce."""
-        self.jobs._begin_turn()
+        self.jobs._begin_pick()
         for uuid in self.jobs._requeue_dead_jobs():
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
-        # The lock of the turn is not kept while people are told.
+        # The claim lock is not kept while failures are announced.
         self.env.cr.commit()  # pylint: disable=invalid-commit
         self._announce_failures()
 
@@ -172,11 +164,11 @@ class CronPass:
     def _leave(self):
         """See to it that somebody comes back when there may be something to do."""
         self._release_forgotten()
-        if self.look.is_hindered:
+        if self.pick.is_hindered:
             self._trigger_in(LOCKED_AGAIN)
-        elif self.look.wake_in is not None:
-            self._trigger_in(self.look.wake_in)
-        if self.jobs._has_young_runs():
+        elif self.pick.wake_in is not None:
+            self._trigger_in(self.pick.wake_in)
+        if self.jobs._has_young_claims():
             self._trigger_in(YOUNG_AGAIN)
         next_trigger = self.jobs._next_trigger()
         if next_trigger:

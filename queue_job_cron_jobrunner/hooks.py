@@ -5,7 +5,7 @@ def uninstall_hook(env):
     """Remove what Odoo does not know to be of this addon.
 
     That are the copies of the runner cron, which would call a method that is gone, and
-    the function that claims jobs for cron workers.
+    the function by which releases before claimed jobs.
     """
     crons = env["ir.cron"].with_context(active_test=False)
     runners = crons.search([("queue_job_runner", "=", True)])

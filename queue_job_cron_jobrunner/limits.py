@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from odoo.service.server import Worker, WorkerCron
 from odoo.tools import config
@@ -107,8 +107,18 @@ class WorkerClock:
         return min(ends) if ends else None
 
 
+# The guard of each thread that performs jobs, while it is entered.
+_of_thread = threading.local()
+
+
+def watched(job):
+    """Return the block in which the guard of this thread, if it has one, watches a job."""
+    guard = getattr(_of_thread, "guard", None)
+    return guard.watch(job) if guard else nullcontext()
+
+
 class LimitGuard:
-    """Tells of a job that comes near a limit of its worker.
+    """Reports a job that comes near a limit of its worker, the thread that enters this.
 
     :param tell: called in another thread, once for a job, with the job and
         ``(limit, option)``
@@ -123,14 +133,16 @@ class LimitGuard:
         self._thread = None
 
     def __enter__(self):
+        _of_thread.guard = self
         return self
 
     def __exit__(self, *_exc):
+        _of_thread.guard = None
         self._over.set()
 
     @contextmanager
     def watch(self, job):
-        """Watch over the job meanwhile."""
+        """Watch over the job in this block."""
         if self._thread is None and self._clock.left():
             self._thread = threading.Thread(
                 target=self._loop, name="queue_job limits", daemon=True

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The runner: chooses jobs, marks them, asks workers to run them.
 
-It performs no job and imports no model. Reading order: ``channel`` and ``tree``
+It performs no job and imports no model. Reading order: ``channels/``
 (which job), ``connection``, ``database`` and ``statements`` (whose, and how it is
 moved), ``runs`` and ``dispatch`` (how it is sent), ``session`` and ``runner`` (the
 loop), ``server`` (how it starts).
@@ -9,8 +9,9 @@ loop), ``server`` (how it starts).
 ``queue_job_config`` is read when it is asked for, not at import.
 """
 
+from ..configuration import queue_job_section
 from . import channels, runner, server
-from .config import _channels, _is_runner_enabled, queue_job_section
+from .config import _channels, _is_runner_enabled
 from .runner import QueueJobRunner
 from .server import (
     START_DELAY,

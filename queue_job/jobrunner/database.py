@@ -13,8 +13,8 @@ import psycopg2
 from psycopg2.errors import LockNotAvailable
 
 from .. import notify
+from ..channels import ChannelRecord
 from . import statements as sql
-from .channel_config import ChannelRecord, usable_records
 from .connection import Connection
 from .news import News
 
@@ -188,8 +188,7 @@ class Database(Connection):
         columns = [name for (name,) in self._fetch(sql.CHANNEL_COLUMNS)]
         if set(columns) < set(ChannelRecord._fields):
             return []
-        records = [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
-        return usable_records(records)
+        return [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
 
     def is_changing(self):
         """Return whether modules are to be installed, upgraded or removed."""

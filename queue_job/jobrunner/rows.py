@@ -8,8 +8,8 @@ reason and left out; all others go on. Both schedulers place their rows through 
 
 import logging
 
+from ..channels import fault_of_name
 from ..protocol import LONGEST_UUID, is_uuid
-from .channel_config import fault_of_name
 from .statements import FIRST_DATE, LAST_DATE
 
 _logger = logging.getLogger(__package__ + ".runner")

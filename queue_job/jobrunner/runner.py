@@ -24,9 +24,9 @@ import odoo.http
 import odoo.service.db
 from odoo.tools import config
 
+from ..channels import ChannelManager, DatabaseTree
+from ..channels.settings import stated_by
 from . import dispatch
-from .channel_config import stated_by
-from .channels import ChannelManager
 from .config import _channels, channels_setting, runner_settings
 from .connection import (
     PG_ADVISORY_LOCK_ID,
@@ -40,7 +40,6 @@ from .news import News
 from .opener import Opener, attempt
 from .schedule import Clock
 from .session import Session
-from .tree import DatabaseTree
 from .waker import Waker
 
 __all__ = [
@@ -401,7 +400,7 @@ class QueueJobRunner:
         self._look_at = dict.fromkeys(self._look_at, 0)
         self._look_for_databases_at = min(self._look_for_databases_at, time.time())
         for channel in self.channel_manager.channels():
-            channel._pause_until = 0
+            channel.end_wait()
         for carried in self._carried.values():
             for run in carried.values():
                 run.sent_at = min(run.sent_at, time.time())

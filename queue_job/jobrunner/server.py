@@ -16,8 +16,8 @@ from time import monotonic
 from odoo.service import server
 from odoo.tools import config
 
-from .channel import Channel
-from .channel_config import ROOT, parse_simple_config
+from ..channels import ROOT, Channel
+from ..channels.settings import parse_simple_config
 from .config import _channels, _is_runner_enabled
 from .runner import QueueJobRunner
 

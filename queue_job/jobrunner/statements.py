@@ -14,7 +14,7 @@ and would walk over what passed through.
 
 from typing import NamedTuple
 
-from .jobs import rank_of
+from ..channels.queue import rank_of
 
 # No date of creation sorts before all: the index says the same.
 _CREATED = "COALESCE({q}date_created, '1970-01-01 00:00:00'::timestamp)"

@@ -16,9 +16,9 @@ from odoo.tools.misc import clean_context
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
 from .. import notify
+from ..channels import ROOT, full_name
 from ..exception import JobError, RetryableJobError
 from ..fields import JobSerialized
-from ..jobrunner.channel_config import ROOT, full_name
 from ..sql import statements as sql
 from ..states import (
     CAN_CANCEL,

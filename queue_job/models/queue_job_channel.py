@@ -5,7 +5,7 @@ from datetime import timedelta
 from odoo import api, exceptions, fields, models
 
 from .. import notify
-from ..jobrunner import channel_config
+from ..channels import settings as channel_settings
 from .install import create_or_reuse
 
 _logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class QueueJobChannel(models.Model):
     @api.model
     def _settings_of_configuration(self):
         """Return what the configuration states, by complete name of channel."""
-        return channel_config.fixed_settings()
+        return channel_settings.fixed_settings()
 
     @api.model
     def _default_root_capacity(self):

@@ -16,6 +16,7 @@ from datetime import datetime
 from odoo import api, fields, models
 from odoo.tools import format_datetime
 
+from ..channels import channel as channel_rules
 from ..states import ENQUEUED, FAILED, PENDING, WAIT_DEPENDENCIES
 from .queue_job_situation import LOOKED_AT, Situation, duration_text
 
@@ -222,53 +223,51 @@ class QueueJob(models.Model):
         )
 
     def _explain_channel(self, situation):
-        """Tell about the first channel, from the root down, that holds the job."""
-        path = situation.path(self.channel)
-        for channel in path:
-            if channel.paused:
-                text = self.env._("The channel %s is paused.", channel.name)
-                return self._explanation("paused", WARNING, text)
-        for channel in path:
-            explanation = self._explain_sequential(
-                situation, channel
-            ) or self._explain_full(situation, channel)
-            if explanation:
-                return explanation
-        for channel in path:
-            wait = situation.throttled_for(channel)
-            if wait > 0:
-                return self._explanation(
-                    "throttled",
-                    INFO,
-                    self.env._(
-                        "The channel %(channel)s starts a job every %(throttle)s: next in "
-                        "%(duration)s. %(line)s",
-                        channel=channel.name,
-                        throttle=duration_text(self.env, channel.throttle),
-                        duration=duration_text(self.env, wait),
-                        line=self._line_text(situation, channel),
-                    ).strip(),
-                )
-        return None
+        """Explain the rule of a channel by which the job waits."""
+        reason = situation.why_not(self)
+        explain = {
+            channel_rules.PAUSED: self._explain_paused,
+            channel_rules.BEHIND_FAILED: self._explain_behind_failed,
+            channel_rules.BEHIND_ETA: self._explain_behind_eta,
+            channel_rules.FULL: self._explain_full,
+            channel_rules.THROTTLED: self._explain_throttled,
+        }.get(reason and reason.rule)
+        if not explain:
+            return None
+        return explain(situation, situation.settings(reason.channel.fullname))
 
-    def _explain_sequential(self, situation, channel):
-        if not channel.sequential:
-            return None
-        failed = situation.failed_in(channel)
-        if failed:
-            return self._explanation(
-                "sequential",
-                DANGER,
-                self.env._(
-                    "The channel %s runs one job after the other and is held up by a job that "
-                    "failed. Requeue it, set it to done or cancel it:",
-                    channel.name,
-                ),
-                self.browse(failed),
-            )
-        earlier = situation.earlier_with_eta(self, channel)
-        if not earlier:
-            return None
+    def _explain_paused(self, _situation, channel):
+        text = self.env._("The channel %s is paused.", channel.name)
+        return self._explanation("paused", WARNING, text)
+
+    def _explain_throttled(self, situation, channel):
+        return self._explanation(
+            "throttled",
+            INFO,
+            self.env._(
+                "The channel %(channel)s starts a job every %(throttle)s: next in "
+                "%(duration)s. %(line)s",
+                channel=channel.name,
+                throttle=duration_text(self.env, channel.throttle),
+                duration=duration_text(self.env, situation.throttled_for(channel)),
+                line=self._line_text(situation, channel),
+            ).strip(),
+        )
+
+    def _explain_behind_failed(self, situation, channel):
+        return self._explanation(
+            "sequential",
+            DANGER,
+            self.env._(
+                "The channel %s runs one job after the other and is held up by a job that "
+                "failed. Requeue it, set it to done or cancel it:",
+                channel.name,
+            ),
+            self.browse(situation.failed_in(channel)),
+        )
+
+    def _explain_behind_eta(self, situation, channel):
+        job_id, eta = situation.earlier_with_eta(self, channel)
         return self._explanation(
             "sequential_eta",
             WARNING,
@@ -276,15 +275,12 @@ class QueueJob(models.Model):
                 "The channel %(channel)s runs one job after the other, and an earlier one waits "
                 "until %(date)s:",
                 channel=channel.name,
-                date=format_datetime(self.env, earlier[1]),
+                date=format_datetime(self.env, eta),
             ),
-            self.browse(earlier[0]),
+            self.browse(job_id),
         )
 
     def _explain_full(self, situation, channel):
-        holders = situation.holders(channel)
-        if not channel.capacity or len(holders) < channel.capacity:
-            return None
         line = self._line_text(situation, channel)
         text = (
             self.env._("The only slot of the channel %s is taken.", channel.name)
@@ -299,7 +295,7 @@ class QueueJob(models.Model):
             "full",
             INFO,
             " ".join(filter(None, [text, line, self.env._("Running:")])),
-            self.browse(job_id for job_id, _state in holders),
+            self.browse(job_id for job_id, _state in situation.holders(channel)),
         )
 
     def _explain_line(self, situation):

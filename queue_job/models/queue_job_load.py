@@ -10,7 +10,7 @@ from datetime import datetime
 
 from odoo.tools import SQL
 
-from ..jobrunner.channel_config import full_name
+from ..channels import full_name
 from ..jobrunner.statements import (
     FAILED_CHANNELS,
     PLAIN_CHANNELS,

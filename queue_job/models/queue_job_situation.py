@@ -11,11 +11,11 @@ from odoo.sql_db import db_connect
 from odoo.tools import babel_locale_parse
 from odoo.tools.misc import get_lang
 
+from ..channels import ROOT, ChannelRecord, DatabaseTree, full_name
 from ..jobrunner import statements
-from ..jobrunner.channel_config import ROOT, ChannelRecord, full_name, settings_of
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..jobrunner.statements import RANK
-from ..states import FAILED, STARTED
+from ..states import FAILED, PENDING, STARTED
 
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000
@@ -139,6 +139,8 @@ class Situation:
         self.alone = alone
         self.now = datetime.now()
         self._blocking = {}
+        self._failed = {}
+        self._earlier = {}
         env["queue.job"].flush_model()
 
     def _fetch(self, statement, **values):
@@ -183,17 +185,54 @@ class Situation:
 
     def settings(self, name):
         """Return what applies to a channel."""
-        record = self._records.get(name) or ChannelRecord(name)
-        root_capacity = self._default_root_capacity if name == ROOT else 0
-        return settings_of(record, self._stated.get(name, {}), root_capacity)
+        return self._tree.settings.of(name)
 
     def is_pause_fixed(self, name):
         """Return whether the configuration pauses a channel, so that its record cannot."""
         return bool(self._stated.get(name, {}).get("paused"))
 
     @cached_property
-    def _default_root_capacity(self):
-        return self.env["queue.job.channel"]._default_root_capacity()
+    def _tree(self):
+        """The channels of this database, without jobs."""
+        root_capacity = self.env["queue.job.channel"]._default_root_capacity()
+        records = self._records.values()
+        return DatabaseTree(None, self._stated, records, root_capacity)
+
+    @cached_property
+    def _busy_tree(self):
+        """The same with the running jobs in it."""
+        for job_id, name, state, _date in self._running:
+            self._place(job_id, name, state)
+        return self._tree
+
+    def _place(self, job_id, channel, state, priority=0, date=None, eta=None):
+        eta = eta.timestamp() if eta else None
+        row = (channel, str(job_id), job_id, date or None, priority, eta, state)
+        return self._tree.place(self.env.cr.dbname, *row)
+
+    def _place_pending(self, job):
+        return self._place(
+            *(job.id, job.channel, PENDING, job.priority, job.date_created, job.eta)
+        )
+
+    def why_not(self, job):
+        """Return the :class:`Reason` why the channels let a pending job wait, or None.
+
+        Few of the other pending jobs are in the tree: whether a better one comes before
+        is answered by :meth:`is_behind`.
+        """
+        now = self.now.timestamp()
+        own = self._place_pending(job)
+        for node in self._busy_tree and own.channel.path:
+            channel = self.settings(node.fullname)
+            if channel.sequential:
+                for job_id in self.failed_in(channel):
+                    self._place(job_id, channel.name, FAILED)
+                earlier = self.earlier_with_eta(job, channel)
+                if earlier:
+                    self._place_pending(job.browse(earlier[0]).sudo())
+            node.wait_until(now + self.throttled_for(channel))
+        return own.channel.why_not(own, now)
 
     @cached_property
     def _stated(self):
@@ -237,6 +276,8 @@ class Situation:
 
     def failed_in(self, channel):
         """Return the ids of jobs that failed in this very channel, a few at most."""
+        if channel.name in self._failed:
+            return self._failed[channel.name]
         rows = self._fetch(
             "SELECT id FROM queue_job WHERE state = 'failed' AND "
             "(channel = ANY(%(names)s) OR %(is_root)s AND channel IS NULL) "
@@ -245,7 +286,8 @@ class Situation:
             is_root=channel.name == ROOT,
             limit=LOOKED_AT,
         )
-        return [job_id for (job_id,) in rows]
+        self._failed[channel.name] = [job_id for (job_id,) in rows]
+        return self._failed[channel.name]
 
     def throttled_for(self, channel):
         """Return the seconds until a throttled channel may start a job, 0 when it may."""
@@ -298,13 +340,16 @@ class Situation:
 
     def earlier_with_eta(self, job, channel):
         """Return ``(id, eta)`` of a better job of this very channel that waits for its eta."""
-        rows = self._fetch(
-            _EARLIER_WITH_ETA,
-            now=self.now,
-            names=self.spellings(channel.name),
-            rank=self._rank(job),
-        )
-        return rows[0] if rows else None
+        key = (job.id, channel.name)
+        if key not in self._earlier:
+            rows = self._fetch(
+                _EARLIER_WITH_ETA,
+                now=self.now,
+                names=self.spellings(channel.name),
+                rank=self._rank(job),
+            )
+            self._earlier[key] = rows[0] if rows else None
+        return self._earlier[key]
 
     def count_before(self, job, channel):
         """Return how many jobs that may run come before ``job`` in a channel and below.

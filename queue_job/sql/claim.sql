@@ -2,39 +2,62 @@
 -- What a claim, its lock and its end need; planned once for each connection, because
 -- planning takes longer than execution.
 --
--- Claim a job: lock its row, if it is enqueued and free, and its keys; make its
--- liveness row; move it to started. Skips, never waits. The version of the row before
+-- Claim the first of these jobs that can be had: lock its row, if it is in this state, due
+-- and free, and its keys; make its liveness row; move it to started, without a date of
+-- start only lock it. Skips, never waits. The version of the row before
 -- tells whether what was read of it is still true. An exception block instead of a
 -- savepoint: the claim of the next job of a bundle shares the transaction of the one
 -- before, which must survive a row that changed after its snapshot.
--- Returns verdict and version: an array, because a set would be stored on its way.
+-- Returns verdict, version and uuid: an array, because a set would be stored on its way.
+-- A pending job, which no runner has sent, gets its date of sending too.
+CREATE OR REPLACE FUNCTION queue_job_claim_first(
+    uuids varchar[], from_state varchar, started timestamp, pid integer, sent timestamp
+) RETURNS text[] AS $$
+DECLARE
+    job record;
+    verdict text := 'refused';
+BEGIN
+    FOR n IN 1 .. cardinality(uuids) LOOP
+        BEGIN
+            SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
+            WHERE uuid = uuids[n] AND state IS NOT DISTINCT FROM from_state AND (
+                from_state = 'enqueued' OR eta IS NULL
+                OR eta <= clock_timestamp() AT TIME ZONE 'UTC'
+            )
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                verdict := 'refused';
+            ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
+                queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
+                AND queue_job_key_may_start(uuids[n])
+            ) THEN
+                verdict := 'held';
+            ELSE
+                INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
+                ON CONFLICT (id) DO NOTHING;
+                IF started IS NOT NULL THEN
+                    UPDATE queue_job SET state = 'started', date_started = started,
+                        worker_pid = pid, run_number = COALESCE(run_number, 0) + 1,
+                        date_enqueued = CASE WHEN from_state = 'pending' THEN sent
+                            ELSE date_enqueued END
+                    WHERE id = job.id;
+                END IF;
+                RETURN ARRAY['claimed', job.xmin::text, uuids[n]];
+            END IF;
+        EXCEPTION WHEN serialization_failure THEN
+            verdict := 'changed';
+        END;
+    END LOOP;
+    RETURN ARRAY[verdict, '', ''];
+END;
+$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+
+-- The same for workers of releases before.
 DROP FUNCTION IF EXISTS queue_job_claim(varchar);
 CREATE OR REPLACE FUNCTION queue_job_claim(job_uuid varchar, started timestamp, pid integer)
 RETURNS text[] AS $$
-DECLARE
-    job record;
-BEGIN
-    SELECT id, xmin, identity_key, twin_key INTO job FROM queue_job
-    WHERE uuid = job_uuid AND state IS NOT DISTINCT FROM 'enqueued'
-    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN ARRAY['refused', ''];
-    ELSIF (job.identity_key IS NOT NULL OR job.twin_key IS NOT NULL) AND NOT (
-        queue_job_key_is_free(job.identity_key) AND queue_job_key_is_free(job.twin_key)
-        AND queue_job_key_may_start(job_uuid)
-    ) THEN
-        RETURN ARRAY['held', ''];
-    END IF;
-    INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
-    ON CONFLICT (id) DO NOTHING;
-    UPDATE queue_job SET state = 'started', date_started = started, worker_pid = pid,
-        run_number = COALESCE(run_number, 0) + 1
-    WHERE id = job.id;
-    RETURN ARRAY['claimed', job.xmin::text];
-EXCEPTION WHEN serialization_failure THEN
-    RETURN ARRAY['changed', ''];
-END;
-$$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
+    SELECT (queue_job_claim_first(ARRAY[job_uuid], 'enqueued', started, pid, NULL))[1:2];
+$$ LANGUAGE sql;
 
 -- Whether the run could be locked.
 CREATE OR REPLACE FUNCTION queue_job_lock_run(job_id integer, own_run integer)
@@ -86,11 +109,11 @@ PERFORM FROM queue_job_lock
     FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: claim_call
--- The expression that claims an enqueued job; see the function.
-queue_job_claim(%(uuid)s, %(started)s, %(pid)s)
+-- The expression that claims the first of some jobs; see the function.
+queue_job_claim_first(%(uuids)s::varchar[], %(state)s, %(started)s, %(pid)s, %(sent)s)
 
 -- name: claim
--- Claim a job that was read before.
+-- Claim one of some jobs that were read before.
 SELECT %(call)s
 
 -- name: savepoint_of_work

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_argument_types
 from . import test_attempt
+from . import test_channels_why_not
 from . import test_claim_plans
 from . import test_dark
 from . import test_explain

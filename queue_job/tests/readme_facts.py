@@ -15,8 +15,8 @@ from docutils import nodes
 from odoo.tests import TransactionCase
 from odoo.tools import config as odoo_config
 
+from ..channels.settings import parse_simple_config, typed, warnings_about
 from ..jobrunner import config
-from ..jobrunner.channel_config import parse_simple_config, typed, warnings_about
 from .readme import (
     addon_folder,
     examples_in,

@@ -11,13 +11,13 @@ import psycopg2
 from odoo.tests import BaseCase, get_db_name
 
 from .. import protocol
-from ..jobrunner.channel_config import stated_by
+from ..channels import DatabaseTree
+from ..channels.settings import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.config import connection_info_for
 from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
 from ..jobrunner.session import Session
-from ..jobrunner.tree import DatabaseTree
 
 
 class RunnerCase(BaseCase):

@@ -4,12 +4,12 @@
 import random
 
 from .. import protocol
-from ..jobrunner.channel_config import stated_by
+from ..channels import ChannelRecord, DatabaseTree
+from ..channels.settings import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Answer
 from ..jobrunner.session import Session
 from ..jobrunner.statements import Row
-from ..jobrunner.tree import ChannelRecord, DatabaseTree
 from ..states import (
     CANCELLED,
     DONE,

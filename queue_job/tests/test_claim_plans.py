@@ -61,12 +61,12 @@ class TestClaimPlans(RunnerCase):
         return self.cr.fetchone()[0]
 
     def test_steps_find_their_job_by_key(self):
-        claim = "queue_job_claim(%s, now()::timestamp, 1)"
+        claim = "queue_job_claim_first(ARRAY[%s]::varchar[], 'enqueued', now()::timestamp, 1, NULL)"
         lock = "queue_job_lock_own_run(%s, 1)"
         done = "queue_job_write_done(%s, now()::timestamp, 0.1, 1, NULL)"
         # The first call plans, and reads what the planner wants to know.
         self.cr.execute(f"SELECT {claim}", ("plan-1",))
-        [verdict, _version] = self.cr.fetchone()[0]
+        [verdict, _version, _uuid] = self.cr.fetchone()[0]
         self.assertEqual(verdict, "claimed")
         first = self.claimed("plan-1")
         self.cr.execute(f"SELECT {lock}, {done}", (first, first))

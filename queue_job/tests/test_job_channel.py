@@ -198,7 +198,7 @@ class TestSettings(ChannelCase):
             "root": {"capacity": 4},
             "root.sub": {"capacity": 2, "sequential": True},
         }
-        path = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
+        path = "odoo.addons.queue_job.channels.settings.fixed_settings"
         with patch(path, return_value=fixed):
             self.assertEqual(self.root.configuration_note, "capacity = 4")
             self.assertEqual(

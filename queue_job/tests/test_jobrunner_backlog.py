@@ -3,10 +3,10 @@ import random
 
 from odoo.tests import BaseCase
 
+from ..channels import ChannelRecord, DatabaseTree
 from ..jobrunner.backlog import Backlog
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.statements import Row
-from ..jobrunner.tree import ChannelRecord, DatabaseTree
 
 LIMIT = 5
 

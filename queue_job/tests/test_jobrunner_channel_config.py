@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from odoo.tests import BaseCase
 
-from ..jobrunner import channel_config
+from ..channels import settings
 from ..jobrunner.channels import ChannelManager
 
 CHANNELS_LOGGER = "odoo.addons.queue_job.jobrunner.channels"
@@ -67,16 +67,16 @@ class TestParse(BaseCase):
             (None, 0),
         ):
             with self.subTest(value):
-                self.assertEqual(channel_config.as_seconds(value), seconds)
+                self.assertEqual(settings.as_seconds(value), seconds)
         for value in ("x", "-1", "inf", "nan"):
             with self.subTest(value), self.assertRaises(ValueError):
-                channel_config.as_seconds(value)
+                settings.as_seconds(value)
 
 
 class TestStated(BaseCase):
     def test_what_an_entry_states(self):
         self.assertEqual(
-            channel_config.stated_by("root:4,sub,s.t:2:paused=0:throttle=0.5:other=1"),
+            settings.stated_by("root:4,sub,s.t:2:paused=0:throttle=0.5:other=1"),
             {
                 "root": {"capacity": 4},
                 "root.sub": {"capacity": 1},
@@ -86,22 +86,22 @@ class TestStated(BaseCase):
 
     def test_fixed_settings_are_those_of_now(self):
         with patch.dict("os.environ", {"ODOO_QUEUE_JOB_CHANNELS": "root:3"}):
-            self.assertEqual(channel_config.fixed_settings(), {"root": {"capacity": 3}})
+            self.assertEqual(settings.fixed_settings(), {"root": {"capacity": 3}})
         with (
             patch.dict("os.environ", {"ODOO_QUEUE_JOB_CHANNELS": ""}),
             patch(
-                "odoo.addons.queue_job.jobrunner.config.queue_job_section",
+                "odoo.addons.queue_job.configuration.queue_job_section",
                 return_value={},
             ),
         ):
-            self.assertEqual(channel_config.fixed_settings(), {})
+            self.assertEqual(settings.fixed_settings(), {})
 
     def test_fixed_settings_that_cannot_be_read_are_none(self):
         with (
             patch.dict("os.environ", {"ODOO_QUEUE_JOB_CHANNELS": "root:x"}),
             self.assertLogs("odoo.addons.queue_job.jobrunner", "ERROR") as logs,
         ):
-            self.assertEqual(channel_config.fixed_settings(), {})
+            self.assertEqual(settings.fixed_settings(), {})
         self.assertIn("invalid capacity x", logs.output[0])
 
 

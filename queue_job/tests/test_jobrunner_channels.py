@@ -9,6 +9,8 @@ from ..exception import ChannelNotFound
 from ..jobrunner import channels
 from ..jobrunner.channels import Channel, ChannelJob, ChannelManager, ChannelQueue
 
+CHANNELS_LOGGER = "odoo.addons.queue_job.jobrunner.channels"
+
 
 def job(name="j", seq=1, created=0, priority=10, eta=None):
     return ChannelJob("db", None, name, seq, created, priority, eta)
@@ -282,7 +284,7 @@ class TestManager(ChannelCase):
 
     def test_unknown_state_is_told_and_ignored(self):
         self.manage()
-        with self.assertLogs(channels._logger, "ERROR") as logs:
+        with self.assertLogs(CHANNELS_LOGGER, "ERROR") as logs:
             self.tell("a", "x1", "strange")
         self.assertIn("strange", logs.output[0])
         self.assertEqual(self.run_at(), [])

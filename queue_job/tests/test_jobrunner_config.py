@@ -9,7 +9,7 @@ from unittest.mock import patch
 from odoo.tests import BaseCase
 from odoo.tools import config as odoo_config
 
-from .. import jobrunner
+from .. import configuration, jobrunner
 from ..jobrunner import config
 
 VARIABLES = (
@@ -102,13 +102,13 @@ class TestConfig(BaseCase):
         self.configured("host = in-file\n")
         parser = ConfigParser()
         parser.read_string("[queue_job]\nhost = in-environment\n")
-        self.addCleanup(config._section_of_server_environment.cache_clear)
+        self.addCleanup(configuration._section_of_server_environment.cache_clear)
         for source, expected in (
             (parser, {"host": "in-environment"}),
             (ConfigParser(), {}),
         ):
-            config._section_of_server_environment.cache_clear()
-            with patch.object(config, "serv_config", source):
+            configuration._section_of_server_environment.cache_clear()
+            with patch.object(configuration, "serv_config", source):
                 self.assertEqual(jobrunner.queue_job_config, expected)
 
     def test_enabled(self):

@@ -9,8 +9,8 @@ import psycopg2
 from odoo.tests import tagged
 
 from .. import notify
+from ..channels import ChannelRecord
 from ..jobrunner import runner
-from ..jobrunner.tree import ChannelRecord
 from ..protocol import KEY_LOCK_CLASS
 from .runner_case import RunnerCase
 

@@ -6,10 +6,9 @@ from unittest.mock import patch
 
 from odoo.tests import BaseCase
 
-from ..jobrunner.channel import Channel
-from ..jobrunner.channel_config import stated_by
+from ..channels import Channel, ChannelRecord, DatabaseTree
+from ..channels.settings import stated_by
 from ..jobrunner.channels import ChannelManager
-from ..jobrunner.tree import ChannelRecord, DatabaseTree
 
 STATES = ("pending", "pending", "pending", "started", "failed", "done")
 CONFIG = "root:4,a:2,a.b:1,s:1:sequential,t:2:throttle=3"
@@ -129,14 +128,10 @@ class TestHeads(BaseCase):
         self.assertLess(len(asked), 100 * 20)
 
     def test_d11_nor_channels_that_cannot_run(self):
-        (tree,) = self.trees(1)
-        tree.root.shared.capacity = 0
-        tree.apply(
-            [
-                ChannelRecord(f"root.p{n}", 1, paused=n % 2, throttle=9)
-                for n in range(500)
-            ]
-        )
+        records = [
+            ChannelRecord(f"root.p{n}", 1, paused=n % 2, throttle=9) for n in range(500)
+        ]
+        tree = DatabaseTree(None, {}, [ChannelRecord("root", 9999), *records])
         for number in range(1000):
             state = "started" if number < 500 else "pending"
             name = f"p{number % 500}"

@@ -3,7 +3,7 @@ import random
 
 from odoo.tests import BaseCase
 
-from ..jobrunner.priority_queue import PriorityQueue
+from ..channels.priority_queue import PriorityQueue
 
 
 class TestPriorityQueue(BaseCase):

@@ -10,8 +10,8 @@ import psycopg2
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from ..channels.settings import ChannelRecord, usable_records
 from ..jobrunner import statements as sql
-from ..jobrunner.channel_config import ChannelRecord, usable_records
 from ..protocol import HELD, LONGEST_UUID
 from .runner_case import SessionCase
 

@@ -1,9 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import BaseCase
 
-from ..jobrunner.channel_config import stated_by
+from ..channels import ChannelRecord, DatabaseTree
+from ..channels.settings import stated_by
 from ..jobrunner.channels import ChannelManager
-from ..jobrunner.tree import ChannelRecord, DatabaseTree
 
 
 class TestDatabaseTree(BaseCase):

@@ -11,7 +11,7 @@ from odoo.tests import TransactionCase, tagged
 
 from odoo.addons.mail.models.mail_thread import MailThread
 
-from .. import post_init_hook
+from .. import configuration, post_init_hook
 from ..jobrunner import config, runner
 
 FUNCTION_LOGGER = "odoo.addons.queue_job.models.queue_job_function"
@@ -371,7 +371,7 @@ class TestSettings(TransactionCase):
 
         variables = {f"ODOO_QUEUE_JOB_{name.upper()}": "" for name in section}
         with (
-            patch.object(config, "queue_job_section", lambda: section),
+            patch.object(configuration, "queue_job_section", lambda: section),
             patch.dict("os.environ", variables),
         ):
             self.assertEqual(settings(), section)

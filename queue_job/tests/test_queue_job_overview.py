@@ -10,7 +10,7 @@ from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from .alone import without_extensions
 from .overview_case import OverviewCase
 
-CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
+CONFIGURED = "odoo.addons.queue_job.channels.settings.fixed_settings"
 
 
 @tagged("post_install", "-at_install")

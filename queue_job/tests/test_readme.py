@@ -4,8 +4,8 @@ from unittest import mock
 
 from odoo.tests import tagged
 
+from ..channels.settings import parse_simple_config
 from ..jobrunner import backlog, config, connection, dispatch, runs, server, session
-from ..jobrunner.channel_config import parse_simple_config
 from ..protocol import TIME_BUDGET
 from ..states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
 from ..worker import CONFLICT_TRIES_AT_ONCE, PG_RETRY

@@ -44,6 +44,11 @@ class TestUpdateFunctions(KeptFunctions, TransactionCase):
             "job_uuid character varying, started timestamp without time zone, pid integer",
             "text[]",
         ),
+        "queue_job_claim_first": (
+            "uuids character varying[], from_state character varying, "
+            "started timestamp without time zone, pid integer, sent timestamp without time zone",
+            "text[]",
+        ),
         "queue_job_forget_keys": ("", "trigger"),
         "queue_job_free_among": ("jobs integer[]", "SETOF integer"),
         "queue_job_free_behind": ("jobs integer[]", "SETOF integer"),

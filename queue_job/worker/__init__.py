@@ -9,7 +9,7 @@
 
 from .attempt import CONFLICT_TRIES_AT_ONCE, PG_RETRY, WorkerDoors, perform
 from .bundle import Bundle
-from .lease import Lease
+from .lease import Lease, claim_first, lock_first
 from .outcome import Kind, Outcome, announce_dead, record
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "Outcome",
     "WorkerDoors",
     "announce_dead",
+    "claim_first",
+    "lock_first",
     "perform",
     "record",
 ]

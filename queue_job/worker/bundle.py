@@ -21,7 +21,7 @@ from .. import protocol
 from ..exception import LostRunError, exceptions_only
 from ..job import Job
 from ..states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
-from ..store import links, release, rows
+from ..store import links, release, rows, transitions
 from .attempt import commit_work, may_commit
 from .lease import CHANGED, CLAIMED, Lease, claim, claim_or_undo, rollback
 from .log import logger
@@ -140,6 +140,8 @@ class Bundle:
     def prefetch(self, uuids):
         """Read jobs, and who waits for them, in one statement each."""
         jobs = self.env["queue.job"].sudo()
+        # The session is cleaned before.
+        transitions.send(self.env.cr)
         found = {
             row["uuid"]: (rows.job_of(Job, jobs, row), row["version"])
             for row in rows.read(jobs, "uuid", uuids)

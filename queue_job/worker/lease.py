@@ -34,7 +34,7 @@ from ..exception import BrokenTransactionError, LostRunError, exceptions_only
 from ..job import Job
 from ..protocol import HELD, REFUSED
 from ..sql import statements as sql
-from ..states import MOVES
+from ..states import ENQUEUED, MOVES, PENDING
 from ..store import rows, transitions
 from .log import logger
 
@@ -92,6 +92,26 @@ class WorkSavepoint(_FlushingSavepoint):
         return None
 
 
+def lock_first(env, uuids):
+    """Lock the first of these pending jobs that is due and free, and its keys.
+
+    Return its uuid, None when none is. Skips, never waits.
+    """
+    verdict, _version, uuid = _call_claim(env, uuids, PENDING, None, None)
+    return uuid if verdict == CLAIMED else None
+
+
+def _call_claim(env, uuids, state, started, sent):
+    call = _claim_expression(uuids, state, started, sent)
+    transitions.send(env.cr, SQL(sql.claim, call=call))
+    return env.cr.fetchone()[0]
+
+
+def _claim_expression(uuids, state, started, sent):
+    values = {"uuids": list(uuids), "state": state, "started": started, "sent": sent}
+    return SQL(sql.claim_call, pid=os.getpid(), **values)
+
+
 def claim(env, uuid, prefetched=None):
     """Claim an enqueued job in the current transaction; write nothing else.
 
@@ -105,13 +125,12 @@ def claim(env, uuid, prefetched=None):
     jobs = env["queue.job"].sudo()
     started = datetime.now()
     job, known_version = (prefetched or {}).pop(uuid, (None, None))
-    call = SQL(sql.claim_call, uuid=uuid, started=started, pid=os.getpid())
     if job:
-        transitions.send(env.cr, SQL(sql.claim, call=call))
-        verdict, version = env.cr.fetchone()[0]
+        verdict, version, _uuid = _call_claim(env, [uuid], ENQUEUED, started, None)
     else:
+        call = _claim_expression([uuid], ENQUEUED, started, None)
         row = rows.read_one(jobs, uuid, call)
-        verdict, version = row["claim"] if row else (REFUSED, "")
+        verdict, version, _uuid = row["claim"] if row else (REFUSED, "", "")
         known_version = row and row["version"]
     if verdict != CLAIMED:
         if verdict == REFUSED:
@@ -130,6 +149,32 @@ def claim(env, uuid, prefetched=None):
         job.become_started(started)
     Lease.of(job).notify_write_overrides()
     return job, verdict
+
+
+def claim_first(env, uuids, prefetched=None, commits=True):
+    """Claim the first of these pending jobs that can be had; return its lease, or None.
+
+    For a worker that no runner sends jobs to: the claim is its date of sending too.
+
+    :param prefetched: as for :func:`claim`
+    :param commits: False: other sessions never see the claim, and a rollback undoes
+        it; then it has no date that the rule of dead jobs would read
+    """
+    started = datetime.now()
+    sent = started if commits else None
+    verdict, version, uuid = _call_claim(env, uuids, PENDING, started, sent)
+    if verdict != CLAIMED:
+        return None
+    job, known_version = (prefetched or {}).pop(uuid, (None, None))
+    if version == known_version:
+        job.become_started(started)
+        job.date_enqueued = job.stored["date_enqueued"] = sent
+    else:
+        job = Job.load(env, uuid)
+    lease = Lease.of(job)
+    lease.commits = commits
+    lease.notify_write_overrides()
+    return lease
 
 
 def claim_or_undo(env, uuid, prefetched=None):

@@ -5,5 +5,5 @@ from . import queue_job_channel
 from . import queue_job_cron_start
 from . import queue_job_explain
 from . import queue_job_overview
-from . import queue_job_turn
+from . import queue_job_pick
 from . import res_config_settings

@@ -3,7 +3,8 @@ import threading
 import weakref
 
 from odoo import api, fields, models
-from odoo.tools import SQL
+
+from ..sql import statements as sql
 
 _TOLD = "queue_job_cron_jobrunner.told"
 # The cursor of the round in which this thread has run a runner cron.
@@ -84,12 +85,7 @@ class IrCron(models.Model):
             return
         _round.cursors = weakref.WeakSet([cron_cr])
         super()._process_job(cron_cr, job)
-        cron_cr.execute(
-            SQL(
-                "SELECT FROM ir_cron_trigger WHERE cron_id = %s AND call_at <= %s LIMIT 1",
-                *(job["id"], cron_cr.now()),
-            )
-        )
+        cron_cr.execute(sql.has_trigger, {"cron": job["id"], "now": cron_cr.now()})
         if cron_cr.rowcount:
             cron_cr.postcommit.add(
                 api.Environment(cron_cr, job["user_id"], {})["ir.cron"]._notifydb

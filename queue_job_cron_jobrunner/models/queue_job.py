@@ -3,13 +3,16 @@ from datetime import datetime, timezone
 
 from odoo import SUPERUSER_ID, api, models
 
-from odoo.addons.queue_job.job import PENDING, Job
+from odoo.addons.queue_job.states import PENDING
+from odoo.addons.queue_job.worker import claim_first
 
 from ..alarm import alarm_clock
-from ..bundle import CronBundle, claim, perform_uncommitted
+from ..bundle import CronBundle, perform_uncommitted
 from ..cron_pass import CronPass
+from .queue_job_pick import Pick
 
-PASS = "queue_job_cron_pass"
+# Key of the cursor's cache.
+_PICK = "queue_job_cron.pick"
 
 
 class QueueJob(models.Model):
@@ -87,35 +90,35 @@ class QueueJob(models.Model):
 
         Of the jobs that are pending and whose eta has come the one with the
         best priority, then the oldest, among those that their channels let
-        start. Skips rows that somebody else has locked, and keys that a refused
-        caller holds. Takes the lock of the turn, held until the transaction ends.
+        start. Skips rows that other sessions have locked, and keys that a refused
+        caller holds. Takes the lock of picks, held until the transaction ends.
         """
         self.env.flush_all()
-        look = self._look()
-        cron_pass = self.env.context.get(PASS)
-        if cron_pass:
-            cron_pass.look = look
-        return self.search([("uuid", "=", look.uuid)]) if look.uuid else self.browse()
+        pick = self.env.cr.cache[_PICK] = self._pick_next()
+        return self.search([("uuid", "=", pick.uuid)]) if pick.uuid else self.browse()
+
+    @api.model
+    def _last_pick(self):
+        """Return what the last pick of this cursor found."""
+        return self.env.cr.cache.get(_PICK, Pick())
 
     def _process(self, commit=False):
         """Perform this pending job, and with ``commit`` what may follow it at once.
 
         The outcome is recorded, whatever it is; nothing is raised for a job that
-        failed.
+        failed. Return the report of a bundle that was committed.
         """
         self.ensure_one()
         # A job knows nothing of the cron that performs it.
         env = api.Environment(self.env.cr, SUPERUSER_ID, {})
-        cron_pass = self.env.context.get(PASS)
-        if not cron_pass and not env["queue.job"]._lock_pending([self.uuid])[0]:
-            return
-        lease = claim(env, Job.load(env, self.uuid), commits=commit)
+        pick = self._last_pick()
+        lease = claim_first(env, [self.uuid], commits=commit)
+        if not lease:
+            return None
         if not commit:
             perform_uncommitted(env, lease)
-            return
-        # `started` is for everybody to see, and counted if this process dies.
+            return None
+        # `started` is for all sessions to see, and counted if this process dies.
         self.env["ir.cron"]._commit_progress(1, remaining=1)
-        if cron_pass:
-            cron_pass.end_bundle(cron_pass.begin_bundle(env, lease).perform())
-        else:
-            CronBundle(env, lease).perform()
+        followers = pick.followers if pick.uuid == lease.job.uuid else ()
+        return CronBundle(env, lease, followers, pick.in_order).perform()

@@ -1,13 +1,14 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
-from odoo.tools import SQL
+
+from ..sql import statements as sql
 
 
 class QueueJobCronStart(models.Model):
     """When a cron worker last started a job of a throttled channel.
 
     The jobs cannot tell: one that was postponed has forgotten its start.
-    Written under the lock of the turn.
+    Written under the lock of picks.
     """
 
     _name = "queue.job.cron.start"
@@ -24,23 +25,12 @@ class QueueJobCronStart(models.Model):
 
     @api.model
     def _last_starts(self):
-        # The clock was set back when a start is later than now: it holds nothing back.
-        self.env.cr.execute(
-            SQL(
-                "SELECT channel, started FROM queue_job_cron_start "
-                "WHERE started <= EXTRACT(EPOCH FROM clock_timestamp())"
-            )
-        )
+        self.env.cr.execute(sql.last_starts)
         return dict(self.env.cr.fetchall())
 
     @api.model
     def _remember(self, channels, now):
         """Remember a start in each of ``channels``, names from the root on."""
-        for channel in channels:
-            self.env.cr.execute(
-                SQL(
-                    "INSERT INTO queue_job_cron_start (channel, started) VALUES (%s, %s) "
-                    "ON CONFLICT (channel) DO UPDATE SET started = excluded.started",
-                    *(channel, now),
-                )
-            )
+        if channels:
+            values = {"channels": channels, "now": now}
+            self.env.cr.execute(sql.remember_starts, values)

@@ -3,18 +3,10 @@ from odoo import models
 
 from odoo.addons.queue_job.models.queue_job_situation import duration_text
 
+from ..sql import statements as sql
+
 # Seconds after which a cron worker should have begun what is due: Odoo looks each minute.
 LATE = 180
-
-# Since when a runner cron should have run. A pass keeps its trigger until it ends, and may
-# be long, but then a job runs.
-_OVERDUE = """
-SELECT EXTRACT(EPOCH FROM (clock_timestamp() AT TIME ZONE 'UTC') - min(t.call_at))::float8
-FROM ir_cron_trigger t JOIN ir_cron c ON c.id = t.cron_id
-WHERE c.queue_job_runner AND c.active
-  AND t.call_at < (clock_timestamp() AT TIME ZONE 'UTC') - %s * interval '1 second'
-  AND NOT EXISTS (SELECT FROM queue_job WHERE state = 'started')
-"""
 
 
 class QueueJobOverview(models.AbstractModel):
@@ -23,7 +15,7 @@ class QueueJobOverview(models.AbstractModel):
     def _runs_instead(self):
         if not self.env["ir.cron"].sudo()._runner_crons():
             return super()._runs_instead()
-        self.env.cr.execute(_OVERDUE, [LATE])
+        self.env.cr.execute(sql.overdue, {"late": LATE})
         (seconds,) = self.env.cr.fetchone()
         if seconds is None:
             return {

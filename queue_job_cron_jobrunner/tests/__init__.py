@@ -13,5 +13,4 @@ from . import test_screens
 from . import test_server
 from . import test_translations
 from . import test_tree
-from . import test_turn
-from . import test_update_functions
+from . import test_pick

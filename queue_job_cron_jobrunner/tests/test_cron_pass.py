@@ -9,20 +9,21 @@ from psycopg2 import OperationalError
 from odoo.tests import TransactionCase
 
 from .. import cron_pass
-from ..models.queue_job_turn import Look
+from ..models.queue_job import _PICK
+from ..models.queue_job_pick import Pick
 
 
 class TestPass(TransactionCase):
     def setUp(self):
         super().setUp()
         self.patch(cron_pass.time, "sleep", lambda seconds: None)
-        self.looks = []
+        self.picks = []
         self.commits = mock.patch.object(self.cr, "commit").start()
         self.rollbacks = mock.patch.object(self.cr, "rollback").start()
         self.addCleanup(mock.patch.stopall)
 
     def make(self, **context):
-        """Return a pass that sees ``self.looks`` one after another."""
+        """Return a pass that sees ``self.picks`` one after another."""
         model = type(self.env["queue.job"])
         self.cron = self.env.ref("queue_job_cron_jobrunner.queue_job_cron")
         cron, self.progress = self.cron._add_progress()
@@ -33,8 +34,9 @@ class TestPass(TransactionCase):
         self.performed = []
 
         def acquire(records):
-            the_pass.look = self.looks.pop(0) if self.looks else Look()
-            return records.browse(1 if the_pass.look.uuid else ())
+            pick = self.picks.pop(0) if self.picks else Pick()
+            records.env.cr.cache[_PICK] = pick
+            return records.browse(1 if pick.uuid else ())
 
         def process(_records, commit):
             self.performed.append(commit)
@@ -42,12 +44,12 @@ class TestPass(TransactionCase):
 
         mock.patch.object(model, "_acquire_one_job", acquire).start()
         mock.patch.object(model, "_process", process).start()
-        mock.patch.object(model, "_begin_turn").start()
+        mock.patch.object(model, "_begin_pick").start()
         mock.patch.object(
             model, "_is_regular_runner_alive", lambda _jobs: self.served
         ).start()
         mock.patch.object(model, "_count_due", lambda _jobs: 7).start()
-        mock.patch.object(model, "_has_young_runs", lambda _jobs: False).start()
+        mock.patch.object(model, "_has_young_claims", lambda _jobs: False).start()
         mock.patch.object(model, "_requeue_dead_jobs", lambda _jobs: []).start()
         self.triggered = mock.patch.object(model, "_cron_trigger").start()
         return the_pass
@@ -87,18 +89,18 @@ class TestPass(TransactionCase):
         self.assertEqual(len(logs.records), 2)
 
     def test_performs_until_nothing_may_start(self):
-        self.looks = [Look("a"), Look("b")]
+        self.picks = [Pick("a"), Pick("b")]
         self.assertEqual(self.run_pass(), (2, 0))
         self.assertEqual(self.performed, [True, True])
 
     def test_time_is_up(self):
         """Odoo calls again when jobs are left: nothing done then means the end of the pass."""
-        self.looks = [Look("a")]
+        self.picks = [Pick("a")]
         self.assertEqual(self.run_pass(cron_end_time=time.monotonic() - 1), (0, 7))
         self.assertFalse(self.performed)
 
     def test_worker_that_is_to_end_takes_no_more(self):
-        self.looks = [Look("a")]
+        self.picks = [Pick("a")]
         the_pass = self.make()
         the_pass.clock.restart.return_value = False
         the_pass.run()
@@ -106,29 +108,29 @@ class TestPass(TransactionCase):
         self.assertEqual(self.progress.remaining, 7)
 
     def test_waits_for_a_lock_of_somebody(self):
-        self.looks = [Look(is_hindered=True), Look("a")]
+        self.picks = [Pick(is_hindered=True), Pick("a")]
         self.assertEqual(self.run_pass(), (1, 0))
 
     def test_comes_back_when_the_lock_stays(self):
-        self.looks = [Look(is_hindered=True)] * 30
+        self.picks = [Pick(is_hindered=True)] * 30
         self.run_pass()
         self.assertFalse(self.performed)
-        self.assertTrue(self.looks, "waited for ever")
+        self.assertTrue(self.picks, "waited for ever")
         self.triggered.assert_called_once_with(at=mock.ANY)
 
     def test_waits_for_a_throttle_that_is_almost_over(self):
-        self.looks = [Look(wake_in=0.4), Look("a")]
+        self.picks = [Pick(wake_in=0.4), Pick("a")]
         self.assertEqual(self.run_pass(), (1, 0))
 
     def test_comes_back_when_the_throttle_is_over(self):
-        self.looks = [Look(wake_in=60)]
+        self.picks = [Pick(wake_in=60)]
         self.run_pass()
         self.triggered.assert_called_once_with(at=mock.ANY)
 
     def test_wakes_the_other_crons_while_jobs_are_left(self):
         other = self.env.ref("queue_job_cron_jobrunner.queue_job_cron").copy()
         self.env["ir.cron.trigger"].search([]).unlink()
-        self.looks = [Look("a", has_more=True), Look("b", has_more=True)]
+        self.picks = [Pick("a", has_more=True), Pick("b", has_more=True)]
         self.run_pass()
         self.assertEqual(self.env["ir.cron.trigger"].search([]).cron_id, other)
         self.assertEqual(
@@ -139,7 +141,7 @@ class TestPass(TransactionCase):
         self.served = True
         cron_pass._served.discard(self.cr.dbname)
         self.addCleanup(cron_pass._served.discard, self.cr.dbname)
-        self.looks = [Look("a")]
+        self.picks = [Pick("a")]
         with self.assertLogs("odoo.addons.queue_job_cron_jobrunner", "WARNING") as logs:
             self.run_pass()
         self.assertIn(

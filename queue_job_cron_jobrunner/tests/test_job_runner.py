@@ -248,7 +248,7 @@ class TestChoice(CronRunnerCase):
         self.assertEqual(self.jobs._acquire_one_job(), first)
         first.write({"state": "done"})
         self.delay(channel="root.slow")
-        look = self.jobs._look()
+        look = self.jobs._pick_next()
         self.assertIsNone(look.uuid)
         self.assertAlmostEqual(look.wake_in, 60, delta=2)
 
@@ -280,7 +280,7 @@ class TestChoice(CronRunnerCase):
                 (["k%d" % n for n in range(len(held))],),
             )
             # Our own transaction asked for them too, which conflicts with nothing.
-            look = self.jobs._look()
+            look = self.jobs._pick_next()
         self.assertEqual(look.uuid, free.uuid)
 
 
@@ -316,13 +316,13 @@ class TestPerform(CronRunnerCase):
         self.env.cr.execute(
             "UPDATE queue_job SET state = 'done' WHERE id = %s", (parent.id,)
         )
-        self.assertTrue(self.jobs._has_young_runs())
+        self.assertTrue(self.jobs._has_young_claims())
         self.env.cr.execute(
             "UPDATE queue_job SET date_created = date_created - interval '1 minute' "
             "WHERE id = %s",
             (child.id,),
         )
-        self.assertFalse(self.jobs._has_young_runs())
+        self.assertFalse(self.jobs._has_young_claims())
         self.assertEqual(self.jobs._release_forgotten()[0], [child.uuid])
 
     def test_failure_is_recorded_and_the_next_job_runs(self):

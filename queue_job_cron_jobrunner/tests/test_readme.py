@@ -5,7 +5,7 @@ from odoo.addons.base.models.ir_cron import MIN_TIME_PER_JOB
 from odoo.addons.queue_job.protocol import TIME_BUDGET
 from odoo.addons.queue_job.tests.readme_facts import ReadmeFacts
 
-from ..tree import RUN_LENGTH
+from ..tree import BUNDLE_LENGTH
 
 
 @tagged("post_install", "-at_install")
@@ -18,7 +18,7 @@ class TestReadme(ReadmeFacts):
         return {
             "CONTEXT": (
                 f"runner cron ends after {MIN_TIME_PER_JOB} seconds",
-                f"for up to {RUN_LENGTH} jobs or {TIME_BUDGET} seconds",
+                f"for up to {BUNDLE_LENGTH} jobs or {TIME_BUDGET} seconds",
             ),
             "ROADMAP": (f"runner crons is at most {most}.",),
         }

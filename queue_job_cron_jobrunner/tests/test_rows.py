@@ -37,18 +37,18 @@ class TestRows(CronRunnerCase):
         self.jobs._requeue_dead_jobs()
         self.jobs._release_forgotten()
         self.jobs._count_due()
-        self.jobs._has_young_runs()
-        chosen = self.jobs._look()
+        self.jobs._has_young_claims()
+        chosen = self.jobs._pick_next()
         if chosen.uuid != healthy.uuid:
             self.env.cr.execute("DELETE FROM queue_job WHERE id <> %s", [healthy.id])
-            chosen = self.jobs._look()
+            chosen = self.jobs._pick_next()
         self.assertEqual(chosen.uuid, healthy.uuid, columns)
 
     def test_a4_channel_of_many_levels(self):
         self.insert(channel="root" + ".a" * 1200)
         healthy = self.delay()
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
-            self.assertEqual(self.jobs._look().uuid, healthy.uuid)
+            self.assertEqual(self.jobs._pick_next().uuid, healthy.uuid)
         self.assertIn("set aside", logs.output[0])
 
     @unittest.skipUnless(given, "the package hypothesis is not installed")

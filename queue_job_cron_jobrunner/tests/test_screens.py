@@ -9,7 +9,7 @@ from odoo.tests import tagged
 from odoo.addons.queue_job.jobrunner.connection import PG_ADVISORY_LOCK_ID
 from odoo.addons.queue_job.tests.situation_case import SituationCase
 
-CONFIGURED = "odoo.addons.queue_job.jobrunner.channel_config.fixed_settings"
+CONFIGURED = "odoo.addons.queue_job.channels.settings.fixed_settings"
 
 
 @tagged("post_install", "-at_install")

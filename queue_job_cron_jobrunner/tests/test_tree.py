@@ -1,15 +1,18 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import BaseCase
 
-from odoo.addons.queue_job.jobrunner.channel_config import stated_by
+from odoo.addons.queue_job.channels import ChannelRecord
+from odoo.addons.queue_job.channels.settings import stated_by
 from odoo.addons.queue_job.states import PENDING, STARTED
 
-from ..tree import CronTree, merged_settings
+from ..tree import CronTree
 
 
 class TestSettings(BaseCase):
     def settings(self, config="", records=(), crons=1):
-        return merged_settings(stated_by(config), records, crons)
+        records = [ChannelRecord(*record) for record in records]
+        applied = CronTree(stated_by(config), records, crons).settings
+        return {name: tuple(applied.of(name))[1:] for name in applied.names}
 
     def test_nobody_says_anything(self):
         self.assertEqual(self.settings()["root"], (1, False, 0, False))
@@ -39,9 +42,8 @@ class TestSettings(BaseCase):
 
 class TestTree(BaseCase):
     def tree(self, last_starts=None, **settings):
-        plain = {"root": (10, False, 0, False)}
-        named = {"root." + name: values for name, values in settings.items()}
-        return CronTree({**plain, **named}, last_starts or {})
+        named = [ChannelRecord("root." + name, *row) for name, row in settings.items()]
+        return CronTree({}, [ChannelRecord("root", 10), *named], 1, last_starts)
 
     def place(self, tree, uuid, channel=None, priority=10, eta=None, state=PENDING):
         self.seq = getattr(self, "seq", 0) + 1
@@ -55,16 +57,16 @@ class TestTree(BaseCase):
         self.place(tree, "a1", "root.a")
         self.place(tree, "b1", "root.b")
         self.place(tree, "a2", "root.a")
-        self.assertEqual(self.uuids(tree.take_run(0)), ["a1", "a2"])
-        self.assertEqual(self.uuids(tree.take_run(0)), ["b1"])
-        self.assertEqual(tree.take_run(0), [])
+        self.assertEqual(self.uuids(tree.take_bundle(0)), ["a1", "a2"])
+        self.assertEqual(self.uuids(tree.take_bundle(0)), ["b1"])
+        self.assertEqual(tree.take_bundle(0), [])
 
     def test_a_better_priority_elsewhere_ends_the_run(self):
         tree = self.tree()
         self.place(tree, "a1", "root.a", 1)
         self.place(tree, "b1", "root.b", 5)
         self.place(tree, "a2", "root.a", 9)
-        self.assertEqual(self.uuids(tree.take_run(0)), ["a1"])
+        self.assertEqual(self.uuids(tree.take_bundle(0)), ["a1"])
 
     def test_but_not_in_a_channel_that_is_full(self):
         tree = self.tree(b=(1, False, 0, False))
@@ -72,31 +74,31 @@ class TestTree(BaseCase):
         self.place(tree, "a1", "root.a", 1)
         self.place(tree, "b1", "root.b", 5)
         self.place(tree, "a2", "root.a", 9)
-        self.assertEqual(self.uuids(tree.take_run(0)), ["a1", "a2"])
+        self.assertEqual(self.uuids(tree.take_bundle(0)), ["a1", "a2"])
 
     def test_throttled_channels_get_runs_of_one(self):
         tree = self.tree(a=(0, False, 5, False))
         self.place(tree, "a1", "root.a.sub")
         self.place(tree, "a2", "root.a.sub")
-        self.assertEqual(self.uuids(tree.take_run(0)), ["a1"])
+        self.assertEqual(self.uuids(tree.take_bundle(0)), ["a1"])
 
     def test_throttle_counts_from_the_last_start(self):
         tree = self.tree({"root.a": 100}, a=(0, False, 5, False))
         self.place(tree, "a1", "root.a")
-        self.assertEqual(tree.take_run(104), [])
+        self.assertEqual(tree.take_bundle(104), [])
         self.assertEqual(tree.get_wakeup_time(), 105)
-        self.assertEqual(self.uuids(tree.take_run(105)), ["a1"])
+        self.assertEqual(self.uuids(tree.take_bundle(105)), ["a1"])
 
     def test_eta_to_come_holds_back_a_sequential_channel(self):
         tree = self.tree(row=(1, True, 0, False))
         self.place(tree, "first", "root.row", eta=50)
         self.place(tree, "second", "root.row")
-        self.assertEqual(tree.take_run(10), [])
-        self.assertEqual(self.uuids(tree.take_run(50)), ["first", "second"])
+        self.assertEqual(tree.take_bundle(10), [])
+        self.assertEqual(self.uuids(tree.take_bundle(50)), ["first", "second"])
 
     def test_sequential_channel_waits_for_a_job_that_cannot_be_had(self):
         tree = self.tree(row=(1, True, 0, False))
         for number in range(60):
             self.place(tree, str(number), "root.row")
-        tree.pass_over(tree.take_run(0))
-        self.assertEqual(tree.take_run(0), [])
+        tree.pass_over(tree.take_bundle(0))
+        self.assertEqual(tree.take_bundle(0), [])

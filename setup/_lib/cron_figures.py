@@ -29,9 +29,10 @@ from odoo.addons.queue_job_cron_jobrunner import cron_pass
 logging.getLogger("odoo").setLevel(logging.WARNING)
 
 def take_one(self):
-    self.jobs._begin_turn()
+    self.jobs._begin_pick()
     job = self.jobs._acquire_one_job()
-    self.look = self.look._replace(followers=())
+    self.pick = self.jobs._last_pick()
+    self.env.cr.cache["queue_job_cron.pick"] = self.pick._replace(followers=())
     job._process(commit=True)
     return 0
 

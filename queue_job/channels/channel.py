@@ -19,14 +19,31 @@ and one tree of what is configured for the whole process. A job runs when both
 have room, so a configured capacity counts over all databases.
 """
 
-import logging
+from typing import NamedTuple
 from weakref import WeakSet
 
-from .channel_config import as_flag, as_seconds
 from .heads import Heads
-from .jobs import ChannelQueue
+from .log import logger
+from .queue import ChannelQueue
+from .settings import as_flag, as_seconds
 
-_logger = logging.getLogger(__package__ + ".channels")
+# The rules that keep a job waiting, see :meth:`Channel.why_not`.
+ETA = "eta"
+PAUSED = "paused"
+BEHIND_FAILED = "behind a failed job"
+BEHIND_HELD = "behind a locked job"
+BEHIND_ETA = "behind a job with an eta"
+FULL = "full"
+THROTTLED = "throttled"
+BEHIND = "behind a better job"
+
+
+class Reason(NamedTuple):
+    """Why a job waits: a rule, its channel, and when time alone ends it, if it does."""
+
+    rule: str | None
+    channel: object
+    until: float = 0
 
 
 def _setting(name):
@@ -108,6 +125,11 @@ class Channel:
         return f"{self.parent.fullname}.{self.name}" if self.parent else self.name
 
     @property
+    def queue(self):
+        """The jobs that wait here, a :class:`ChannelQueue`."""
+        return self._queue
+
+    @property
     def has_jobs(self):
         """Whether jobs wait, run or have failed here, or run below."""
         return bool(self._queue or self._running or self._failed or self._held)
@@ -136,7 +158,18 @@ class Channel:
         self.capacity = capacity
         self.sequential = sequential
         if not self.throttle:
-            self._pause_until = 0
+            self.end_wait()
+
+    def apply(self, settings):
+        """Apply what applies to this channel, a :class:`ChannelSettings`."""
+        if settings[1:] == (
+            *(self.capacity, self.sequential, self.throttle, self.paused),
+        ):
+            return
+        _name, self.capacity, self.sequential, self.throttle, self.paused = settings
+        if not self.throttle:
+            self.end_wait()
+        logger.debug("Configured channel by its record: %s", self)
 
     def get_subchannel_by_name(self, name):
         return self.children.get(name)
@@ -162,7 +195,7 @@ class Channel:
         self._held.discard(job)
         self._queue.add(job)
         self._changed()
-        _logger.debug("job %s marked pending in channel %s", job.uuid, self)
+        logger.debug("job %s marked pending in channel %s", job.uuid, self)
 
     def set_running(self, job):
         """Let ``job`` hold a slot here and above."""
@@ -177,7 +210,7 @@ class Channel:
                 channel.shared._running.add(job)
                 channel.shared._changed()
         self._changed()
-        _logger.debug("job %s marked running in channel %s", job.uuid, self)
+        logger.debug("job %s marked running in channel %s", job.uuid, self)
 
     def set_failed(self, job):
         """Keep ``job`` as failed; that holds up a sequential channel."""
@@ -188,11 +221,11 @@ class Channel:
         self._held.discard(job)
         self._failed.add(job)
         self._changed()
-        _logger.debug("job %s marked failed in channel %s", job.uuid, self)
+        logger.debug("job %s marked failed in channel %s", job.uuid, self)
 
     def set_done(self, job):
         self.remove(job)
-        _logger.debug("job %s marked done in channel %s", job.uuid, self)
+        logger.debug("job %s marked done in channel %s", job.uuid, self)
 
     def remove(self, job):
         """Forget ``job``."""
@@ -223,21 +256,51 @@ class Channel:
 
     # Choosing ---------------------------------------------------------------
 
+    def obstacle(self, job=None):
+        """Return which rule of this very channel lets no job start, None when none does.
+
+        :param job: also whether this job would overtake one that waits for its eta
+        """
+        if self.paused:
+            return PAUSED
+        if self.sequential and self._failed:
+            return BEHIND_FAILED
+        if self.sequential and self._held:
+            return BEHIND_HELD
+        if self._queue.holds_back(job):
+            return BEHIND_ETA
+        if self.capacity and len(self._running) >= self.capacity:
+            return FULL
+        return self.shared.obstacle() if self.shared else None
+
     def has_capacity(self):
         """Return whether one more job may run in this very channel."""
-        if self.paused or (self.sequential and (self._failed or self._held)):
-            return False
-        if self.capacity and len(self._running) >= self.capacity:
-            return False
-        return self.shared is None or self.shared.has_capacity()
+        return self.obstacle() is None
+
+    def why_not(self, job, now):
+        """Return the :class:`Reason` why a pending job of this channel does not start.
+
+        None when it is the best job of the tree. Each rule is the one by which
+        :meth:`best` decides. The rule that a person has to deal with comes first: a
+        paused channel, then the others from the root down, then what time alone ends.
+        """
+        if job.eta and job.eta > now:
+            return Reason(ETA, self, until=job.eta)
+        path = [*self.path][::-1]
+        found = [Reason(channel.obstacle(job), channel) for channel in path]
+        found.sort(key=lambda reason: reason.rule != PAUSED)
+        for channel in path:
+            if channel._is_throttling(now):
+                until = max(node._pause_until for node in channel._with_shared())
+                found.append(Reason(THROTTLED, channel, until=until))
+        if path[0].best(now) is not job:
+            found.append(Reason(BEHIND, self))
+        return next((reason for reason in found if reason.rule), None)
 
     def slots(self, limit):
         """Return how many slots the narrowest channel of the path has in all."""
-        for channel in self.path:
-            for node in (channel, channel.shared):
-                if node is not None and node.capacity:
-                    limit = min(limit, node.capacity)
-        return max(limit, 1)
+        capacities = [node.capacity for node in self._nodes() if node.capacity]
+        return max(min([limit, *capacities]), 1)
 
     def best(self, now):
         """Return the best job, of this channel and below, that may run at ``now``.
@@ -258,19 +321,32 @@ class Channel:
         """Give ``job`` a slot and begin the waits of throttled channels."""
         self.set_running(job)
         for node in self._throttled():
-            node._pause_until = now + node.throttle
+            node.wait_until(now + node.throttle)
+
+    def wait_until(self, moment):
+        """Start no job before ``moment``."""
+        self._pause_until = moment
+
+    def end_wait(self):
+        self._pause_until = 0
 
     def cancel_start(self, job, now):
         """Undo :meth:`start` at ``now``: the job did not start."""
         self.remove(job)
         for node in self._throttled():
             if node._pause_until == now + node.throttle:
-                node._pause_until = 0
+                node.end_wait()
 
     def _throttled(self):
         """Return the channels that wait after a start here, with their twins."""
-        nodes = [node for channel in self.path for node in (channel, channel.shared)]
-        return [node for node in nodes if node is not None and node.throttle]
+        return [node for node in self._nodes() if node.throttle]
+
+    def _nodes(self):
+        """Return the channels of the path with their twins."""
+        return [node for channel in self.path for node in channel._with_shared()]
+
+    def _with_shared(self):
+        return (self, self.shared) if self.shared is not None else (self,)
 
     def get_jobs_to_run(self, now):
         """Yield the jobs to run, best first; each has got its slot."""
@@ -288,8 +364,7 @@ class Channel:
         """
         if not self.has_capacity():
             return wakeup_time
-        shared = self.shared._pause_until if self.shared is not None else 0
-        deadline = max(self._pause_until, shared)
+        deadline = max(node._pause_until for node in self._with_shared())
         # A wait that was over at the last choice is not waited for.
         *_path, root = self.path
         if deadline > root._asked_at:
@@ -303,8 +378,8 @@ class Channel:
 
     def _is_throttling(self, now):
         """Return whether the wait after the last start is not over; forget it if it is."""
-        for node in (self, self.shared):
-            if node is not None and node._pause_until:
+        for node in self._with_shared():
+            if node._pause_until:
                 if node._pause_until > now:
                     return True
                 # Past the property: the answer is being asked for just now.

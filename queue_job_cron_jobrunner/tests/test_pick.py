@@ -8,11 +8,10 @@ from odoo.modules.registry import Registry
 from odoo.tests import BaseCase, get_db_name
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.store.rows import changed_values
-from odoo.addons.queue_job.worker import Lease
+from odoo.addons.queue_job.worker import Lease, claim_first, lock_first
 
-from ..bundle import CronBundle, claim
+from ..bundle import CronBundle
 
 
 class TestTwoSessions(BaseCase):
@@ -53,15 +52,17 @@ class TestTwoSessions(BaseCase):
 
     def test_job_that_another_session_holds_is_passed_over(self):
         first, second = self.delay()
-        self.assertEqual(self.one._lock_pending([first, second])[0], first)
-        self.assertEqual(self.two._lock_pending([first, second])[0], second)
+        self.assertEqual(lock_first(self.one.env, [first, second]), first)
+        self.assertEqual(lock_first(self.two.env, [first, second]), second)
 
     def test_order_is_kept_where_it_is_promised(self):
         first, second = self.delay()
-        self.one._lock_pending([first])
-        self.assertEqual(
-            self.two._lock_pending([first, second], in_order=True), (None, None)
-        )
+        lock_first(self.one.env, [first])
+        for in_order, expected in ((True, None), (False, second)):
+            bundle = CronBundle(self.two.env, None, [first, second], in_order=in_order)
+            bundle.claim_next()
+            claimed = bundle.claimed and bundle.claimed.job.uuid
+            self.assertEqual(claimed, expected)
 
     def test_job_that_changed_after_the_snapshot_is_passed_over(self):
         """The transaction that ends a job survives a follower that was cancelled meanwhile."""
@@ -69,42 +70,42 @@ class TestTwoSessions(BaseCase):
         self.one.env.cr.execute("SELECT 1")
         self.set_state(self.two, first, "cancelled")
         self.two.env.cr.commit()
-        self.assertEqual(self.one._lock_pending([first, second])[0], second)
+        self.assertEqual(lock_first(self.one.env, [first, second]), second)
         self.one.env.cr.execute("SELECT 1")
 
-    def test_turns_wait_for_each_other(self):
+    def test_picks_wait_for_each_other(self):
         self.delay()
-        self.one._begin_turn()
-        self.one._look()
-        self.two._begin_turn()
+        self.one._begin_pick()
+        self.one._pick_next()
+        self.two._begin_pick()
         self.two.env.cr.execute("SET LOCAL lock_timeout = '100ms'")
         with (
             self.assertRaises(psycopg2.errors.LockNotAvailable),
             mute_logger("odoo.sql_db"),
         ):
-            self.two._look()
+            self.two._pick_next()
 
-    def test_turn_sees_what_was_committed_while_it_waited(self):
+    def test_pick_sees_what_was_committed_while_it_waited(self):
         """What a REPEATABLE READ snapshot, as old as the wait, would not."""
         first, second = self.delay()
-        self.two._begin_turn()
+        self.two._begin_pick()
         self.two.env.cr.execute("SELECT count(*) FROM queue_job")
         self.set_state(self.one, first, "cancelled")
         self.one.env.cr.commit()
-        self.assertEqual(self.two._look().uuid, second)
+        self.assertEqual(self.two._pick_next().uuid, second)
 
-    def test_turn_lock_is_free_when_the_session_dies(self):
+    def test_pick_lock_is_free_when_the_session_dies(self):
         first, _second = self.delay()
-        self.one._begin_turn()
-        self.assertEqual(self.one._look().uuid, first)
+        self.one._begin_pick()
+        self.assertEqual(self.one._pick_next().uuid, first)
         self.one.env.cr._cnx.close()
         self.one = self.session()
-        self.two._begin_turn()
-        self.assertEqual(self.two._look().uuid, first)
+        self.two._begin_pick()
+        self.assertEqual(self.two._pick_next().uuid, first)
 
     def claim(self, uuid):
         """Claim a job as a worker does, and hold its liveness."""
-        job = claim(self.one.env, Job.load(self.one.env, uuid)).job
+        job = claim_first(self.one.env, [uuid]).job
         self.one.env.cr.commit()
         self.assertTrue(job.lock())
         return job
@@ -112,13 +113,13 @@ class TestTwoSessions(BaseCase):
     def test_claim_leaves_nothing_to_write_again(self):
         """What is left of a claim would be written with each end, the long way."""
         (uuid,) = self.delay(1)
-        self.one._lock_pending([uuid])
+        lock_first(self.one.env, [uuid])
         self.assertEqual(changed_values(self.claim(uuid)), {"state": "started"})
 
     def test_look_behind_a_job_is_not_left_to_the_end_of_the_run(self):
         """The next job may be long, and nobody would release who came meanwhile."""
         (uuid,) = self.delay(1)
-        self.one._lock_pending([uuid])
+        lock_first(self.one.env, [uuid])
         job = self.claim(uuid)
         lease = Lease.of(job)
         lease.links_after = set()
@@ -127,7 +128,7 @@ class TestTwoSessions(BaseCase):
 
     def test_failure_over_the_limit_beats_the_end_of_the_job(self):
         (uuid,) = self.delay(1)
-        self.assertEqual(self.one._lock_pending([uuid])[0], uuid)
+        self.assertEqual(lock_first(self.one.env, [uuid]), uuid)
         job = self.claim(uuid)
         self.assertTrue(
             self.two._fail_over_limit(
@@ -146,7 +147,7 @@ class TestTwoSessions(BaseCase):
 
     def test_the_limit_fails_no_other_run_of_the_job(self):
         (uuid,) = self.delay(1)
-        self.one._lock_pending([uuid])
+        lock_first(self.one.env, [uuid])
         job = self.claim(uuid)
         limit = (9, "limit_time_cpu")
         self.assertFalse(
@@ -156,8 +157,8 @@ class TestTwoSessions(BaseCase):
     def test_dead_job_is_requeued_and_a_live_one_is_not(self):
         dead, alive = self.delay()
         for uuid in (dead, alive):
-            self.one._lock_pending([uuid])
-            job = claim(self.one.env, Job.load(self.one.env, uuid)).job
+            lock_first(self.one.env, [uuid])
+            job = claim_first(self.one.env, [uuid]).job
         self.one.env.cr.execute(
             "UPDATE queue_job SET date_enqueued = date_enqueued - interval '1 minute' "
             "WHERE uuid = ANY(%s)",
@@ -165,7 +166,7 @@ class TestTwoSessions(BaseCase):
         )
         self.one.env.cr.commit()
         self.assertTrue(job.lock())
-        self.two._begin_turn()
+        self.two._begin_pick()
         requeued = self.two._requeue_dead_jobs()
         self.assertIn(dead, requeued)
         self.assertNotIn(alive, requeued)

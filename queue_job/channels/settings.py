@@ -1,11 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The settings of channels, and their language: ``root:4,sub:2:throttle=0.5``."""
 
-import logging
 import re
 from typing import NamedTuple
 
-_logger = logging.getLogger(__name__)
+from ..configuration import setting
+from .log import logger
 
 ROOT = "root"
 # Far more than anybody needs, and few enough to walk over.
@@ -34,27 +34,6 @@ class ChannelSettings(NamedTuple):
     paused: bool
 
 
-def settings_of(record, stated, root_capacity):
-    """Return what applies to a channel: what the configuration states, over its record.
-
-    A channel that either of them pauses is paused; a sequential one has one slot.
-
-    :param stated: what the configuration states for this channel
-    :param root_capacity: of root, when nobody says it
-    """
-    sequential = stated.get("sequential", bool(record.sequential))
-    capacity = stated.get("capacity", record.capacity) or 0
-    if record.complete_name == ROOT and "capacity" not in stated:
-        capacity = capacity or root_capacity
-    return ChannelSettings(
-        record.complete_name,
-        1 if sequential else capacity,
-        sequential,
-        stated.get("throttle", record.throttle) or 0,
-        bool(stated.get("paused") or record.paused),
-    )
-
-
 def split_strip(text, separator, maxsplit=-1):
     """Split ``text`` and strip each part."""
     return [part.strip() for part in text.split(separator, maxsplit)]
@@ -67,18 +46,6 @@ def fault_of_name(name):
     if name and name.count(".") > MOST_LEVELS:
         return f"its channel is deeper than {MOST_LEVELS} levels"
     return None
-
-
-def usable_records(records):
-    """Return the channel records that can be applied, each with a throttle that can."""
-    usable = []
-    for record in records:
-        if fault_of_name(record.complete_name):
-            continue
-        if record.throttle and not 0 < record.throttle < float("inf"):
-            record = record._replace(throttle=None)
-        usable.append(record)
-    return usable
 
 
 def full_name(name):
@@ -192,10 +159,63 @@ def fixed_settings():
 
     Empty when channels are not configured, or not in a way that can be read.
     """
-    from .config import channels_setting
-
     try:
-        return stated_by(channels_setting() or "")
+        return stated_by(setting("channels") or "")
     except ValueError as error:
-        _logger.error("%s", error)
+        logger.error("%s", error)
         return {}
+
+
+def usable_records(records):
+    """Return the channel records that can be applied, each with a throttle that can."""
+    usable = []
+    for record in records:
+        if fault_of_name(record.complete_name):
+            continue
+        if record.throttle and not 0 < record.throttle < float("inf"):
+            record = record._replace(throttle=None)
+        usable.append(record)
+    return usable
+
+
+class AppliedSettings:
+    """The rule of precedence: what applies to each channel of a database.
+
+    What the configuration states for a channel (its capacity, each option written)
+    wins; what it does not state comes from the record of the channel. A channel that
+    either of them pauses is paused. A sequential channel has one slot.
+
+    :param stated: what :func:`stated_by` returns
+    :param records: each a :class:`ChannelRecord`; unusable ones do not count
+    :param root_capacity: slots of root, when neither configuration nor record has a number
+    """
+
+    def __init__(self, stated, records=(), root_capacity=1):
+        self.stated = stated
+        self.records = {
+            full_name(record.complete_name): record
+            for record in usable_records(records)
+            if record.complete_name
+        }
+        self._root_capacity = root_capacity
+
+    @property
+    def names(self):
+        """The full names of channels that are configured or have a record."""
+        return {ROOT, *self.stated, *self.records}
+
+    def of(self, name):
+        """Return the :class:`ChannelSettings` of a full name."""
+        record = self.records.get(name) or ChannelRecord(name)
+        stated = self.stated.get(name, {})
+        sequential = stated.get("sequential", bool(record.sequential))
+        capacity = stated.get("capacity", record.capacity) or 0
+        if name == ROOT and "capacity" not in stated:
+            capacity = capacity or self._root_capacity
+        return ChannelSettings(
+            name,
+            1 if sequential else capacity,
+            sequential,
+            stated.get("throttle", record.throttle) or 0,
+            bool(stated.get("paused") or record.paused),
+        )

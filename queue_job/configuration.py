@@ -1,0 +1,48 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Settings of the environment and of the ``[queue_job]`` section, the first over the second.
+
+Nothing is read at import: the section is read when it is first asked for, so that
+``-c file`` counts in every way of starting.
+"""
+
+import os
+from configparser import ConfigParser
+from functools import lru_cache
+
+from odoo.tools import config
+
+try:
+    from odoo.addons.server_environment import serv_config
+except ImportError:
+    serv_config = None
+
+SECTION = "queue_job"
+
+
+def queue_job_section():
+    """Return the ``[queue_job]`` section as a dict, empty when there is none.
+
+    The same dict is returned until Odoo is told to use another file.
+    """
+    if serv_config is not None:
+        return _section_of_server_environment()
+    return _section_of_file(config["config"] or "")
+
+
+@lru_cache(maxsize=1)
+def _section_of_server_environment():
+    return dict(serv_config[SECTION]) if serv_config.has_section(SECTION) else {}
+
+
+@lru_cache(maxsize=1)
+def _section_of_file(path):
+    parser = ConfigParser(interpolation=None)
+    parser.read([path])
+    return dict(parser[SECTION]) if parser.has_section(SECTION) else {}
+
+
+def setting(key):
+    """Return a setting of environment or file, None when neither has it."""
+    return os.environ.get(f"ODOO_QUEUE_JOB_{key.upper()}") or queue_job_section().get(
+        key
+    )
