@@ -6,6 +6,7 @@ import functools
 from odoo import api, models
 
 from ..delay import Delayable, DelayableRecordset
+from ..store import records
 from ..utils import must_run_without_delay
 
 
@@ -117,7 +118,8 @@ class Base(models.AbstractModel):
     @api.model
     def _job_store_values(self, job):
         """Return extra values for the row of a job, at each time it is stored."""
-        return {}
+        is_recorded = self._name in self.env["queue.job"]._recorded_models()
+        return records.values_of(job) if is_recorded and job.row_id is None else {}
 
     @api.model
     def _job_prepare_context_before_enqueue_keys(self):
