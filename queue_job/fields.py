@@ -567,3 +567,20 @@ class JobSerialized(fields.Json):
 
     def convert_to_export(self, value, record):
         return self._stored_text(value, record)
+
+
+class IntegerArray(fields.Field):
+    """Whole numbers in an array of PostgreSQL; read as a list."""
+
+    type = "json"
+    # First as PostgreSQL calls it: else each update of the addon would convert the column.
+    _column_type = ("_int4", "int4[]")
+
+    def convert_to_column(self, value, record, values=None, validate=True):
+        return list(value) if value else None
+
+    def convert_to_cache(self, value, record, validate=True):
+        return tuple(value) if value else None
+
+    def convert_to_record(self, value, record):
+        return list(value or ())

@@ -7,6 +7,7 @@ from odoo import api, models
 
 from ..delay import Delayable, DelayableRecordset
 from ..options import OPTION_NAMES, JobOptions, signature_with_options
+from ..store import records
 from ..utils import must_run_without_delay
 
 
@@ -95,8 +96,7 @@ class Base(models.AbstractModel):
         is_new = job is not None and job.row_id is None
         if not is_new or self._name not in self.env["queue.job"]._recorded_models():
             return {}
-        ids = job.recordset.ids
-        return {"record_id": ids[0]} if len(ids) == 1 else {"record_ids": ids}
+        return records.values_of(job)
 
     @api.model
     def _job_prepare_context_before_enqueue_keys(self):

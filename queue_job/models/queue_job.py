@@ -10,6 +10,7 @@ from psycopg2.errors import InFailedSqlTransaction
 
 from odoo import api, fields, models, tools
 from odoo.exceptions import AccessError, UserError
+from odoo.fields import Domain
 from odoo.tools import SQL
 from odoo.tools.misc import clean_context
 
@@ -18,7 +19,9 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from .. import notify
 from ..channels import ROOT, full_name
 from ..exception import JobError, RetryableJobError
-from ..fields import JobSerialized
+from ..fields import IntegerArray, JobSerialized
+from ..insight import explain, graph_picture, timeline
+from ..insight.snapshot import Snapshot
 from ..sql import statements as sql
 from ..states import (
     CAN_CANCEL,
@@ -30,11 +33,21 @@ from ..states import (
     FAILED,
     MOVES,
     PENDING,
+    STARTED,
     STATES,
     WAIT_DEPENDENCIES,
     WAITING,
 )
-from ..store import keys, links, mapping, release, rows, transitions
+from ..store import (
+    keys,
+    links,
+    mapping,
+    records,
+    release,
+    rows,
+    transitions,
+    vacuum,
+)
 from ..utils import storable_text
 from ..worker.lease import own_session
 
@@ -53,12 +66,21 @@ COMPONENT_EVENT = "odoo.addons.component_event."
 
 
 class QueueJob(models.Model):
-    """The rows of the jobs: what people see and do with them.
+    """The rows of the jobs: fields, rights and buttons.
 
-    What moves rows for the executor and the runner is in
-    ``queue_job_store.py``, what ties jobs together in ``queue_job_graph.py``, what
-    people are told of a failure in ``queue_job_message.py``, when old rows go in
-    ``queue_job_vacuum.py``.
+    Rows are moved in ``store/``, performed in ``worker/``, explained in ``insight/``.
+
+    Hooks for other modules:
+
+    * failures: ``_subscribe_users_domain``, ``_subscribe_job_creator``,
+      ``_message_failed_job``, ``_message_post_on_failure``
+    * related actions: ``_default_related_action``, any method ``related_action_*``
+    * keys: ``_key_requests``, ``_twins_for``, ``_store_job``
+    * moves: ``write``, ``_move_to_done``, ``_move_to_pending``, ``_move_to_cancelled``
+    * overrides of ``write`` that a worker passes over: ``_modules_without_interest``,
+      ``_is_release_overridden``
+    * explanations: ``_explain_runner``, ``_late_text``
+    * vacuum: ``_removal_interval``
     """
 
     _name = "queue.job"
@@ -99,7 +121,9 @@ class QueueJob(models.Model):
     func_string = fields.Char(string="Task", readonly=True)
 
     # No index of its own, like the channel: others begin with it.
-    state = fields.Selection(STATES, readonly=True, required=True)
+    state = fields.Selection(
+        STATES, readonly=True, required=True, group_expand="_group_expand_state"
+    )
     priority = fields.Integer(aggregator=False)
     exc_name = fields.Char(string="Exception", readonly=True)
     exc_message = fields.Char(string="Exception Message", readonly=True, tracking=True)
@@ -140,6 +164,72 @@ class QueueJob(models.Model):
     )
     can_user_requeue = fields.Boolean(compute="_compute_can_user_requeue")
     to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
+    attempt_ids = fields.One2many(
+        "queue.job.attempt",
+        "job_id",
+        string="Attempts",
+        readonly=True,
+        help="The tries that did not end as done, the last one first.",
+    )
+
+    # The records that the job is about: see store/records.py.
+    record_id = fields.Integer(
+        string="Record ID",
+        readonly=True,
+        aggregator=None,
+        help="The record that the job is about.",
+    )
+    record_ids = IntegerArray(
+        string="Record IDs", readonly=True, help="The records of a job about several."
+    )
+    concerned_id = fields.Integer(
+        compute="_compute_concerned_id",
+        search="_search_concerned_id",
+        string="Concerned Record",
+    )
+
+    dependency_ids = fields.Many2many(
+        "queue.job",
+        string="Dependency Jobs",
+        compute="_compute_dependency_ids",
+        search="_search_dependency_ids",
+    )
+    dependent_ids = fields.Many2many(
+        "queue.job",
+        string="Dependent Jobs",
+        compute="_compute_dependent_ids",
+        search="_search_dependent_ids",
+    )
+    dependency_graph = Serialized(compute="_compute_dependency_graph")
+    dependency_graph_facts = Serialized(compute="_compute_dependency_graph_facts")
+    graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
+
+    explanation = fields.Json(
+        compute="_compute_explanation",
+        help="Why the job is not running, as a sentence and the jobs that it speaks of.",
+    )
+    reason = fields.Char(
+        compute="_compute_reason", help="Why the job failed, or why it is not running."
+    )
+    waited = fields.Float(
+        string="Waited (s)",
+        compute="_compute_durations",
+        aggregator=None,
+        help="Seconds in which the job could have run before its last start; until now if it "
+        "waits.",
+    )
+    ran = fields.Float(
+        string="Ran (s)",
+        compute="_compute_durations",
+        aggregator=None,
+        help="Seconds of the last run; until now if it runs.",
+    )
+    tries = fields.Char(
+        compute="_compute_tries", help="The number of the try, and of how many."
+    )
+    timeline = fields.Json(
+        compute="_compute_timeline", help="The states the job went through, and when."
+    )
 
     # Hash, because a key may be longer than an entry of a btree.
     _identity_key_state_partial_index = models.Index(
@@ -169,24 +259,179 @@ class QueueJob(models.Model):
     _to_report_index = models.Index("(id) WHERE to_report")
     _waiting_index = models.Index("(id) WHERE state = 'wait_dependencies'")
 
+    # All columns that the groups of failures need: they are read from this index alone.
+    _failure_index = models.Index(
+        "(channel_method_name, exc_name, company_id) "
+        "INCLUDE (id, exc_cause, date_started, date_enqueued, date_created) "
+        "WHERE state = 'failed'"
+    )
+    _record_index = models.Index("(record_id, model_name) WHERE record_id IS NOT NULL")
+    _records_index = models.Index("USING gin (record_ids) WHERE record_ids IS NOT NULL")
+    # These two make the screens fast with a million jobs. They index all rows, the ended
+    # ones too, because lists show those; so each version of a row costs an entry in
+    # both. More such indexes would cost the jobs more than they give the screens.
+    # The first page of any list, and of each column of a kanban: the newest jobs.
+    _newest_index = models.Index("(date_created, date_done)")
+    # Counts and groups, with the company that the rules ask for and the time that is
+    # averaged: read from the index alone.
+    _counts_index = models.Index("(state, channel, company_id) INCLUDE (exec_time)")
+
     def init(self):
         execute = self.env.cr.execute
         notify.install(execute, notify.JOB_TRIGGERS)
         execute(sql.claim_functions)
         execute(sql.release_functions)
-        # A queue rewrites its rows some five times and looks at the newest:
-        # leave room in the pages, and vacuum by number, not by share.
-        execute(
-            """
-            ALTER TABLE queue_job SET (
-                fillfactor = 70,
-                autovacuum_vacuum_scale_factor = 0.01,
-                autovacuum_vacuum_threshold = 1000,
-                autovacuum_analyze_scale_factor = 0.02,
-                autovacuum_analyze_threshold = 1000
+        execute(sql.table_settings)
+        execute(sql.statistics_of_pairs)
+
+    # Fields for screens -----------------------------------------------------
+
+    @api.depends("state", "user_id", "channel_method_name")
+    @api.depends_context("uid")
+    def _compute_can_user_requeue(self):
+        functions = self.env["queue.job.function"].sudo()
+        for job in self:
+            is_own = job.state == FAILED and job.user_id == self.env.user
+            job.can_user_requeue = is_own and (
+                functions.browse(
+                    functions.job_config(job.channel_method_name).job_function_id
+                ).user_can_requeue
             )
-            """
+
+    @api.depends("state", "channel", "eta", "priority", "date_created")
+    @api.depends_context("uid", "allowed_company_ids", "lang", "tz")
+    def _compute_explanation(self):
+        snapshot = Snapshot(self.env, alone=len(self) == 1)
+        for job in self:
+            job.explanation = explain.explain(job, snapshot)
+
+    def _explain_runner(self, snapshot):
+        """Return the explanation of a job that waits for a runner, None if one is alive."""
+        return explain.explain_runner(self, snapshot)
+
+    def _late_text(self, snapshot, due):
+        """Return where to look for the cause when nothing in the database holds a job.
+
+        :param due: since when it could have started
+        """
+        return explain.late_text(self, snapshot)
+
+    @api.depends("state", "exc_message", "exc_name", "result")
+    @api.depends_context("uid", "allowed_company_ids", "lang", "tz")
+    def _compute_reason(self):
+        for job in self:
+            job.reason = explain.reason(job)
+
+    @api.depends(
+        "state", "date_created", "eta", "date_started", "date_done", "date_cancelled"
+    )
+    def _compute_durations(self):
+        durations = timeline.durations(self)
+        for job in self:
+            job.waited, job.ran = durations[job]
+
+    @api.depends("retry", "max_retries", "state")
+    def _compute_tries(self):
+        for job in self:
+            # A try is counted when it has ended.
+            number = job.retry + (job.state == STARTED)
+            job.tries = f"{number} / {job.max_retries or '∞'}"
+
+    @api.depends(
+        *("state", "date_created", "eta", "date_enqueued", "date_started"),
+        *("date_done", "date_cancelled", "attempt_ids"),
+    )
+    @api.depends_context("lang")
+    def _compute_timeline(self):
+        for job in self:
+            job.timeline = timeline.timeline(job)
+
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_dependency_ids(self):
+        self._compute_linked("dependency_ids", "child_id", "parent_id")
+
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_dependent_ids(self):
+        self._compute_linked("dependent_ids", "parent_id", "child_id")
+
+    def _compute_linked(self, field, here, there):
+        linked = {}
+        for job_id, other_id in links.pairs_of(self, here, self.ids):
+            linked.setdefault(job_id, []).append(other_id)
+        everyone = self.browse(
+            {other for others in linked.values() for other in others}
         )
+        visible = set(everyone._filtered_access("read").ids)
+        for job in self:
+            others = [other for other in linked.get(job.id, ()) if other in visible]
+            job[field] = self.browse(sorted(others))
+
+    def _search_dependency_ids(self, operator, value):
+        return links.linked_domain(self, operator, value, "parent_id", "child_id")
+
+    def _search_dependent_ids(self, operator, value):
+        return links.linked_domain(self, operator, value, "child_id", "parent_id")
+
+    @api.depends("graph_uuid")
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_graph_jobs_count(self):
+        graphs = [job.graph_uuid for job in self if job.graph_uuid]
+        counts = dict(
+            self._read_group(
+                [("graph_uuid", "in", graphs)], ["graph_uuid"], ["__count"]
+            )
+            if graphs
+            else ()
+        )
+        for job in self:
+            job.graph_jobs_count = counts.get(job.graph_uuid, 0)
+
+    @api.depends("graph_uuid")
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_dependency_graph(self):
+        pictures = graph_picture.pictures(self)
+        for job in self:
+            job.dependency_graph = pictures.get(job.graph_uuid, {})
+
+    @api.depends("graph_uuid")
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_dependency_graph_facts(self):
+        facts = graph_picture.facts(self)
+        for job in self:
+            job.dependency_graph_facts = facts.get(job.graph_uuid, {})
+
+    def _dependency_graph_vis_node(self):
+        """Return the node of this job in ``dependency_graph``."""
+        return graph_picture.node(self)
+
+    @api.depends("record_id")
+    def _compute_concerned_id(self):
+        for job in self:
+            job.concerned_id = job.record_id
+
+    def _search_concerned_id(self, operator, value):
+        """Return the jobs about one of the given records, alone or among others."""
+        if operator != "in":
+            return NotImplemented
+        ids = [int(record_id) for record_id in value if record_id]
+        return [("id", "in", SQL(sql.jobs_about, ids=ids))]
+
+    def _group_expand_state(self, states, domain):
+        """Return the columns of the kanban: states that have jobs, or may by the filters.
+
+        Failed first, because a phone shows one column at a time.
+        """
+        names = [state for state, _label in self._fields["state"].selection]
+        names.sort(key=lambda state: state != FAILED)
+        return [
+            state
+            for state in names
+            if state in states or self._may_be_in(state, domain)
+        ]
+
+    def _may_be_in(self, state, domain):
+        both = Domain(domain) & Domain("state", "=", state)
+        return not both.optimize(self.env["queue.job"]).is_false()
 
     # Create, write ----------------------------------------------------------
 
@@ -201,7 +446,13 @@ class QueueJob(models.Model):
         quiet = self.with_context(
             {**clean_context(self.env.context), **self._CREATION_CONTEXT}
         )
-        return super(QueueJob, quiet).create(vals_list).with_env(self.env)
+        jobs = super(QueueJob, quiet).create(vals_list).with_env(self.env)
+        if not self.env.context.get("_edges_follow"):
+            links.follow_uuid_lists(
+                self,
+                [(vals.get("uuid"), vals.get("dependencies")) for vals in vals_list],
+            )
+        return jobs
 
     def write(self, vals):
         if "state" in vals and self._is_moved_by_code_of_person():
@@ -218,7 +469,10 @@ class QueueJob(models.Model):
             error = {name: vals[name] for name in _ERROR_FIELDS if name in vals}
             super().write(error)
             self._message_post_on_failure()
-        return super().write(vals)
+        result = super().write(vals)
+        if "dependencies" in vals and not self.env.context.get("_edges_follow"):
+            links.replace_uuid_lists(self, vals["dependencies"])
+        return result
 
     def _check_writable(self, vals):
         """Refuse what would make a job do something else, or skip its moves."""
@@ -520,6 +774,14 @@ class QueueJob(models.Model):
         self._record_move(CANCELLED)
         self._cancel_dependents(now)
 
+    def _record_move(self, state):
+        """Flush a move, and record that the current user made it, at the date of the row."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            sql.record_moves,
+            {"user": self.env.uid, "state": state, "jobs": list(self.ids)},
+        )
+
     # Links ------------------------------------------------------------------
 
     def _has_dependents(self):
@@ -609,18 +871,6 @@ class QueueJob(models.Model):
             (jobs - own)._change_job_state(PENDING)
         return True
 
-    @api.depends("state", "user_id", "channel_method_name")
-    @api.depends_context("uid")
-    def _compute_can_user_requeue(self):
-        functions = self.env["queue.job.function"].sudo()
-        for job in self:
-            is_own = job.state == FAILED and job.user_id == self.env.user
-            job.can_user_requeue = is_own and (
-                functions.browse(
-                    functions.job_config(job.channel_method_name).job_function_id
-                ).user_can_requeue
-            )
-
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.
 
@@ -671,6 +921,87 @@ class QueueJob(models.Model):
         action.update(name=name, display_name=name, domain=domain, **values)
         return action
 
+    # Failures ---------------------------------------------------------------
+
+    def _message_post_on_failure(self):
+        """Subscribe users to these failed jobs, and post the failure."""
+        for jobs in self.grouped("company_id").values():
+            users = self.env["res.users"].sudo().search(jobs._subscribe_users_domain())
+            for job in jobs:
+                job._post_failure(users)
+
+    def _post_failure(self, users):
+        followers = users
+        if self._subscribe_job_creator():
+            followers |= self.user_id
+        self.message_subscribe(partner_ids=followers.partner_id.ids)
+        message = self._message_failed_job()
+        if message:
+            self.message_post(body=message, subtype_xmlid="queue_job.mt_job_failed")
+
+    def _subscribe_users_domain(self):
+        """Return the domain of the users who follow failures, as a list."""
+        group = self.env.ref(
+            "queue_job.group_queue_job_manager", raise_if_not_found=False
+        )
+        if not group:
+            return [("id", "in", [])]
+        domain = [("all_group_ids", "in", group.ids)]
+        if self.company_id:
+            domain.append(("company_ids", "in", self.company_id.ids))
+        return domain
+
+    @api.model
+    def _subscribe_job_creator(self):
+        """Return whether the user of a job follows its failure."""
+        return True
+
+    def _message_failed_job(self):
+        """Return the text posted when the job failed; nothing is posted without."""
+        self.ensure_one()
+        return self.env._(
+            "Something bad happened during the execution of the job. "
+            "More details in the 'Exception' section."
+        )
+
+    def _needaction_domain_get(self):
+        """Return the domain of the jobs that need attention."""
+        return [("state", "=", FAILED)]
+
+    # Vacuum -----------------------------------------------------------------
+
+    @api.autovacuum
+    def _gc_old_jobs(self, limit=1000):
+        """Delete old ended jobs; return how many, and whether some are left."""
+        return vacuum.delete_old(self, limit)
+
+    # Records ----------------------------------------------------------------
+
+    @api.model
+    def _concerned_domain(self, about):
+        """Return the domain of the jobs about some records."""
+        return [("model_name", "=", about._name), ("concerned_id", "in", about.ids)]
+
+    @api.model
+    def _action_open_jobs_of(self, about):
+        """Return the action that lists the jobs about some records."""
+        name = (
+            self.env._("Jobs of %s", about.display_name)
+            if len(about) == 1
+            else self.env._("Jobs")
+        )
+        return self._action_list(name, self._concerned_domain(about), context={})
+
+    @api.model
+    @tools.ormcache()
+    def _recorded_models(self):
+        # Each write of actions clears the cache.
+        return records.models_with_records(self.env)
+
+    @api.model
+    def _offer_on_records(self, model_name):
+        records.offer(self, model_name)
+
     # Related actions --------------------------------------------------------
 
     def _related_action(self, config):
@@ -692,22 +1023,22 @@ class QueueJob(models.Model):
     def related_action_open_record(self):
         """Return the action that opens the records of the job, if they exist."""
         self.ensure_one()
-        records = self.records.exists()
-        if not records:
+        found = self.records.exists()
+        if not found:
             return None
         action = {
             "name": self.env._("Related Record"),
             "type": "ir.actions.act_window",
             "view_mode": "form",
-            "res_model": records._name,
+            "res_model": found._name,
         }
-        if len(records) == 1:
-            action["res_id"] = records.id
+        if len(found) == 1:
+            action["res_id"] = found.id
         else:
             action.update(
                 name=self.env._("Related Records"),
                 view_mode="list,form",
-                domain=[("id", "in", records.ids)],
+                domain=[("id", "in", found.ids)],
             )
         return action
 

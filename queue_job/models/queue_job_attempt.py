@@ -48,15 +48,3 @@ class QueueJobAttempt(models.Model):
             attempt.seconds = (
                 max((ended - started).total_seconds(), 0) if ended and started else 0
             )
-
-
-class QueueJob(models.Model):
-    _inherit = "queue.job"
-
-    attempt_ids = fields.One2many(
-        "queue.job.attempt",
-        "job_id",
-        string="Attempts",
-        readonly=True,
-        help="The tries that did not end as done, the last one first.",
-    )

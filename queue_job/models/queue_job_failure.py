@@ -3,19 +3,7 @@ from odoo import fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
-# When a failed job failed, as near as its row tells: the start of its last run.
-SEEN = "COALESCE(date_started, date_enqueued, date_created)"
-
-
-class QueueJob(models.Model):
-    _inherit = "queue.job"
-
-    # All that the groups of failures need: they are read from this index alone.
-    _failure_index = models.Index(
-        "(channel_method_name, exc_name, company_id) "
-        "INCLUDE (id, exc_cause, date_started, date_enqueued, date_created) "
-        "WHERE state = 'failed'"
-    )
+from ..sql import statements as sql
 
 
 class QueueJobFailure(models.Model):
@@ -56,24 +44,7 @@ class QueueJobFailure(models.Model):
 
     @property
     def _table_query(self):
-        return SQL(
-            """
-            SELECT min(id) AS id, channel_method_name AS function, exc_name, company_id,
-                count(*)::int AS jobs_count,
-                (count(*) FILTER (WHERE seen >= now - interval '1 hour'))::int AS last_hour,
-                (count(*) FILTER (WHERE seen >= now - interval '1 day'))::int AS last_day,
-                (count(*) FILTER (WHERE seen >= now - interval '7 days'))::int AS last_week,
-                min(seen) AS first_seen, max(seen) AS last_seen, max(id) AS last_job_id
-            FROM (
-                SELECT id, channel_method_name, company_id, %s AS seen,
-                    COALESCE(exc_cause, exc_name) AS exc_name,
-                    (now() AT TIME ZONE 'UTC') AS now
-                FROM queue_job WHERE state = 'failed'
-            ) AS job
-            GROUP BY channel_method_name, exc_name, company_id
-            """,
-            SQL(SEEN),
-        )
+        return SQL(sql.failures)
 
     def _jobs_domain(self):
         """Return the domain of the failed jobs in these groups."""

@@ -6,10 +6,12 @@ from odoo import api, models
 from odoo.exceptions import AccessError
 from odoo.tools import config
 
+from ..insight import throughput
+from ..insight.channel_counts import ChannelCounts, seconds_since
+from ..insight.companies import companies_seen
+from ..insight.snapshot import Snapshot
 from ..jobrunner.config import _channels, _is_runner_enabled
-from .queue_job_companies import companies_seen
-from .queue_job_load import Load, seconds_since
-from .queue_job_situation import Situation
+from ..sql import statements as sql
 
 # Minutes, and minutes of one point of the chart.
 PERIODS = {"hour": (60, 1), "day": (1440, 15)}
@@ -18,9 +20,9 @@ LISTED = 6
 
 
 class QueueJobOverview(models.AbstractModel):
-    """What the overview shows: the state of the queue in one look.
+    """The overview: figures of the queue on one page.
 
-    Tells numbers, and no job; only of the companies that the reader sees.
+    Numbers, and no job; only of the companies that the reader sees.
     """
 
     _name = "queue.job.overview"
@@ -30,7 +32,7 @@ class QueueJobOverview(models.AbstractModel):
     def read_overview(self, period="hour"):
         """Return all figures of the page; one call costs a few milliseconds.
 
-        Also adds up the jobs that ended since the last look.
+        Also adds up the jobs that ended since the last reading.
 
         :param period: ``hour`` or ``day``, of the chart
         """
@@ -39,16 +41,15 @@ class QueueJobOverview(models.AbstractModel):
         now = datetime.now()
         companies = companies_seen(self.env)
         minutes, width = PERIODS[period if period in PERIODS else "hour"]
-        tally = self.env["queue.job.minute"].sudo()
-        is_complete = tally._add_up(now)
-        figures = Load(self.env, companies).channels()
+        is_complete = throughput.add_up(self.env, now)
+        figures = ChannelCounts(self.env, companies).channels()
         return {
             "runner": self._runner(),
             "channels": self._channels(figures),
             "series": {
                 "width": width,
-                "points": tally._series(
-                    now, minutes, width, companies, with_newest=is_complete
+                "points": throughput.series(
+                    self.env, now, minutes, width, companies, with_newest=is_complete
                 ),
                 "is_complete": is_complete,
             },
@@ -66,7 +67,7 @@ class QueueJobOverview(models.AbstractModel):
             )
 
     def _has_jobs(self):
-        self.env.cr.execute("SELECT EXISTS (SELECT FROM queue_job)")
+        self.env.cr.execute(sql.has_jobs)
         return self.env.cr.fetchone()[0]
 
     # Channels ---------------------------------------------------------------
@@ -99,8 +100,7 @@ class QueueJobOverview(models.AbstractModel):
 
     def _functions(self, now, companies, is_complete):
         """Return the slowest functions and those that fail most, over a day."""
-        hours = self.env["queue.job.hour"].sudo()
-        rows = hours._functions(now, companies, with_newest=is_complete)
+        rows = throughput.functions(self.env, now, companies, with_newest=is_complete)
         slow = [row for row in rows if row["average"]]
         slow.sort(key=lambda row: -row["average"])
         failing = [row for row in rows if row["failed"]]
@@ -111,9 +111,9 @@ class QueueJobOverview(models.AbstractModel):
 
     @api.model
     def _runner(self):
-        """Return who dispatches the jobs of this database, or what to check."""
-        situation = Situation(self.env)
-        runner, is_changing = situation.runner, situation.modules_are_changing
+        """Return the runner of this database, or what to check."""
+        snapshot = Snapshot(self.env)
+        runner, is_changing = snapshot.runner, snapshot.modules_are_changing
         if runner:
             node, _colon, pid = runner.name.rpartition(":")
             return {
@@ -134,14 +134,14 @@ class QueueJobOverview(models.AbstractModel):
         }
 
     def _runs_instead(self):
-        """Return what runs the jobs when no runner is alive, nothing when nothing does.
+        """Return how the jobs are run when no runner is alive, nothing when they are not.
 
         A dict: ``text``, a sentence, and ``level``, ``info`` or ``warning``.
         """
         return {}
 
     def _checks(self):
-        """Return what to look at when no runner is alive, as this server sees it.
+        """Return what to check when no runner is alive, as this server sees it.
 
         The runner may be meant to live on another server: what is right here
         may still be wrong there.

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The links between jobs: which job waits for which, as rows of queue.job.dependency."""
 
+from odoo.fields import Domain
 from odoo.tools import SQL, OrderedSet
 
 from ..sql import statements as sql
@@ -112,6 +113,17 @@ def follow_uuid_lists(jobs, lists):
     add_between_uuids(jobs, pairs)
 
 
+def replace_uuid_lists(jobs, lists):
+    """Replace the links of jobs by those of uuid lists that were written by hand."""
+    lists = lists or {"depends_on": [], "reverse_depends_on": []}
+    drop(
+        jobs,
+        parents_of=jobs.ids if "depends_on" in lists else [],
+        children_of=jobs.ids if "reverse_depends_on" in lists else [],
+    )
+    follow_uuid_lists(jobs, [(job.uuid, lists) for job in jobs])
+
+
 # Reading --------------------------------------------------------------------
 
 
@@ -151,6 +163,23 @@ def linked_to(ids, there, here):
         there=SQL.identifier(there),
         ids=ids.subselect(),
     )
+
+
+def linked_domain(jobs, operator, value, there, here):
+    """Return the domain of the jobs with a link to those of a search."""
+    if operator == "any":
+        ids = jobs._search(value) if not hasattr(value, "select") else value
+    elif operator == "in":
+        if not all(isinstance(item, int) for item in value):
+            return NotImplemented
+        ids = jobs.browse(item for item in value if item)._as_query()
+    else:
+        return NotImplemented
+    linked = Domain("id", "in", linked_to(ids, there, here))
+    if operator == "in" and False in value:
+        any_job = linked_to(jobs._search([]), there, here)
+        return linked | Domain("id", "not in", any_job)
+    return linked
 
 
 def has_dependents(record):

@@ -9,9 +9,9 @@ from odoo.tests import TransactionCase, new_test_user, tagged
 
 from ..delay import chain, group
 from ..graph import Joint
+from ..insight import snapshot
+from ..insight.snapshot import Runner, Snapshot
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
-from ..models import queue_job_situation
-from ..models.queue_job_situation import Runner, Situation
 from .alone import without_extensions
 from .situation_case import SituationCase
 
@@ -29,7 +29,7 @@ class ExplainCase(SituationCase):
         cls.runner = Runner("node:12", datetime.now(), None)
         cls.startClassPatcher(
             mock.patch.object(
-                Situation, "runner", property(lambda situation: cls.runner)
+                Snapshot, "runner", property(lambda situation: cls.runner)
             )
         )
         cls.configuration = {}
@@ -94,7 +94,7 @@ class TestExplainPending(ExplainCase):
     def test_line_of_many_is_bounded(self):
         self.job()
         last = self.job(priority=99)
-        with mock.patch.object(Situation, "COUNT_LIMIT", 0):
+        with mock.patch.object(Snapshot, "COUNT_LIMIT", 0):
             self.assert_explained(last, "line", "More than 0 jobs")
 
     def test_eta(self):
@@ -107,7 +107,7 @@ class TestExplainPending(ExplainCase):
 
     def test_no_runner(self):
         job = self.job()
-        with mock.patch.object(Situation, "runner", None):
+        with mock.patch.object(Snapshot, "runner", None):
             self.assert_explained(job, "no_runner", "server_wide_modules")
 
     def test_modules(self):
@@ -314,7 +314,7 @@ class TestExplainOtherStates(ExplainCase):
             waiting |= last._generated_job.db_record().with_env(self.env)
         self.env.flush_all()
         self.env.invalidate_all()
-        with mock.patch.object(queue_job_situation, "LOOKED_AT", 1):
+        with mock.patch.object(snapshot, "LOOKED_AT", 1):
             texts = [job.explanation["text"] for job in waiting]
         for name, text in zip("abc", texts, strict=True):
             self.assertIn(f"{name}0", text)
@@ -350,7 +350,7 @@ class TestExplainOtherStates(ExplainCase):
             values = [child.explanation for child in children]
             return [(it["kind"], len(it["jobs"]), it["more"]) for it in values]
 
-        with mock.patch.object(queue_job_situation, "LOOKED_AT", 2):
+        with mock.patch.object(snapshot, "LOOKED_AT", 2):
             self.assertEqual(explained(), [("dependencies", 2, 3)] * 2)
             parents[2:5].write({"state": "failed"})
             self.assertEqual(
@@ -361,7 +361,7 @@ class TestExplainOtherStates(ExplainCase):
         first, second, last = self.graph()
         (first + second).state = "done"
         self.assert_explained(last, "dependencies", "will notice")
-        with mock.patch.object(Situation, "runner", None):
+        with mock.patch.object(Snapshot, "runner", None):
             self.assert_explained(last, "no_runner")
 
     def test_failed_dependency(self):
@@ -382,7 +382,7 @@ class TestExplainOtherStates(ExplainCase):
     def test_sent_by_a_runner_that_is_gone(self):
         """It told that all workers are busy, and nothing would ever start the job."""
         job = self.job(state="enqueued", date_enqueued=datetime.now())
-        with mock.patch.object(Situation, "runner", None):
+        with mock.patch.object(Snapshot, "runner", None):
             self.assert_explained(job, "sent", "just now")
             job.date_enqueued = datetime.now() - timedelta(hours=2)
             self.assert_explained(job, "no_runner", "server_wide_modules")
@@ -395,7 +395,7 @@ class TestExplainOtherStates(ExplainCase):
         )
         explanation = self.assert_explained(job, "running", "3 minutes", "77")
         self.assertEqual(explanation["level"], "info")
-        with mock.patch.object(Situation, "runner", None):
+        with mock.patch.object(Snapshot, "runner", None):
             explanation = self.assert_explained(job, "running", "77", "nobody notices")
         self.assertEqual(explanation["level"], "warning")
 
@@ -419,11 +419,11 @@ class TestExplainOtherStates(ExplainCase):
 @tagged("post_install", "-at_install")
 class TestSituation(TransactionCase):
     def test_runner_is_found_by_its_lock(self):
-        self.assertIsNone(Situation(self.env).runner)
+        self.assertIsNone(Snapshot(self.env).runner)
         with self.registry.cursor() as cr:
             cr.execute("SELECT pg_advisory_xact_lock(%s)", (PG_ADVISORY_LOCK_ID,))
-            situation = Situation(self.env(cr=cr))
-            self.assertTrue(situation.runner.since)
+            found = Snapshot(self.env(cr=cr))
+            self.assertTrue(found.runner.since)
 
     def test_runner_is_found_from_a_replica(self):
         """With db_replica_host the form of a waiting job said that no runner is alive.
@@ -446,4 +446,4 @@ class TestSituation(TransactionCase):
                 query.replace("pg_locks", "(SELECT * FROM pg_locks LIMIT 0)"), values
             ),
         )
-        self.assertTrue(Situation(self.env(cr=replica)).runner)
+        self.assertTrue(Snapshot(self.env(cr=replica)).runner)

@@ -6,7 +6,7 @@ from lxml import etree
 
 from odoo.tests import tagged
 
-from ..models import queue_job_load
+from ..insight import channel_counts
 from .test_queue_job_overview import CONFIGURED, OverviewCase
 
 
@@ -46,16 +46,16 @@ class TestChannelScreen(OverviewCase):
 
     def test_many_are_marked(self):
         self.make(4)
-        with patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3):
+        with patch.multiple(channel_counts, BUDGET=3, MOST=3, LEAST=3):
             self.assertEqual(self.sub.waiting_text, "3+")
         self.assertEqual(
-            self.sub._number_text(queue_job_load.Number(12345, False, True)), "≈ 12,345"
+            self.sub._number_text(channel_counts.Number(12345, False, True)), "≈ 12,345"
         )
 
     def test_one_page_reads_the_load_once(self):
         channels = self.sub + self.channel("a") + self.channel("b")
         with patch.object(
-            queue_job_load.Load, "channels", autospec=True, return_value={}
+            channel_counts.ChannelCounts, "channels", autospec=True, return_value={}
         ) as channels_of:
             channels.read(["running_text", "waiting_text", "failed_text", "is_stopped"])
         self.assertEqual(channels_of.call_count, 1)

@@ -4,16 +4,17 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
-from ..models import queue_job_channel_load, queue_job_load
-from ..models.queue_job_estimate import Estimates
-from ..models.queue_job_load import Load
+from ..insight import channel_counts
+from ..insight.channel_counts import ChannelCounts
+from ..insight.estimate import Estimates
+from ..models import queue_job_channel
 from .overview_case import OverviewCase
 
 
 @tagged("post_install", "-at_install")
 class TestLoad(OverviewCase):
     def load(self, **options):
-        return Load(self.env, **options).channels()
+        return ChannelCounts(self.env, **options).channels()
 
     def test_counts_with_what_is_below(self):
         self.make(2)
@@ -77,7 +78,7 @@ class TestLoad(OverviewCase):
 
     def test_counts_stop_at_a_bound(self):
         self.make(5)
-        with patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3):
+        with patch.multiple(channel_counts, BUDGET=3, MOST=3, LEAST=3):
             number = self.load()["root.overview"]["waiting"]
         self.assertEqual(
             (number.count, number.exact, number.estimated), (3, False, False)
@@ -87,7 +88,7 @@ class TestLoad(OverviewCase):
         self.make(5)
         estimates = {("pending", "root.overview"): 900}
         with (
-            patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3),
+            patch.multiple(channel_counts, BUDGET=3, MOST=3, LEAST=3),
             patch.object(Estimates, "_by_pair", estimates),
         ):
             number = self.load()["root.overview"]["waiting"]
@@ -101,7 +102,7 @@ class TestLoad(OverviewCase):
     def bounded(self, estimates, share=1):
         """Return the figures of the channel when each count stops at three."""
         with (
-            patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3),
+            patch.multiple(channel_counts, BUDGET=3, MOST=3, LEAST=3),
             patch.object(Estimates, "_by_pair", estimates),
             patch.object(Estimates, "share_without_eta", share),
         ):
@@ -175,7 +176,7 @@ class TestLoad(OverviewCase):
             self.make(count, state="failed", **values)
             self.make(count, **values)
             self.make(count, eta=later, **values)
-        with patch.multiple(queue_job_load, BUDGET=4, MOST=4, LEAST=4):
+        with patch.multiple(channel_counts, BUDGET=4, MOST=4, LEAST=4):
             figures = self.load(companies=self.env.company.ids)["root.overview"]
         for key in ("failed", "waiting", "later"):
             with self.subTest(key=key):
@@ -184,11 +185,11 @@ class TestLoad(OverviewCase):
     def test_count_that_stopped_before_the_first_is_not_none(self):
         other = self.env["res.company"].create({"name": "Other"})
         self.make(8, state="wait_dependencies", company_id=other.id)
-        with patch.multiple(queue_job_load, BUDGET=3, MOST=3, LEAST=3):
+        with patch.multiple(channel_counts, BUDGET=3, MOST=3, LEAST=3):
             figures = self.load(companies=self.env.company.ids)["root.overview"]
             self.assertEqual(figures["depending"], (0, False, False))
             channel = self.sub.with_context(allowed_company_ids=self.env.company.ids)
             with patch.object(
-                queue_job_channel_load, "companies_seen", lambda env: env.companies.ids
+                queue_job_channel, "companies_seen", lambda env: env.companies.ids
             ):
                 self.assertEqual(channel.later_text, "0+")

@@ -3,21 +3,21 @@
 
 from odoo import models
 
-from odoo.addons.queue_job.models.queue_job_explain import DANGER
-from odoo.addons.queue_job.models.queue_job_situation import duration_text
+from odoo.addons.queue_job.insight.explain import DANGER, explanation
+from odoo.addons.queue_job.insight.snapshot import duration_text
 
 
 class QueueJob(models.Model):
     _inherit = "queue.job"
 
-    def _explain_runner(self, situation):
-        explanation = super()._explain_runner(situation)
-        if not explanation:
+    def _explain_runner(self, snapshot):
+        if not super()._explain_runner(snapshot):
             # The regular runner is alive, and cron workers leave the jobs to it.
             return None
         if self.env["ir.cron"].sudo()._runner_crons():
             return None
-        return self._explanation(
+        return explanation(
+            self,
             "no_runner",
             DANGER,
             self.env._(
@@ -27,11 +27,11 @@ class QueueJob(models.Model):
             ),
         )
 
-    def _late_text(self, situation, due):
-        if situation.runner:
-            return super()._late_text(situation, due)
+    def _late_text(self, snapshot, due):
+        if snapshot.runner:
+            return super()._late_text(snapshot, due)
         return self.env._(
             "Next in line, and no cron worker has taken it for %s: all are busy, or no server "
             "has any (option --max-cron-threads), or the server sleeps.",
-            duration_text(self.env, situation.seconds_since(due)),
+            duration_text(self.env, snapshot.seconds_since(due)),
         )

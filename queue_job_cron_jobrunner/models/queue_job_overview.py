@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import models
 
-from odoo.addons.queue_job.models.queue_job_situation import duration_text
+from odoo.addons.queue_job.insight.snapshot import duration_text
 
 from ..sql import statements as sql
 

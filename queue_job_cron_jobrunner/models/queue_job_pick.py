@@ -17,9 +17,9 @@ from typing import NamedTuple
 from odoo import api, models
 
 from odoo.addons.queue_job.channels import ChannelRecord, fixed_settings
+from odoo.addons.queue_job.insight.snapshot import Snapshot
 from odoo.addons.queue_job.jobrunner import statements as runner_sql
 from odoo.addons.queue_job.jobrunner.rows import RowGuard
-from odoo.addons.queue_job.models.queue_job_situation import Situation
 from odoo.addons.queue_job.store import attempts
 from odoo.addons.queue_job.worker import lock_first
 
@@ -185,7 +185,7 @@ class QueueJob(models.Model):
     @api.model
     def _is_regular_runner_alive(self):
         """Return whether a runner is elected for this database."""
-        return Situation(self.env).runner is not None
+        return Snapshot(self.env).runner is not None
 
     @api.model
     def _requeue_dead_jobs(self):

@@ -7,7 +7,7 @@ from odoo.tools import mute_logger
 
 from .common import JobCase
 
-VACUUM_LOGGER = "odoo.addons.queue_job.models.queue_job_vacuum"
+VACUUM_LOGGER = "odoo.addons.queue_job.store.vacuum"
 
 
 @tagged("post_install", "-at_install")

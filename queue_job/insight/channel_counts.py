@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What each channel has to do: running, waiting and failed jobs, counted cheaply.
+"""Running, waiting and failed jobs of each channel, counted cheaply.
 
 Counts go over the partial indexes of the states, and stop at a bound: how many more there
 are is an estimate, from the statistics that PostgreSQL keeps of state and channel
@@ -11,15 +11,11 @@ from datetime import datetime
 from odoo.tools import SQL
 
 from ..channels import full_name
-from ..jobrunner.statements import (
-    FAILED_CHANNELS,
-    PLAIN_CHANNELS,
-    RANK,
-    TIMED_CHANNELS,
-)
-from .queue_job_companies import belongs_to
-from .queue_job_estimate import Estimates, Number
-from .queue_job_situation import Situation
+from ..jobrunner import statements
+from ..sql import statements as sql
+from .companies import belongs_to
+from .estimate import Estimates, Number
+from .snapshot import Snapshot
 
 # Rows that all channels together may cost one count, and one channel at most.
 BUDGET = 12_000
@@ -28,19 +24,13 @@ LEAST = 500
 # Priorities of a channel of which the oldest job is looked up.
 PRIORITIES = 50
 
-_PLAIN = SQL("state = 'pending' AND eta IS NULL")
-_DUE = SQL(
-    "state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')"
-)
-_LATER = SQL(
-    "state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')"
-)
-_FAILED = SQL("state = 'failed'")
-_PRIORITY = SQL("COALESCE(priority, 0)")
+_PLAIN, _DUE, _SCHEDULED = SQL(sql.is_plain), SQL(sql.is_due), SQL(sql.is_scheduled)
+_FAILED = SQL(sql.is_failed)
+_NUMBERS = ("running", "sent", "waiting", "later", "depending", "failed")
 
 
-class Load:
-    """The load of the channels at this moment.
+class ChannelCounts:
+    """The jobs of the channels at this moment.
 
     :param companies: ids of the companies whose jobs are counted, None for all;
         jobs of no company always count
@@ -49,20 +39,26 @@ class Load:
     def __init__(self, env, companies=None):
         self.env = env
         self.companies = companies
-        self.situation = Situation(env)
+        self.snapshot = Snapshot(env)
         self.estimates = Estimates(env)
         env["queue.job"].flush_model()
 
     def channels(self, names=()):
-        """Return the figures of each channel, with what is below it, as dicts by name.
+        """Return the figures of each channel, its sub-channels included, as dicts by name.
 
         All channels that have a record, are configured, or have such jobs.
 
-        :param names: more channels to tell about
+        :param names: of more channels
         """
         own = self._own()
-        records = self.situation._records
-        every = {"root", *names, *filter(None, records), *self.situation._stated, *own}
+        records = self.snapshot.records
+        every = {
+            "root",
+            *names,
+            *filter(None, records),
+            *self.snapshot.configured,
+            *own,
+        }
         for name in list(every):
             parts = name.split(".")
             every.update(".".join(parts[:depth]) for depth in range(1, len(parts)))
@@ -74,7 +70,7 @@ class Load:
         return found
 
     def _own(self):
-        """Return ``{name: {key: Number or date}}`` of what is in each channel itself."""
+        """Return ``{name: {key: Number or date}}`` of the jobs in each channel itself."""
         own = {}
 
         def add(channel, key, value):
@@ -100,8 +96,8 @@ class Load:
 
     def _figures_of(self, name, own):
         numbers = own.get(name, {})
-        settings = self.situation.settings(name)
-        path = self.situation.path(name)
+        settings = self.snapshot.settings(name)
+        path = self.snapshot.path(name)
         return {
             "name": name,
             "capacity": settings.capacity,
@@ -109,31 +105,21 @@ class Load:
             "throttle": settings.throttle,
             "paused": settings.paused,
             "stopped": any(channel.paused for channel in path),
-            "has_fixed_pause": self.situation.is_pause_fixed(name),
+            "has_fixed_pause": self.snapshot.is_pause_fixed(name),
             "oldest": numbers.get("oldest"),
-            **{
-                key: numbers.get(key, Number())
-                for key in (
-                    "running",
-                    "sent",
-                    "waiting",
-                    "later",
-                    "depending",
-                    "failed",
-                )
-            },
+            **{key: numbers.get(key, Number()) for key in _NUMBERS},
         }
 
     def _add_below(self, above, below):
-        for key in ("running", "sent", "waiting", "later", "depending", "failed"):
+        for key in _NUMBERS:
             above[key] = above[key] + below[key]
         dates = [date for date in (above["oldest"], below["oldest"]) if date]
         above["oldest"] = min(dates, default=None)
 
     # Statements -------------------------------------------------------------
 
-    def _fetch(self, statement):
-        self.env.cr.execute(statement)
+    def _fetch(self, statement, **values):
+        self.env.cr.execute(SQL(statement, **values))
         return self.env.cr.fetchall()
 
     @property
@@ -142,16 +128,7 @@ class Load:
 
     def _running(self):
         return self._fetch(
-            SQL(
-                """
-                SELECT channel, state, count(*)::int FROM (
-                    SELECT channel, state, company_id FROM queue_job
-                    WHERE state IN ('enqueued', 'started') LIMIT %s
-                ) AS job WHERE %s GROUP BY 1, 2
-                """,
-                MOST,
-                self._visible,
-            )
+            sql.in_progress_by_channel, limit=MOST, visible=self._visible
         )
 
     def _channels_with(self, statement):
@@ -161,58 +138,37 @@ class Load:
     def _count(self, names, condition):
         """Return ``{channel: Number}`` of such jobs of all companies."""
 
-        def looked_at(match, limit):
-            # No column: where the index alone will do, the table is not read.
-            return SQL(
-                "SELECT FROM queue_job WHERE %s AND %s LIMIT %s",
-                *(condition, match, limit),
-            )
+        def to_count(match, limit):
+            return SQL(sql.some_jobs, condition=condition, match=match, limit=limit)
 
-        (counts,) = self._counts(names, looked_at, SQL("TRUE"))
+        (counts,) = self._counts(names, to_count, SQL("TRUE"))
         return counts
 
     def _count_of_companies(self, names, state, *conditions):
         """Return ``{channel: Number}`` of such jobs for each of the conditions on a state.
 
-        Looks at all jobs that the companies have in the state, once: an index finds
+        Reads all jobs that the companies have in the state, once: an index finds
         them, so that the many jobs of another company hide none.
         """
+        values = {"state": state, "companies": list(self.companies)}
 
-        def looked_at(match, limit):
-            jobs = SQL(
-                "SELECT state, eta FROM queue_job WHERE state = %s AND %s AND company_id",
-                *(state, match),
-            )
-            return SQL(
-                "(%s = ANY(%s) LIMIT %s) UNION ALL (%s IS NULL LIMIT %s)",
-                *(jobs, list(self.companies), limit, jobs, limit),
-            )
+        def to_count(match, limit):
+            return SQL(sql.some_jobs_of_companies, match=match, limit=limit, **values)
 
-        return self._counts(names, looked_at, *conditions)
+        return self._counts(names, to_count, *conditions)
 
-    def _counts(self, names, looked_at, *conditions):
+    def _counts(self, names, to_count, *conditions):
         if not names:
             return [{} for _condition in conditions]
         bound = min(max(BUDGET // len(names), LEAST), MOST)
-        counts = SQL(", ").join(
-            SQL("(count(*) FILTER (WHERE %s))::int", such) for such in conditions
-        )
         rows = self._fetch(
-            SQL(
-                """
-                SELECT asked.channel, seen.*
-                FROM unnest(%(names)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
-                    SELECT count(*)::int, %(counts)s FROM (%(named)s) AS job
-                ) AS seen
-                UNION ALL
-                SELECT NULL, count(*)::int, %(counts)s FROM (%(nameless)s) AS job
-                WHERE array_position(%(names)s::varchar[], NULL) IS NOT NULL
-                """,
-                names=list(names),
-                counts=counts,
-                named=looked_at(SQL("channel = asked.channel"), bound + 1),
-                nameless=looked_at(SQL("channel IS NULL"), bound + 1),
-            )
+            sql.count_in_channels,
+            names=list(names),
+            counts=SQL(", ").join(
+                SQL(sql.count_such, condition=such) for such in conditions
+            ),
+            named=to_count(SQL(sql.of_asked_channel), bound + 1),
+            nameless=to_count(SQL(sql.of_no_channel), bound + 1),
         )
         return [
             {
@@ -225,7 +181,7 @@ class Load:
 
     def _failed(self):
         """Return ``{channel: Number}`` of the jobs that failed."""
-        names = self._channels_with(FAILED_CHANNELS)
+        names = self._channels_with(statements.FAILED_CHANNELS)
         if self.companies is not None:
             (counts,) = self._count_of_companies(names, "failed", _FAILED)
             return counts
@@ -236,16 +192,16 @@ class Load:
 
     def _pending(self):
         """Return ``(channel, key, Number)`` of pending jobs, ``waiting`` or for ``later``."""
-        plain = self._channels_with(PLAIN_CHANNELS)
-        timed = self._channels_with(TIMED_CHANNELS)
+        plain = self._channels_with(statements.PLAIN_CHANNELS)
+        timed = self._channels_with(statements.TIMED_CHANNELS)
         if self.companies is None:
             counts = [
                 self._count(names, such)
-                for names, such in ((plain, _PLAIN), (timed, _DUE), (timed, _LATER))
+                for names, such in ((plain, _PLAIN), (timed, _DUE), (timed, _SCHEDULED))
             ]
         else:
             counts = self._count_of_companies(
-                {*plain, *timed}, "pending", _PLAIN, _DUE, _LATER
+                {*plain, *timed}, "pending", _PLAIN, _DUE, _SCHEDULED
             )
         rows = []
         for channel in set().union(*counts):
@@ -277,20 +233,11 @@ class Load:
 
     def _depending(self):
         """Return ``(channel, Number)`` of the jobs that wait for others."""
+        limit = LEAST * 2
         rows = self._fetch(
-            SQL(
-                """
-                SELECT channel, count(*)::int,
-                    (count(*) FILTER (WHERE %s))::int FROM (
-                    SELECT channel, company_id FROM queue_job
-                    WHERE state = 'wait_dependencies' LIMIT %s
-                ) AS job GROUP BY 1
-                """,
-                self._visible,
-                LEAST * 2 + 1,
-            )
+            sql.dependents_by_channel, visible=self._visible, limit=limit + 1
         )
-        if sum(count for _channel, count, _visible in rows) <= LEAST * 2:
+        if sum(count for _channel, count, _visible in rows) <= limit:
             return [
                 (channel, Number(visible))
                 for channel, _count, visible in rows
@@ -310,77 +257,31 @@ class Load:
     def _oldest(self):
         """Return ``(channel, date)`` of the job without eta that waits longest.
 
-        The index is ordered by priority, then date: the first job of each
-        priority is looked up. For one company only it is not known by
-        index, and only the first job of each is asked.
+        For one company only it is not known by index, and only the first job of each
+        priority is asked.
         """
-        names = self._channels_with(PLAIN_CHANNELS)
-        if not names:
-            return []
-        first = SQL(
-            """
-            SELECT %s AS priority, date_created, company_id FROM queue_job WHERE %s AND
-            """,
-            _PRIORITY,
-            _PLAIN,
-        )
-        order = SQL("ORDER BY %s LIMIT 1", SQL(RANK))
+        names = self._channels_with(statements.PLAIN_CHANNELS)
+        asked = [([name for name in names if name is not None], sql.of_asked_channel)]
+        if None in names:
+            asked.append(([None], sql.of_no_channel))
         rows = []
-        for match, source in (
-            (
-                SQL("channel = asked.channel"),
-                SQL("unnest(%s::varchar[]) AS asked(channel)", names),
-            ),
-            (
-                SQL("channel IS NULL"),
-                SQL("(SELECT NULL AS channel WHERE %s) AS asked", None in names),
-            ),
-        ):
+        for channels, match in asked:
             rows += self._fetch(
-                SQL(
-                    """
-                    SELECT asked.channel, min(seen.date_created)
-                    FROM %(source)s CROSS JOIN LATERAL (
-                        WITH RECURSIVE first AS (
-                            (SELECT job.*, 1 AS depth FROM (%(first)s %(match)s %(order)s) AS job)
-                            UNION ALL
-                            SELECT job.*, first.depth + 1 FROM first CROSS JOIN LATERAL (
-                                %(first)s %(match)s AND %(priority)s > first.priority %(order)s
-                            ) AS job WHERE first.depth < %(depth)s
-                        )
-                        SELECT date_created FROM first WHERE %(visible)s
-                    ) AS seen GROUP BY 1
-                    """,
-                    source=source,
-                    first=first,
-                    match=match,
-                    order=order,
-                    priority=_PRIORITY,
-                    depth=PRIORITIES,
-                    visible=self._visible,
-                )
+                sql.oldest_of_channels,
+                names=channels,
+                match=SQL(match),
+                order=SQL(statements.RANK),
+                depth=PRIORITIES,
+                visible=self._visible,
             )
         return rows
 
     def _oldest_due(self):
         """Return ``(channel, eta)`` of the job that has waited longest since its eta."""
-        channels = self._channels_with(TIMED_CHANNELS)
+        channels = self._channels_with(statements.TIMED_CHANNELS)
         names = [name for name in channels if name is not None]
-        if not names:
-            return []
         return self._fetch(
-            SQL(
-                """
-                SELECT asked.channel, job.eta FROM unnest(%s::varchar[]) AS asked(channel)
-                CROSS JOIN LATERAL (
-                    SELECT eta, company_id FROM queue_job
-                    WHERE %s AND channel = asked.channel ORDER BY eta, id LIMIT 1
-                ) AS job WHERE %s
-                """,
-                names,
-                _DUE,
-                self._visible,
-            )
+            sql.oldest_due_of_channels, names=names, visible=self._visible
         )
 
 

@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What the runner decides from, read from the database: channels, slots, who dispatches."""
+"""Snapshot of the queue as the runner sees it: channels, slots, the elected session."""
 
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -8,103 +8,20 @@ from typing import NamedTuple
 import babel.dates
 
 from odoo.sql_db import db_connect
-from odoo.tools import babel_locale_parse
+from odoo.tools import SQL, babel_locale_parse
 from odoo.tools.misc import get_lang
 
 from ..channels import ROOT, ChannelRecord, DatabaseTree, full_name
 from ..jobrunner import statements
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
-from ..jobrunner.statements import RANK
-from ..states import FAILED, PENDING, STARTED
+from ..sql import statements as sql
+from ..states import FAILED, PENDING
 
 # More running jobs than any channel has slots.
 RUNNING_LIMIT = 5000
-# Of the jobs that hold another, so many are looked at to name some.
+# Of the jobs that hold another, so many are read to name some.
 LOOKED_AT = 100
-
-# What holds jobs back, failed ones first. Each joint is gone through once, gives so many
-# (or one job of a large graph would leave no room for the next), and tells how many it
-# has and how many of them failed.
-_BLOCKING = """
-WITH own AS MATERIALIZED (
-    SELECT child_id, parent_id, joint FROM queue_job_dependency WHERE child_id = ANY(%(ids)s)
-), behind_joint AS MATERIALIZED (
-    SELECT d.joint, p.id, p.state,
-        row_number() OVER (
-            PARTITION BY d.joint ORDER BY p.state = 'failed' DESC, p.id
-        ) AS place,
-        count(*) OVER (PARTITION BY d.joint) AS count,
-        count(*) FILTER (WHERE p.state = 'failed') OVER (PARTITION BY d.joint) AS failed
-    FROM queue_job_dependency d JOIN queue_job p ON p.id = d.parent_id
-    WHERE d.joint IN (SELECT joint FROM own) AND d.parent_id IS NOT NULL
-      AND p.state NOT IN ('done', 'cancelled')
-)
-SELECT child_id, joint, id, state, count, failed FROM (
-    SELECT own.child_id, joint, b.id, b.state, b.count, b.failed
-    FROM own JOIN behind_joint b USING (joint) WHERE b.place <= %(limit)s
-    UNION ALL
-    SELECT own.child_id, NULL, p.id, p.state, 0, 0
-    FROM own JOIN queue_job p ON p.id = own.parent_id
-    WHERE own.joint IS NULL AND p.state NOT IN ('done', 'cancelled')
-) AS blocking
-ORDER BY state = 'failed' DESC, id
-"""
-
-_RUNNER = """
-SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC',
-    host(activity.client_addr)
-FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
-WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
-  AND lock.classid = %(high)s AND lock.objid = %(low)s
-  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-
-_BEFORE = f"""
-SELECT count(*) FROM (
-    SELECT FROM unnest(%(plain)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
-        SELECT FROM queue_job WHERE state = 'pending' AND eta IS NULL
-          AND queue_job.channel = asked.channel AND ({RANK}) < %(rank)s LIMIT %(limit)s
-    ) AS job
-    UNION ALL
-    SELECT FROM unnest(%(timed)s::varchar[]) AS asked(channel) CROSS JOIN LATERAL (
-        SELECT FROM queue_job WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
-          AND queue_job.channel = asked.channel AND ({RANK}) < %(rank)s LIMIT %(limit)s
-    ) AS job
-    LIMIT %(limit)s
-) AS before
-"""
-
-# The first job of each channel; of those whose eta has come, one that waits longest.
-_HEADS = f"""
-SELECT asked.channel, job.* FROM unnest(%(plain)s::varchar[]) AS asked(channel)
-CROSS JOIN LATERAL (
-    SELECT {RANK} FROM queue_job
-    WHERE state = 'pending' AND eta IS NULL AND queue_job.channel = asked.channel
-    ORDER BY {RANK} LIMIT 1
-) AS job
-UNION ALL
-SELECT asked.channel, job.* FROM unnest(%(timed)s::varchar[]) AS asked(channel)
-CROSS JOIN LATERAL (
-    SELECT {RANK} FROM (
-        SELECT priority, date_created, id FROM queue_job
-        WHERE state = 'pending' AND eta IS NOT NULL AND eta <= %(now)s
-          AND queue_job.channel = asked.channel
-        ORDER BY eta, id LIMIT 100
-    ) AS due
-    ORDER BY {RANK} LIMIT 1
-) AS job
-"""
-
-_EARLIER_WITH_ETA = f"""
-SELECT id, eta FROM queue_job
-WHERE state = 'pending' AND eta IS NOT NULL AND eta > %(now)s AND channel = ANY(%(names)s)
-  AND ({RANK}) < %(rank)s
-ORDER BY eta, id LIMIT 1
-"""
-
-_LAST_START = """
-SELECT max(date_started) FROM queue_job WHERE channel = ANY(%(names)s) AND date_done > %(since)s
-"""
+_ORDER = SQL(statements.RANK)
 
 
 class Blocking(NamedTuple):
@@ -116,18 +33,18 @@ class Blocking(NamedTuple):
 
 
 class Runner(NamedTuple):
-    """Who dispatches; what another role of PostgreSQL does is hidden: then the name is empty."""
+    """The session that dispatches; its name is empty where another role of PostgreSQL has it."""
 
     name: str
     since: datetime | None
     address: str | None
 
 
-class Situation:
+class Snapshot:
     """The queue at this moment; each part is read once, when first asked for.
 
-    Reads all jobs, whoever asks: what it returns are ids and numbers, and the
-    caller names only what the reader may see.
+    Reads all jobs, with any rights: it returns ids and numbers, and the caller names
+    only jobs that the reader may see.
 
     :param alone: whether one job is asked about, and may cost more
     """
@@ -144,7 +61,7 @@ class Situation:
         env["queue.job"].flush_model()
 
     def _fetch(self, statement, **values):
-        self.env.cr.execute(statement, values)
+        self.env.cr.execute(SQL(statement, **values))
         return self.env.cr.fetchall()
 
     def _fetch_from_primary(self, statement, **values):
@@ -152,7 +69,7 @@ class Situation:
         if not self.env.cr.readonly:
             return self._fetch(statement, **values)
         with db_connect(self.env.cr.dbname).cursor() as cr:
-            cr.execute(statement, values)
+            cr.execute(SQL(statement, **values))
             return cr.fetchall()
 
     def seconds_since(self, date):
@@ -164,7 +81,7 @@ class Situation:
     def runner(self):
         """The :class:`Runner` that dispatches the jobs of this database, None without one."""
         high, low = PG_ADVISORY_LOCK_ID >> 32, PG_ADVISORY_LOCK_ID & 0xFFFFFFFF
-        rows = self._fetch_from_primary(_RUNNER, high=high, low=low)
+        rows = self._fetch_from_primary(sql.elected_runner, high=high, low=low)
         if not rows:
             return None
         name, since, address = rows[0]
@@ -189,14 +106,14 @@ class Situation:
 
     def is_pause_fixed(self, name):
         """Return whether the configuration pauses a channel, so that its record cannot."""
-        return bool(self._stated.get(name, {}).get("paused"))
+        return bool(self.configured.get(name, {}).get("paused"))
 
     @cached_property
     def _tree(self):
         """The channels of this database, without jobs."""
         root_capacity = self.env["queue.job.channel"]._default_root_capacity()
-        records = self._records.values()
-        return DatabaseTree(None, self._stated, records, root_capacity)
+        records = self.records.values()
+        return DatabaseTree(None, self.configured, records, root_capacity)
 
     @cached_property
     def _busy_tree(self):
@@ -235,11 +152,11 @@ class Situation:
         return own.channel.why_not(own, now)
 
     @cached_property
-    def _stated(self):
+    def configured(self):
         return self.env["queue.job.channel"]._settings_of_configuration()
 
     @cached_property
-    def _records(self):
+    def records(self):
         channels = self.env["queue.job.channel"].sudo()
         channels.flush_model()
         rows = self._fetch(statements.CHANNEL_RECORDS)
@@ -264,24 +181,14 @@ class Situation:
 
     @cached_property
     def _running(self):
-        return self._fetch(
-            """
-            SELECT id, channel, state, date_enqueued FROM queue_job
-            WHERE state IN ('enqueued', 'started') ORDER BY state = %(first)s DESC, id
-            LIMIT %(limit)s
-            """,
-            first=STARTED,
-            limit=RUNNING_LIMIT,
-        )
+        return self._fetch(sql.jobs_in_progress, limit=RUNNING_LIMIT)
 
     def failed_in(self, channel):
         """Return the ids of jobs that failed in this very channel, a few at most."""
         if channel.name in self._failed:
             return self._failed[channel.name]
         rows = self._fetch(
-            "SELECT id FROM queue_job WHERE state = 'failed' AND "
-            "(channel = ANY(%(names)s) OR %(is_root)s AND channel IS NULL) "
-            "ORDER BY id LIMIT %(limit)s",
+            sql.failed_in_channel,
             names=self.spellings(channel.name),
             is_root=channel.name == ROOT,
             limit=LOOKED_AT,
@@ -299,12 +206,13 @@ class Situation:
             for _id, name, _state, date in self._running
             if self._is_below(name, channel.name)
         ]
-        names = {name for name in self._records if self._is_below(name, channel.name)}
+        names = {name for name in self.records if self._is_below(name, channel.name)}
         names.update(
             spelling for name in list(names) for spelling in self.spellings(name)
         )
         dates += [
-            date for (date,) in self._fetch(_LAST_START, names=list(names), since=since)
+            date
+            for (date,) in self._fetch(sql.last_start, names=list(names), since=since)
         ]
         last = max(filter(None, dates), default=None)
         return max((last - since).total_seconds(), 0) if last else 0
@@ -320,9 +228,9 @@ class Situation:
         return self._blocking[job.id]
 
     def _read_blocking(self, ids):
-        """Return what holds those jobs back that something does, by id."""
+        """Return ``{job id: Blocking}`` of the jobs that others hold back."""
         found, beyond = {}, {}
-        rows = self._fetch(_BLOCKING, ids=list(ids), limit=LOOKED_AT)
+        rows = self._fetch(sql.blocking_parents, ids=list(ids), limit=LOOKED_AT)
         for child, joint, parent, state, count, failed in rows:
             # Two joints may have a parent in common.
             found.setdefault(child, {})[parent] = state
@@ -343,7 +251,8 @@ class Situation:
         key = (job.id, channel.name)
         if key not in self._earlier:
             rows = self._fetch(
-                _EARLIER_WITH_ETA,
+                sql.earlier_with_eta,
+                order=_ORDER,
                 now=self.now,
                 names=self.spellings(channel.name),
                 rank=self._rank(job),
@@ -357,7 +266,8 @@ class Situation:
         Counts up to one more than ``COUNT_LIMIT``.
         """
         rows = self._fetch(
-            _BEFORE,
+            sql.count_before,
+            order=_ORDER,
             plain=[
                 name
                 for name in self._plain_channels
@@ -382,14 +292,15 @@ class Situation:
         rank = self._rank(job)
         return any(
             head < rank
-            for name, head in self._heads
+            for name, head in self._first_ranks
             if self._is_below(name, channel.name)
         )
 
     @cached_property
-    def _heads(self):
+    def _first_ranks(self):
         rows = self._fetch(
-            _HEADS,
+            sql.first_of_channels,
+            order=_ORDER,
             plain=self._plain_channels,
             timed=self._timed_channels,
             now=self.now,

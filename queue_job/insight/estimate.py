@@ -4,25 +4,7 @@
 from functools import cached_property
 from typing import NamedTuple
 
-from odoo import models
-from odoo.tools import SQL
-
-STATISTICS = "queue_job_state_channel"
-
-
-class QueueJob(models.Model):
-    _inherit = "queue.job"
-
-    def init(self):
-        result = super().init()
-        # State and channel are not independent: this tells how many of each pair there are.
-        self.env.cr.execute(
-            SQL(
-                "CREATE STATISTICS IF NOT EXISTS %s (mcv) ON state, channel FROM queue_job",
-                SQL.identifier(STATISTICS),
-            )
-        )
-        return result
+from ..sql import statements as sql
 
 
 class Number(NamedTuple):
@@ -49,7 +31,7 @@ class Number(NamedTuple):
 
 
 class Estimates:
-    """What ANALYZE and VACUUM last found; each part is read when first asked for."""
+    """Numbers that ANALYZE and VACUUM last found; each part is read when first asked for."""
 
     def __init__(self, env):
         self.env = env
@@ -72,19 +54,7 @@ class Estimates:
 
     @cached_property
     def _by_pair(self):
-        rows = self._fetch(
-            SQL(
-                """
-                SELECT stats.most_common_vals, stats.most_common_freqs, class.reltuples,
-                    pg_stat_get_mod_since_analyze(class.oid)
-                FROM pg_stats_ext stats, pg_class class
-                WHERE stats.statistics_name = %s
-                  AND stats.schemaname = current_schema()
-                  AND class.oid = 'queue_job'::regclass
-                """,
-                STATISTICS,
-            )
-        )
+        rows = self._fetch(sql.estimates_of_pairs)
         values, shares, total, changed = rows[0] if rows else ((), (), 0, 0)
         estimates = {
             tuple(pair): round(share * max(total, 0))
@@ -98,16 +68,7 @@ class Estimates:
     @cached_property
     def share_without_eta(self):
         """Return which part of the pending jobs has no eta, as the indexes tell."""
-        rows = self._fetch(
-            SQL(
-                """
-                SELECT relname, GREATEST(reltuples, 0)::float8 FROM pg_class
-                WHERE relname IN ('queue_job_candidates_index', 'queue_job_eta_index')
-                  AND relnamespace = current_schema()::regnamespace
-                """
-            )
-        )
-        entries = dict(rows)
+        entries = dict(self._fetch(sql.entries_of_pending))
         plain = entries.get("queue_job_candidates_index", 0)
         both = plain + entries.get("queue_job_eta_index", 0)
         return plain / both if both else 1

@@ -1,7 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Of which companies somebody sees the jobs, where numbers are counted by SQL."""
+"""Company filter for counts in SQL."""
 
 from odoo.tools import SQL
+
+from ..sql import statements as sql
 
 
 def companies_seen(env):
@@ -18,8 +20,8 @@ def companies_seen(env):
 def belongs_to(companies):
     """Return the condition on rows with a company: of one of these, or of none.
 
-    :param companies: what :func:`companies_seen` returns
+    :param companies: as :func:`companies_seen` returns them
     """
     if companies is None:
         return SQL("TRUE")
-    return SQL("(company_id IS NULL OR company_id = ANY(%s))", list(companies))
+    return SQL(sql.is_of_companies, companies=list(companies))
