@@ -31,6 +31,7 @@ def load(folder, parts=()):
     :param parts: ``{name: text}`` of another folder's parts
     :raise ValueError: for a name that stands twice
     :raise KeyError: for a part that does not exist
+    :raise RecursionError: for parts that include each other
     """
     texts = {"name": {}, "part": dict(parts)}
     for path in sorted(Path(folder).glob("*.sql")):
@@ -42,9 +43,7 @@ def load(folder, parts=()):
     included = texts["part"]
 
     def complete(text):
-        while _INCLUDE.search(text):
-            text = _INCLUDE.sub(lambda match: included[match[1]], text)
-        return text
+        return _INCLUDE.sub(lambda match: complete(included[match[1]]), text)
 
     return Statements(
         parts=included,

@@ -83,6 +83,15 @@ class TestLoader(BaseCase):
             with self.subTest(text), self.assertRaisesRegex(KeyError, "nothing"):
                 self.load(a=text)
 
+    def test_parts_that_include_each_other(self):
+        """They end the import with an error: the server hung before."""
+        for parts in (
+            "-- part: a\n-- Itself.\n{a}\n",
+            "-- part: a\n-- The other.\n{b}\n-- part: b\n-- The first.\n{a}\n",
+        ):
+            with self.subTest(parts), self.assertRaises(RecursionError):
+                self.load(a=parts + "-- name: one\n-- Find.\nSELECT {a}\n")
+
     def test_braces_of_sql_stay(self):
         text = "SELECT '{}'::int[], '{1,2}'::int[], E'{\"a\": 1}'::json"
         self.assertEqual(self.load(a=f"-- name: a\n-- Find.\n{text}\n").a, text)

@@ -161,8 +161,8 @@ class TestMovesOfStatements(BaseCase, MovesCase):
     def test_statements_make_moves_of_the_table(self):
         self.check(all_written())
 
-    def test_table_has_no_move_that_is_not_made(self):
-        """What SQL makes, with all states to begin from; and what write() makes."""
+    def test_moves_of_sql_are_made_from_all_their_states(self):
+        """Each move that SQL is to make is made, from all of its states."""
         made, sources_of = set(), {}
         for written in all_written():
             for name in moves_of(written) or ():
