@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from odoo.tools import OrderedSet, config
 
-from .delay_plan import Plan
+from .delay_plan import Node, Plan
 from .graph import Graph, Joint
 from .job import Job, description_of, link_through, store_jobs
 from .options import OPTION_NAMES, JobOptions, check_call, signature_with_options
@@ -152,7 +152,7 @@ class _Assembly:
             part = vertex._assembly and vertex._assembly.whole()
             if whole is None:
                 # An empty chain or group has nothing that could warn.
-                whole = part or (cls(vertex) if vertex._is_job else None)
+                whole = part or (None if isinstance(vertex, Node) else cls(vertex))
             elif part is not None and part is not whole:
                 part.merged_into = whole
         for vertex in vertices:
@@ -219,7 +219,6 @@ class _Vertex:
     """What can be part of a graph: a delayable, a chain or a group."""
 
     __slots__ = ()
-    _is_job = False
 
     def on_done(self, *delayables):
         """Let each argument wait for the end of this; return self."""
@@ -234,7 +233,7 @@ class _Vertex:
         self._graph.delay()
 
 
-class _DelayableNode(_Vertex):
+class _DelayableNode(Node, _Vertex):
     """What chains and groups share: links from and to their ends."""
 
     # Which members are at either end.
@@ -310,7 +309,6 @@ class Delayable(_Vertex):
     the method and its arguments, and returns the delayable.
     """
 
-    _is_job = True
     _properties = OPTION_NAMES
     __signature__ = signature_with_options("recordset")
     __slots__ = (

@@ -8,6 +8,12 @@ from odoo.tools import OrderedSet
 from .graph import Graph, Joint
 
 
+class Node:
+    """A vertex that stands for others: a chain or a group."""
+
+    __slots__ = ()
+
+
 class Plan(Graph):
     """The delayables of a graph without its chains and groups, and joints."""
 
@@ -22,7 +28,7 @@ class Plan(Graph):
                 continue
             seen.add(id(reached))
             for vertex in reached._graph:
-                if vertex._is_job:
+                if not isinstance(vertex, Node):
                     plan.add_vertex(vertex)
                 to_visit.append(vertex._graph)
             links += _links(reached)
@@ -106,13 +112,13 @@ def _without_nodes(links):
     before = {}
     for parents, children in links:
         for child in children:
-            if not child._is_job:
+            if isinstance(child, Node):
                 before.setdefault(child, []).extend(parents)
 
     def jobs_among(parents):
         found, seen, to_visit = {}, set(), list(parents)
         for vertex in to_visit:
-            if vertex._is_job:
+            if not isinstance(vertex, Node):
                 found[vertex] = None
             elif vertex not in seen:
                 seen.add(vertex)
@@ -120,7 +126,7 @@ def _without_nodes(links):
         return tuple(found)
 
     kept = (
-        (parents, tuple(child for child in children if child._is_job))
+        (parents, tuple(child for child in children if not isinstance(child, Node)))
         for parents, children in links
     )
     return [(jobs_among(parents), children) for parents, children in kept if children]

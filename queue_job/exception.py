@@ -58,23 +58,32 @@ class WorkerExitError(JobError):
     """The cause is no ``Exception``, and would have ended the worker."""
 
 
-@contextmanager
-def exceptions_only():
-    """Raise ``WorkerExitError`` from what is raised and is no ``Exception``.
+def contained(error):
+    """Return what was raised as an ``Exception``: ``WorkerExitError`` with a cause, or itself.
 
     ``SystemExit`` of a library, ``GeneratorExit`` and their like fail a job; they do not
     end the thread or process of its worker. Signals reach the main thread only: a
-    ``KeyboardInterrupt`` there is Ctrl-C and passes.
+    ``KeyboardInterrupt`` there is Ctrl-C, and is raised.
     """
+    if isinstance(error, Exception):
+        return error
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if isinstance(error, KeyboardInterrupt) and in_main_thread:
+        raise error
+    exit_error = WorkerExitError(f"The job raised {type(error).__name__}")
+    exit_error.__cause__ = error
+    return exit_error
+
+
+@contextmanager
+def exceptions_only():
+    """Raise in this block ``Exception`` only, see :func:`contained`."""
     try:
         yield
     except Exception:
         raise
     except BaseException as error:
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if isinstance(error, KeyboardInterrupt) and in_main_thread:
-            raise
-        raise WorkerExitError(f"The job raised {type(error).__name__}") from error
+        raise contained(error) from error
 
 
 class ChannelNotFound(BaseQueueJobError):

@@ -22,6 +22,8 @@ from .mapping import (
 _LOADED = SQL(", ").join(map(SQL.identifier, LOADED))
 # Equal versions mean that the row was not written in between.
 _ROW = SQL(sql.read_row, columns=_LOADED, more=SQL())
+# Third parties extend it in subclasses, or replace it on the class.
+_STORE_VALUES = Job._store_values
 
 # Loading --------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ def store(jobs, to_store):
         if job.is_new():
             new.setdefault(job.env, []).append(job)
             continue
-        update(jobs, job)
+        update(jobs, job, job.record)
         if job.state == WAIT_DEPENDENCIES:
             waiting.append(job.row_id)
     # A parent that ended in another transaction did not see it wait.
@@ -151,9 +153,8 @@ def store(jobs, to_store):
         links.store(jobs, linked)
 
 
-def update(jobs, job):
+def update(jobs, job, record):
     """Write what changed of a job; past the ORM where that has nothing to do."""
-    record = job.record
     values = changed_values(job, record)
     if jobs._has_write_overrides() or not transitions.finish(record, values):
         write(record, job, values)
@@ -172,7 +173,7 @@ def keep_stored(job, names):
     job.stored.update((name, getattr(job, name)) for name in names)
 
 
-def notify_started(record, job, names):
+def notify_started(job, names):
     """Pass a claim, which SQL has written, through the overrides of ``write``.
 
     They find the row as it was before, enqueued. The effects of an override that
@@ -180,7 +181,12 @@ def notify_started(record, job, names):
 
     :param names: of the columns that the claim wrote
     """
-    if not record._has_write_overrides() and not _has_extra_values(job):
+    record, method_name = job.record, job.method_name
+    if not (
+        record._has_write_overrides()
+        or _is_extended(job)
+        or extra_values(job, method_name)
+    ):
         keep_stored(job, names)
         transitions.forget_cached(record)
         return
@@ -199,7 +205,7 @@ def _as_editor(jobs):
 
 def creation_values(job):
     """Return the values of the new row, without those of the core that are empty."""
-    values = job._store_values(create=True)
+    values = _values_to_store(job, create=True)
     return _noted(
         job,
         {
@@ -210,11 +216,23 @@ def creation_values(job):
     )
 
 
+def _is_extended(job):
+    """Return whether a subclass, or a patch of the class, extends the values to store."""
+    return type(job)._store_values is not _STORE_VALUES
+
+
+def _values_to_store(job, create):
+    if _is_extended(job):
+        return job._store_values(create)
+    return values_of(job, create)
+
+
 def values_of(job, create):
     """Return what :meth:`Job.store` writes, by column; see there."""
     columns = CREATED if create else MUTABLE
     values = {column.name: getattr(job, column.attribute) for column in columns}
     values["dependencies"] = job.dependencies_value()
+    method_name = job.method_name
     for column in columns:
         value = values[column.name]
         if value is None:
@@ -223,9 +241,9 @@ def values_of(job, create):
             values[column.name] = (
                 storable_text(value, column.limit) if has_content(value) else None
             )
-        elif column.checked:
+        elif column.checked and value != job.stored.get(column.name):
             values[column.name] = integer(column.name, value)
-    return {**extra_values(job), **values}
+    return {**extra_values(job, method_name), **values}
 
 
 def changed_values(job, record):
@@ -233,7 +251,7 @@ def changed_values(job, record):
 
     What this transaction wrote past the job counts as not stored.
     """
-    values = job._store_values()
+    values = _values_to_store(job, create=False)
     stored = {**job.stored, **_cached_values(job, record)}
     stored.pop("state", None)
     if not job.is_linked:
@@ -271,21 +289,11 @@ def _noted(job, values):
     return values
 
 
-# Others extend it: it is compared with what it was.
-_STORE_VALUES = Job._store_values
-
-
-def _has_extra_values(job):
-    """Return whether hooks or a subclass add to the values of the core."""
-    is_extended = type(job)._store_values is not _STORE_VALUES
-    return is_extended or bool(extra_values(job))
-
-
-def extra_values(job):
+def extra_values(job, method_name):
     """Return what the store-values hooks add, the specific one last."""
     model = job.env["base"] if job.recordset is None else job.recordset
     values = dict(model._job_store_values(job) or {})
-    specific = getattr(model, f"_job_store_values_for_{job.method_name}", None)
+    specific = getattr(model, f"_job_store_values_for_{method_name}", None)
     if specific:
         values.update(specific(job) or {})
     return {column: value for column, value in values.items() if column not in CORE}

@@ -6,8 +6,6 @@ A claim and the end of a job that is done are written by functions in the databa
 where no override would see them: the ORM is half of the time of a short job.
 """
 
-import contextlib
-
 from odoo.tools import SQL
 
 from ..sql import statements as sql
@@ -32,26 +30,34 @@ def move(jobs, name, **values):
 # Writes that are held -------------------------------------------------------
 
 
-@contextlib.contextmanager
-def held_writes(cr, first):
-    """Hold the writes of jobs that are done in this block; :func:`send` sends them.
+def hold_writes(cr, first):
+    """Hold the writes of jobs that are done from now on; :func:`send` sends them.
 
-    Gives the list of what is held, which begins with ``first``.
+    :return: the list of what is held, which begins with ``first``
     """
     held = cr.cache[_HELD] = [first]
-    try:
-        yield held
-    finally:
-        cr.cache.pop(_HELD, None)
+    return held
 
 
-def send(cr, statement=None, held=None):
-    """Execute a statement, and before it the writes that are held, in one message.
+def drop_held(cr):
+    """Hold no writes any more, and forget those that were not sent."""
+    cr.cache.pop(_HELD, None)
 
-    :param held: given where a hook that rolled back to a savepoint of its own may have
-        emptied the cache
+
+def send_held(cr, held, last):
+    """Hold no writes any more; send what is still held, and a last statement with it.
+
+    :param held: what :func:`hold_writes` gave; the cache may have been emptied by
+        a hook that rolled back to a savepoint of its own
     """
-    held = cr.cache.get(_HELD, []) if held is None else held
+    cr.cache.pop(_HELD, None)
+    if held:
+        cr.execute(SQL("; ").join([*held, last]))
+
+
+def send(cr, statement=None):
+    """Execute a statement, and before it the writes that are held, in one message."""
+    held = cr.cache.get(_HELD, [])
     statements = held + [statement] if statement else held
     if statements:
         cr.execute(SQL("; ").join(statements))

@@ -21,6 +21,7 @@ from ..exception import (
     JobError,
     LostRunError,
     RetryableJobError,
+    contained,
     exceptions_only,
 )
 from ..utils import text_of
@@ -108,21 +109,22 @@ class WorkerDoors:
 
 def perform(doors, env, job):
     """Perform a job, again at once for a conflict, up to a few times; return the outcome."""
-    Lease.of(job).renew()
+    lease = job.lease or Lease(job)
+    lease.renew()
     try:
-        _perform_until_no_conflict(doors, env, job)
+        _perform_until_no_conflict(doors, env, lease)
     except LostRunError as error:
         return Outcome(Kind.LOST, error)
     except RetryableJobError as error:
         return Outcome(Kind.POSTPONED, error)
-    except Exception as error:  # noqa: BLE001 a job may raise anything
-        return Outcome(Kind.FAILED, error)
+    except BaseException as error:  # noqa: BLE001 a job may raise anything
+        return Outcome(Kind.FAILED, contained(error))
     return Outcome(Kind.DONE)
 
 
-@exceptions_only()
-def _perform_until_no_conflict(doors, env, job):
-    tries = CONFLICT_TRIES_AT_ONCE if Lease.of(job).commits else 1
+def _perform_until_no_conflict(doors, env, lease):
+    job = lease.job
+    tries = CONFLICT_TRIES_AT_ONCE if lease.commits else 1
     for number in range(1, tries + 1):
         retry = job.retry
         try:
@@ -136,7 +138,7 @@ def _perform_until_no_conflict(doors, env, job):
                 raise
             if number == tries or job.job_config.allow_commit:
                 raise _counted(job, error) from error
-            _begin_again(env, job, number)
+            _begin_again(env, lease, number)
             job.retry = retry
 
 
@@ -159,16 +161,16 @@ def _first_cause(error):
     return error
 
 
-def _begin_again(env, job, number):
+def _begin_again(env, lease, number):
     """Take a new snapshot, and the liveness lock with it.
 
     A job that was never claimed has no lock: its caller owns it.
     """
     env.cr.rollback()
     env.cr.reset()
-    _forget_changes(env, job)
+    _forget_changes(env, lease.job)
     time.sleep(random.uniform(0, CONFLICT_PAUSE * number))
-    Lease.of(job).is_unlocked = bool(job.run_number)
+    lease.is_unlocked = bool(lease.job.run_number)
 
 
 def _forget_changes(env, job):
@@ -213,16 +215,16 @@ def perform_and_commit(env, job):
 
     :raise LostRunError: when the liveness lock is still to be taken and cannot be
     """
-    assert env.cr is job.env.cr, "The job lives on the cursor of its worker"
     logger.debug("%s started", job)
-    lease = Lease.of(job)
+    lease = job.lease or Lease(job)
     stored = dict(job.stored)
     transaction = env.cr.transaction
     worker_env = transaction.default_env
     try:
-        with _prevent_commit(env.cr):
-            with lease.begin_work() as work:
+        with lease.begin_work(env.cr) as work:
+            with _prevent_commit(env.cr):
                 with _rollback_to(env.cr, work):
+                    assert env.cr is job.env.cr, "A job lives on its worker's cursor"
                     transaction.default_env = job.env
                     job.perform()
                     # `request.update_env` replaces it too.
@@ -235,7 +237,7 @@ def perform_and_commit(env, job):
                 if lease.bundle:
                     lease.bundle.store_done(lease)
                 else:
-                    lease.store_done()
+                    lease.store_done(env.cr)
         if lease.bundle:
             lease.bundle.commit_done(lease)
         else:
@@ -257,7 +259,9 @@ def commit_work(env, lease):
         lease.end_work()
         return
     try:
-        lease.end_work()
+        # Most were sent with the outcome.
+        if not lease.work_ended:
+            lease.end_work()
         if may_commit():
             _commit(env)
     except BaseException:
@@ -275,11 +279,11 @@ def _commit(env):
     # An error before the commit is no error after it.
     env.cr.flush()
     try:
-        with exceptions_only():
-            env.cr.commit()
+        env.cr.commit()
     except psycopg2.Error:
         raise
-    except Exception:
+    except BaseException as error:
+        contained(error)
         logger.exception("a hook that runs after the commit failed, the job is done")
 
 
@@ -323,17 +327,23 @@ def _rollback_to(cr, savepoint):
 # Release --------------------------------------------------------------------
 
 
-@exceptions_only()
 def release_dependents(env, job):
     """Make pending the jobs that waited for this one alone.
 
     Called when the end of the job is committed, in a transaction that is
-    younger: of two parents that end at once, the later one sees both. A
-    conflict is tried again in a transaction of its own, because the
-    snapshot of this one stays what it is.
+    younger: of two parents that end at once, the later one sees both.
     """
-    if not job.should_check_dependents():
-        return
+    if job.should_check_dependents():
+        _release_until_no_conflict(env, job)
+
+
+@exceptions_only()
+def _release_until_no_conflict(env, job):
+    """Release the dependents of a job, a few times if there are conflicts.
+
+    A conflict is tried again in a transaction of its own, because the snapshot of
+    this one stays what it is.
+    """
     try:
         with env.cr.savepoint():
             job.enqueue_waiting()

@@ -18,7 +18,7 @@ from odoo import http
 from odoo.sql_db import Cursor
 
 from .. import protocol
-from ..exception import LostRunError, exceptions_only
+from ..exception import LostRunError, contained
 from ..job import Job
 from ..states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
 from ..store import links, release, rows, transitions
@@ -171,7 +171,7 @@ class Bundle:
             if verdict != CHANGED:
                 break
             self.env.cr.rollback()
-        if job and not self._commit_claim(Lease.of(job)):
+        if job and not self._commit_claim(job.lease):
             job, verdict = None, protocol.REFUSED
         self.take(None if job else verdict)
         if job is None:
@@ -186,7 +186,7 @@ class Bundle:
             self.env.cr.commit()
             return lease.lock()
         try:
-            lease.commit_and_begin_work()
+            lease.commit_and_begin_work(self.env.cr)
         except LostRunError:
             lease.log_lost()
             return False
@@ -204,7 +204,7 @@ class Bundle:
         job, verdict = claim(self.env, uuid, self.prefetched)
         if verdict == CLAIMED:
             self.take()
-            self.claimed = Lease.of(job)
+            self.claimed = job.lease
         elif verdict == protocol.REFUSED:
             self.take(verdict)
 
@@ -235,7 +235,7 @@ class Bundle:
     def store_done(self, lease):
         """Write the row of a job that is done, and claim the next, in one message."""
         try:
-            with lease.held_writes():
+            with lease.held_writes(self.env.cr):
                 lease.job.store()
                 self.env.cr.flush()
                 self.claim_next()
@@ -248,7 +248,7 @@ class Bundle:
         self.defer_release(lease)
         try:
             if self.claimed and self.may_chain():
-                self.claimed.commit_and_begin_work(before=lease)
+                self.claimed.commit_and_begin_work(self.env.cr, before=lease)
             else:
                 commit_work(self.env, lease)
         except LostRunError:
@@ -277,15 +277,15 @@ class Bundle:
     def perform_one(self, job):
         """Perform a claimed job through the doors, and report on it."""
         started = time.monotonic()
-        lease = Lease.of(job)
+        lease = job.lease or Lease(job)
         lease.bundle = self
         with _surroundings_kept(self.env):
             try:
-                with exceptions_only():
-                    self.doors._runjob(self.env, job)
-                    if self._has_to_commit(lease):
-                        self.env.cr.commit()
-            except Exception:
+                self.doors._runjob(self.env, job)
+                if self._has_to_commit(lease):
+                    self.env.cr.commit()
+            except BaseException as error:
+                contained(error)
                 self._log_unrecorded(job)
                 rollback(self.env.cr)
         outcome = OUTCOMES.get(job.state, protocol.REFUSED)
@@ -319,7 +319,8 @@ class Bundle:
         The links were read when the bundle began. A job that came to wait since is
         found at the end, or by the runner if this worker dies.
         """
-        if lease.seems_to_release_none(self.claimed):
+        following = (self.claimed and self.claimed.links_after) or set()
+        if lease.links_after is not None and lease.links_after <= following:
             lease.has_no_dependents = True
             self.unchecked.append(lease.job.row_id)
 

@@ -30,7 +30,7 @@ from odoo import http
 from odoo.sql_db import _FlushingSavepoint
 from odoo.tools import SQL
 
-from ..exception import BrokenTransactionError, LostRunError, exceptions_only
+from ..exception import BrokenTransactionError, LostRunError, contained
 from ..job import Job
 from ..protocol import HELD, REFUSED
 from ..sql import statements as sql
@@ -307,19 +307,19 @@ class Lease:
         One that raises makes this job fail, and not the worker that claimed it: that
         would claim it again for ever, and the jobs around it would suffer.
         """
-        job, record = self.job, self.job.record
+        job = self.job
         try:
-            with exceptions_only():
-                rows.notify_started(record, job, CLAIM_COLUMNS)
+            rows.notify_started(job, CLAIM_COLUMNS)
         except (OperationalError, InterfaceError):
             raise
-        except Exception as error:
+        except BaseException as raised:
+            error = contained(raised)
             logger.exception(
                 "job %s: an override of write() raised when the job was started; "
                 "marking it failed",
                 job.uuid,
             )
-            transitions.forget_cached(record)
+            transitions.forget_cached(job.record)
             rows.keep_stored(job, CLAIM_COLUMNS)
             job.load_error = f"cannot be started: {type(error).__name__}: {error}"
         self.renew()
@@ -355,7 +355,7 @@ class Lease:
 
     # Work -------------------------------------------------------------------
 
-    def begin_work(self):
+    def begin_work(self, cr):
         """Return the savepoint of the work, with the liveness lock if it is still to be taken.
 
         :raise LostRunError: when the job is not started by this very claim, or
@@ -364,7 +364,6 @@ class Lease:
         begun, self._begun = self._begun, None
         if begun:
             return begun
-        cr = self.job.env.cr
         cr.flush()
         if self.is_unlocked:
             self.is_unlocked = False
@@ -373,14 +372,14 @@ class Lease:
             cr.execute(sql.savepoint_of_work)
         return WorkSavepoint(cr)
 
-    def store_done(self):
+    def store_done(self, cr):
         """Write the row of a job that is done, with the release of its savepoint."""
-        with self.held_writes():
+        with self.held_writes(cr):
             self.job.store()
-            self.job.env.cr.flush()
+            cr.flush()
 
     @contextlib.contextmanager
-    def held_writes(self):
+    def held_writes(self, cr):
         """Send the writes of this job, which is done, with the next claim of the block.
 
         Before them the session is cleaned. They are sent at the end of the block, if
@@ -388,13 +387,15 @@ class Lease:
 
         :raise BrokenTransactionError: when the savepoint is gone
         """
-        cr = self.job.env.cr
-        with transitions.held_writes(cr, SQL(sql.clean_session)) as held:
+        held = transitions.hold_writes(cr, SQL(sql.clean_session))
+        try:
             yield
             self.work_ended = bool(held)
-            if held:
-                with _broken_transaction_noticed():
-                    transitions.send(cr, SQL(sql.release_work), held)
+        except BaseException:
+            transitions.drop_held(cr)
+            raise
+        with _broken_transaction_noticed():
+            transitions.send_held(cr, held, SQL(sql.release_work))
 
     def end_work(self):
         """Release the savepoint of the work, right before the commit.
@@ -405,7 +406,7 @@ class Lease:
             with _broken_transaction_noticed():
                 self.job.env.cr.execute(sql.release_work, log_exceptions=False)
 
-    def commit_and_begin_work(self, before=None):
+    def commit_and_begin_work(self, cr, before=None):
         """Commit, and begin the work of this job, all in one message.
 
         The hooks that run after a commit are not called: there must be none.
@@ -415,7 +416,6 @@ class Lease:
         :param before: the lease that the commit ends; when that job releases others,
             the work is not begun: the new transaction is that of the release
         """
-        cr = self.job.env.cr
         cr.flush()
         look = before and before.job.may_be_linked() and not before.has_no_dependents
         has_no_dependents = True
@@ -450,14 +450,6 @@ class Lease:
                     f"Job {self.job.uuid} is not in run {self.run_number}"
                 ) from error
             raise
-
-    # Release ----------------------------------------------------------------
-
-    def seems_to_release_none(self, following=None):
-        """Return whether no job was seen to wait for this one and not for ``following`` too."""
-        return self.links_after is not None and self.links_after <= (
-            (following and following.links_after) or set()
-        )
 
 
 def _forget_transaction(cr):

@@ -19,6 +19,7 @@ from ..exception import (
     FailedJobError,
     RetryableJobError,
     WorkerExitError,
+    contained,
     exceptions_only,
 )
 from ..job import Job
@@ -59,7 +60,7 @@ def record(doors, job, outcome):
         logger.warning(
             "job %s: state changed while running; work rolled back", job.uuid
         )
-        job.state = Lease.of(job).state
+        job.state = (job.lease or Lease(job)).state
     elif outcome.kind is Kind.POSTPONED:
         _record_postponed(doors, job, outcome.error)
     elif outcome.kind is Kind.FAILED:
@@ -72,10 +73,10 @@ def _record_postponed(doors, job, error):
     One that cannot be postponed fails: it would run again and again, and no record
     would say why.
     """
-    lease = Lease.of(job)
+    lease = job.lease or Lease(job)
     before = {**vars(job), "stored": dict(job.stored)}
     try:
-        with exceptions_only(), lease.recording():
+        with lease.recording():
             if not lease.is_current():
                 job.state = lease.state
                 return
@@ -86,11 +87,14 @@ def _record_postponed(doors, job, error):
             job.set_pending(reset_retry=False)
             job.store()
             job.env.flush_all()
-    except Exception as failure:
+    except BaseException as raised:
+        failure = contained(raised)
         vars(job).update(before, state=lease.state)
         # Then nothing can be recorded, and the sweep of the runner counts the try.
         if not isinstance(failure, OperationalError | InterfaceError):
             _record_failure(doors, job, failure)
+        if failure is not raised:
+            raise failure from raised
         raise
 
 
@@ -100,14 +104,14 @@ def _record_failure(doors, job, error):
     When the failure cannot be recorded the usual way, plain SQL does it, so
     that the job does not run again.
     """
-    lease = Lease.of(job)
+    lease = job.lease or Lease(job)
     if isinstance(error, WorkerExitError):
         error = error.__cause__
     traceback_text = _traceback_of(error)
     doors._failure_logger.error(traceback_text)
     values = doors._get_failure_values(job, traceback_text, error)
     try:
-        with exceptions_only(), lease.recording():
+        with lease.recording():
             if not lease.is_current():
                 job.state = lease.state
                 return
@@ -120,7 +124,8 @@ def _record_failure(doors, job, error):
                 name = storable_text(_name_of(cause))
                 job.record._editor().write({"exc_cause": name})
             job.env.flush_all()
-    except Exception as second:
+    except BaseException as raised:
+        second = contained(raised)
         job.state = lease.state
         logger.exception("job %s: failed; the failure could not be announced", job.uuid)
         values["exc_info"] += (
@@ -132,13 +137,12 @@ def _record_failure(doors, job, error):
 
 
 def _record_failure_plainly(job, values):
-    lease = Lease.of(job)
     plain = {
         column.name: storable_text(values[column.name], column.limit)
         for column in MUTABLE
         if column.name in values
     }
-    with lease.recording():
+    with job.lease.recording():
         attempts.keep(job.record, "failed", job.retry, values)
         plain.update(job=job.row_id, retry=job.retry, run=job.run_number or 0)
         job.env.cr.execute(sql.fail_plainly, plain)
@@ -146,14 +150,16 @@ def _record_failure_plainly(job, values):
 
 def _call_on_fail(job, values):
     # Called without a hook too, because others override it; that needs no cursor.
-    block = Lease.of(job).recording() if job.on_fail_method_name else nullcontext()
+    lease = job.lease or Lease(job)
+    block = lease.recording() if job.on_fail_method_name else nullcontext()
     try:
-        with exceptions_only(), block:
+        with block:
             job.on_fail(dict(values))
-    except Exception as error:
+    except BaseException as raised:
+        error = contained(raised)
         logger.exception("the on-fail method of job %s failed too", job.uuid)
         second = f"\n\nThe on-fail method failed too:\n{_traceback_of(error)}"
-        with Lease.of(job).recording():
+        with lease.recording():
             info = storable_text(values["exc_info"] + second)
             job.record._editor().write({"exc_info": info})
 

@@ -3,12 +3,17 @@
 
 import asyncio
 import functools
+import inspect
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
+from unittest import mock
 
 from odoo.tests import tagged
 from odoo.tools.translate import LazyTranslate
 
+from odoo.addons.queue_job.delay import Delayable, DelayableRecordset
+from odoo.addons.queue_job.delay_plan import Plan
 from odoo.addons.queue_job.job import Job
 
 from ..models.test_queue_job import TestQueueJob
@@ -177,6 +182,52 @@ class TestTexts(JobCase):
                 TypeError, f"{entry.__name__}.*unexpected.*'priorty'.*{known}"
             ):
                 entry(priorty=5)
+
+
+@tagged("post_install", "-at_install")
+class TestJobOptions(JobCase):
+    """The options travel as one object; callers see the same doors as ever."""
+
+    NAMES = ("priority", "eta", "max_retries", "description", "channel", "identity_key")
+
+    def test_doors_have_the_options_in_order(self):
+        for door, place in (
+            (self.record.with_delay, ()),
+            (self.record.delayable, ()),
+            (Delayable, ("recordset",)),
+            (DelayableRecordset, ("recordset",)),
+        ):
+            with self.subTest(door):
+                parameters = inspect.signature(door).parameters
+                self.assertEqual(tuple(parameters), (*place, *self.NAMES))
+                for name in self.NAMES:
+                    self.assertIsNone(parameters[name].default)
+        self.assertEqual(Delayable._properties, self.NAMES)
+
+    def test_options_by_place_are_those_by_name(self):
+        values = (1, 60, 2, "text", "root.a", "key")
+        for door in (self.record.delayable, partial(Delayable, self.record)):
+            found = door(*values).return_value()
+            self.addCleanup(setattr, found, "_generated_job", True)
+            for name, value in zip(self.NAMES, values, strict=True):
+                self.assertEqual(getattr(found, name), value)
+        with self.assertRaises(TypeError):
+            self.record.with_delay(*values, 7)
+        with self.assertRaises(TypeError):
+            self.record.with_delay(1, priority=1)
+
+    def test_attributes_of_a_delayable_can_be_set(self):
+        delayable = self.record.delayable(priority=3).return_value()
+        delayable.priority += 1
+        delayable.channel = "root.set"
+        delayable.delay()
+        row = self.row(delayable._generated_job)
+        self.assertEqual((row.priority, row.channel), (4, "root.set"))
+
+    def test_job_alone_needs_no_plan(self):
+        with mock.patch.object(Plan, "of", side_effect=AssertionError):
+            self.record.with_delay().return_value()
+            self.record.delayable().return_value().delay()
 
 
 def generator(records):
