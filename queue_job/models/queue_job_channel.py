@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from odoo import api, exceptions, fields, models
 
-from .. import notify
 from ..jobrunner import channel_config
+from ..store import triggers
 from .install import create_or_reuse
 
 _logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class QueueJobChannel(models.Model):
     )
 
     def init(self):
-        notify.install(self.env.cr.execute, [notify.CONFIG_TRIGGER])
+        triggers.install(self.env.cr, self._table)
 
     @api.depends("name", "parent_id.complete_name")
     def _compute_complete_name(self):

@@ -8,8 +8,9 @@ A file holds named texts, each with a line of purpose::
     UPDATE queue_job SET ...
 
 Parameters are named as psycopg2 writes them, ``%(uuids)s``. A text under
-``-- part: x`` is no statement: other texts include it as ``{x}``. Names are unique
-in all files, so that a name leads to one place.
+``-- part: x`` is no statement: other texts include it as ``{x}``. A part in which
+``{condition}`` is open is included as ``{x condition=y}``, with the part ``y`` there. Names
+are unique in all files, so that a name leads to one place.
 """
 
 import re
@@ -18,7 +19,7 @@ from types import SimpleNamespace
 
 _MARK = re.compile(r"^-- (name|part): (\w+)$", re.MULTILINE)
 _PURPOSE = re.compile(r"\A(--.*\n)+")
-_INCLUDE = re.compile(r"\{([a-z_]+)\}")
+_INCLUDE = re.compile(r"\{([a-z_]+)((?: [a-z_]+=[a-z_]+)*)\}")
 
 
 class Statements(SimpleNamespace):
@@ -38,12 +39,19 @@ def load(folder, parts=()):
         for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
             if name in texts["name"] or name in texts["part"]:
                 raise ValueError(f"{path.name}: {name} stands twice in sql/")
-            texts[kind][name] = _PURPOSE.sub("", text).strip()
+            texts[kind][name] = _PURPOSE.sub("", text.strip()).strip()
     included = texts["part"]
+
+    def include(match):
+        inner = dict(pair.split("=") for pair in match[2].split())
+        text = included[match[1]]
+        return _INCLUDE.sub(
+            lambda found: f"{{{inner.get(found[1], found[1])}{found[2]}}}", text
+        )
 
     def complete(text):
         while _INCLUDE.search(text):
-            text = _INCLUDE.sub(lambda match: included[match[1]], text)
+            text = _INCLUDE.sub(include, text)
         return text
 
     return Statements(

@@ -18,6 +18,10 @@ from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
 from ..jobrunner.session import Session
 from ..jobrunner.tree import DatabaseTree
+from ..sql import statements
+
+# Class of the advisory locks of keys.
+KEY_LOCK_CLASS = int(statements.parts["key_lock_class"])
 
 
 class RunnerCase(BaseCase):

@@ -7,8 +7,8 @@ from .. import protocol
 from ..jobrunner.channel_config import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Answer
+from ..jobrunner.rows import Row
 from ..jobrunner.session import Session
-from ..jobrunner.statements import Row
 from ..jobrunner.tree import ChannelRecord, DatabaseTree
 from ..states import (
     CANCELLED,

@@ -5,7 +5,7 @@ from odoo.tests import BaseCase
 
 from ..jobrunner.backlog import Backlog
 from ..jobrunner.channels import ChannelManager
-from ..jobrunner.statements import Row
+from ..jobrunner.rows import Row
 from ..jobrunner.tree import ChannelRecord, DatabaseTree
 
 LIMIT = 5

@@ -8,8 +8,7 @@ from odoo.tests import tagged
 
 from ..jobrunner.database import Database
 from ..jobrunner.runner import QueueJobRunner
-from ..protocol import KEY_LOCK_CLASS
-from .runner_case import RunnerCase
+from .runner_case import KEY_LOCK_CLASS, RunnerCase
 
 # Ten times as many as slots.
 SLOTS, HELD, FREE = 3, 30, 5

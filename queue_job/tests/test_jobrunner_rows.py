@@ -10,9 +10,9 @@ import psycopg2
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from ..jobrunner import statements as sql
 from ..jobrunner.channel_config import ChannelRecord, usable_records
 from ..protocol import HELD, LONGEST_UUID
+from ..sql import statements
 from .runner_case import SessionCase
 
 try:
@@ -189,5 +189,5 @@ class TestOddRows(SessionCase):
             *("channel_method_name", "model_name", "method_name"),
         ]
         for name in read:
-            self.assertIn(name, sql._COLUMNS)
+            self.assertIn(name, statements.prepare)
             self.assertIn(name, COLUMNS)

@@ -8,8 +8,8 @@ from odoo.tests import tagged
 
 from ..jobrunner import ledger
 from ..jobrunner import session as session_module
-from ..protocol import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED
-from .runner_case import SessionCase
+from ..protocol import DONE, FAILED, HELD, POSTPONED, REFUSED
+from .runner_case import KEY_LOCK_CLASS, SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
 

@@ -4,6 +4,7 @@
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from odoo.addons.queue_job.store import keys
 from odoo.addons.queue_job.tests.twin_races import TwinRaces
 
 from .common import LOGGER, CommittedPartnerCase
@@ -51,8 +52,8 @@ class TestRaces(TwinRaces, CommittedPartnerCase):
                 for _n in range(2)
             ]
             refused = model._key_requests([d._build_job() for d in again])[-1]
-            keys = caller["queue.job.key"].sudo()
-            self.assertEqual(len(keys._reserve(refused[0], refused[2], refused[1])), 2)
+            found = keys.reserve(caller, refused[0], refused[2], refused[1])
+            self.assertEqual(len(found), 2)
             for other in others:
                 self.move(other, "enqueued")
                 with self.new_env() as worker:
