@@ -26,7 +26,7 @@ CONNECTION_SETTINGS = ("host", "port", "user", "password")
 def queue_job_section():
     """Return the ``[queue_job]`` section as a dict, empty when there is none.
 
-    The same dict is returned until Odoo is told to use another file.
+    The same dict is returned until Odoo uses another file.
     """
     if serv_config is not None:
         return _section_of_server_environment()
@@ -53,7 +53,7 @@ def setting(key):
 
 
 def channels_setting():
-    """Return the channel configuration that somebody wrote, None if nobody did."""
+    """Return the channel configuration of the server, None if there is none."""
     return setting("channels")
 
 

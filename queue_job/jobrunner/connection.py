@@ -1,23 +1,23 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The runner's connection to one database, and the election that lives with it.
 
-Election: who dispatches the jobs of a database is whoever holds one advisory
-lock of the session. The lock lives and dies with this connection, and every mark
-that makes a job run goes through this connection too. So a runner that lost
-its connection has lost the role and the power to act on it in the same
-moment, and no two runners ever need to agree on anything else.
+Election: the runner that holds one advisory lock of a database dispatches its jobs.
+The lock lives and dies with this connection, and every mark that makes a job run goes
+through this connection too. So a runner that lost its connection has lost the role and
+the power to act on it in the same moment, and no two runners ever need to agree on
+anything else.
 
-A peer that vanishes without a word would keep the lock until PostgreSQL
-notices, and would let this side wait for ever (B30). Both ends ask the network
-within half a minute (keepalives, user timeout). Both ends give up a peer whose
-network is well and who says nothing: this side waits for each answer for a while
-only, PostgreSQL ends a session that asked for nothing, not even for a sign of life,
+A peer that vanishes would keep the lock until PostgreSQL notices, and would let
+this side wait for ever (B30: a runner waited behind a silent network). Both ends ask the
+network within half a minute (keepalives, user timeout). Both ends close a connection whose
+network is well and whose peer is silent: this side waits for each answer for a while
+only, PostgreSQL ends a session that sent no statement, not even a sign of life,
 for a while. And a connection that was lost is ended by its process number when
 the next one finds its lock taken.
 
 The connection is asynchronous (see :mod:`.deadlines`): it takes one statement at a
 time, each alone in its transaction. Names are still resolved in the call, so
-connections are made beside the loop (see :mod:`.opener`).
+connections are made beside the loop (see :mod:`.connector`).
 """
 
 import contextlib
@@ -59,7 +59,7 @@ _lost_backends = {}
 # Process number of the connection that had the lock of each database last, until this
 # process tries to get that again.
 _held_before = {}
-# Seconds to wait for the end of such a connection: PostgreSQL hears of it a little later,
+# Seconds to wait for the end of such a connection: PostgreSQL notices it a little later,
 # on a busy machine much later.
 GHOST_PATIENCE = 1
 

@@ -15,7 +15,7 @@ from psycopg2.errors import LockNotAvailable
 from ..sql import statements as sql
 from .channel_config import ChannelRecord, usable_records
 from .connection import Connection
-from .news import News
+from .log_throttle import LogThrottle
 from .rows import Row
 
 _logger = logging.getLogger(__package__ + ".runner")
@@ -34,8 +34,8 @@ MARKED_AT_ONCE = 500
 # Jobs that wait for less may be released by their worker.
 FORGOTTEN_AGE = "1 minute"
 
-# What is wrong with databases and was told.
-_news = News()
+# Faults of databases.
+_throttle = LogThrottle()
 
 
 def _odoo_now():
@@ -56,13 +56,13 @@ class Database(Connection):
 
     ``has_queue_job`` is false when there is nothing to dispatch there; then
     the connection is open, and no lock is held. ``MasterElectionLost`` when
-    another runner has the role. ``deaf`` when a trigger is missing and
-    could not be restored yet: not all is told, all must be looked up.
+    another runner has the role. ``lacks_triggers`` when a trigger is missing and
+    could not be restored yet: rows are read often then, because not all changes notify.
     """
 
     def __init__(self, db_name):
         super().__init__(db_name)
-        self.deaf = False
+        self.lacks_triggers = False
         self.has_queue_job = False
         try:
             self._connect()
@@ -84,7 +84,7 @@ class Database(Connection):
             return False
         needed = list(NEEDED_COLUMNS)
         if self._value(sql.count_columns, {"names": needed}) < len(needed):
-            if _news.is_new(self.db_name, "needs an upgrade"):
+            if _throttle.should_log(self.db_name, "needs an upgrade"):
                 _logger.error(
                     "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
                 )
@@ -93,25 +93,25 @@ class Database(Connection):
         return True
 
     def check_triggers(self):
-        """Restore the triggers when one is missing (B32).
+        """Restore the triggers that are missing (B32: the database was ignored).
 
         It waits for a second at most for transactions that write jobs; until
-        they are there the database is ``deaf``, which is told once.
+        they are there ``lacks_triggers`` is set, which is logged once.
         """
-        was_deaf, self.deaf = self.deaf, False
+        lacked_triggers, self.lacks_triggers = self.lacks_triggers, False
         missing = dict(self._fetch(sql.missing_triggers))
         if not missing:
             return
         names = " and ".join(missing)
-        if not was_deaf:
+        if not lacked_triggers:
             _logger.error("%s trigger is missing in db %s", names, self.db_name)
         try:
             for functions in dict.fromkeys(missing.values()):
                 self._execute(getattr(sql, functions))
             self._execute(sql.make_triggers, {"names": list(missing)})
         except psycopg2.Error as error:
-            self.deaf = True
-            if not was_deaf:
+            self.lacks_triggers = True
+            if not lacked_triggers:
                 _logger.error("%s cannot be restored yet: %s", names, error)
         else:
             _logger.info("%s trigger restored in db %s", names, self.db_name)
@@ -119,18 +119,18 @@ class Database(Connection):
     def _listen(self):
         self._execute(sql.listen)
 
-    def hear(self):
-        """Return ``(uuids, whether channel records changed)`` told since the last call."""
+    def poll(self):
+        """Return ``(uuids, whether channel records changed)``, notified since the last call."""
         self.conn.poll()
         notes, self.conn.notifies[:] = list(self.conn.notifies), []
         uuids = {note.payload for note in notes if note.channel == JOB_CHANNEL}
         return uuids, any(note.channel != JOB_CHANNEL for note in notes)
 
     @property
-    def was_told(self):
-        """Whether :meth:`hear` has something to tell already.
+    def has_notifications(self):
+        """Whether notifications came along with the answer to a statement.
 
-        What comes along with the answer to a statement is not waiting on the connection.
+        They do not make the connection readable any more.
         """
         return bool(self.conn.notifies)
 
@@ -149,7 +149,7 @@ class Database(Connection):
 
     def waiting_channels(self):
         """Return the channel names, as stored, in which jobs are pending."""
-        return [name for (name,) in self._fetch(sql.waiting_channels)]
+        return self._column(sql.waiting_channels)
 
     def candidates(self, names, limit, after=None):
         """Return the best pending jobs without eta of each channel, best first.
@@ -189,11 +189,11 @@ class Database(Connection):
 
     def failed_channels(self):
         """Return the channel names, as stored, in which jobs have failed."""
-        return [name for (name,) in self._fetch(sql.failed_channels)]
+        return self._column(sql.failed_channels)
 
     def channel_records(self):
         """Return the settings of the channel records."""
-        columns = [name for (name,) in self._fetch(sql.channel_columns)]
+        columns = self._column(sql.channel_columns)
         if set(columns) < set(ChannelRecord._fields):
             return []
         records = [ChannelRecord(*row) for row in self._fetch(sql.channel_records)]
@@ -212,7 +212,7 @@ class Database(Connection):
 
         :param behind: uuids that come last
         """
-        return self._uuids(sql.unreported, behind=list(behind))
+        return self._column(sql.unreported, behind=list(behind))
 
     # Moving -----------------------------------------------------------------
 
@@ -227,13 +227,12 @@ class Database(Connection):
         ids, marked = list(ids), set()
         for start in range(0, len(ids), MARKED_AT_ONCE):
             part = ids[start : start + MARKED_AT_ONCE]
-            marked.update(self._uuids(sql.mark, ids=part, now=now, date=_odoo_now()))
+            marked.update(self._column(sql.mark, ids=part, now=now, date=_odoo_now()))
         return marked
 
     def obtainable(self, ids, now):
         """Return the ids of the jobs that :meth:`mark_enqueued` would mark now."""
-        values = {"ids": list(ids), "now": now}
-        return {job_id for (job_id,) in self._fetch(sql.obtainable, values)}
+        return set(self._column(sql.obtainable, ids=list(ids), now=now))
 
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""
@@ -241,7 +240,7 @@ class Database(Connection):
 
     def put_back(self, uuids):
         """Make enqueued jobs that no worker has claimed pending; return their uuids."""
-        return set(self._uuids(sql.put_back, uuids=list(uuids)))
+        return set(self._column(sql.put_back, uuids=list(uuids)))
 
     def recover(self, uuids):
         """Requeue or fail the jobs of a request that broke, if they do not run.
@@ -251,22 +250,22 @@ class Database(Connection):
         """
         return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=True)
 
-    def lifeless(self, uuids):
+    def unlocked(self, uuids):
         """Return the uuids of jobs that began a while ago and do not run."""
-        return set(self._uuids(sql.unlocked, uuids=list(uuids)))
+        return set(self._column(sql.unlocked, uuids=list(uuids)))
 
     def requeue_dead_among(self, uuids):
         """Sweep some jobs only; cheap, whatever passed through the table."""
         return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=False)
 
-    def requeue_dead_jobs(self, carried=()):
+    def requeue_dead_jobs(self, in_flight=()):
         """Requeue or fail the jobs that are dead; return their uuids.
 
-        :param carried: uuids in open requests of this runner, which are not
+        :param in_flight: uuids in open requests of this runner, which are not
             dead however long they wait for a worker (B29)
         """
-        if carried:
-            return self._requeue(sql.requeue_dead_but, in_flight=list(carried))
+        if in_flight:
+            return self._requeue(sql.requeue_dead_but, in_flight=list(in_flight))
         return self._requeue(self._query_requeue_dead_jobs())
 
     def _query_requeue_dead_jobs(self):
@@ -274,7 +273,7 @@ class Database(Connection):
         return sql.requeue_dead
 
     def _requeue(self, query, **values):
-        uuids = self._uuids(query, **values)
+        uuids = self._column(query, **values)
         for uuid in uuids:
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
         return uuids
@@ -282,31 +281,31 @@ class Database(Connection):
     def release_behind(self, uuids):
         """Make pending what waited for some jobs and waits for nothing now; return uuids.
 
-        What somebody holds is left to :meth:`release_forgotten`.
+        Locked rows are left to :meth:`release_forgotten`.
         """
         try:
-            return self._uuids(sql.release_behind_ended, uuids=list(uuids))
+            return self._column(sql.release_behind_ended, uuids=list(uuids))
         except LockNotAvailable:
             return []
 
     def release_forgotten(self, after_id):
         """Make pending what waits for dependencies that are all over.
 
-        That never happens, and is mended if it does. Looks at a bounded number
+        That never happens, and is repaired if it does. Reads a bounded number
         of jobs from ``after_id`` on; return ``(uuids, id to go on from)``,
-        0 when all were looked at.
+        0 when all were read.
         """
         rows = self._fetch(sql.old_waiting, {"after": after_id, "age": FORGOTTEN_AGE})
         if not rows:
             return [], 0
         ids = [job_id for job_id, blocked in rows if not blocked]
-        uuids = self._uuids(sql.release_unblocked, ids=ids) if ids else []
+        uuids = self._column(sql.release_unblocked, ids=ids) if ids else []
         for uuid in uuids:
             _logger.warning("job %s waited for nothing, it is pending now", uuid)
         return uuids, rows[-1][0]
 
     def fail_unusable(self, job_id, reason):
-        """Fail a pending job that can never run, unless somebody holds it."""
+        """Fail a pending job that can never run, unless its row is locked."""
         try:
             self._execute(sql.fail_unusable, {"id": job_id, "reason": reason})
         except psycopg2.DatabaseError as error:
@@ -319,5 +318,5 @@ class Database(Connection):
     def _rows(self, statement, values=None):
         return [Row(*row) for row in self._fetch(statement, values)]
 
-    def _uuids(self, statement, **values):
-        return [uuid for (uuid,) in self._fetch(statement, values or None)]
+    def _column(self, statement, **values):
+        return [value for (value,) in self._fetch(statement, values or None)]

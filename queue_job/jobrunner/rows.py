@@ -67,7 +67,7 @@ class RowGuard:
         if reason is None:
             try:
                 return place(row)
-            except Exception as raised:  # noqa: BLE001 whatever the row holds
+            except Exception as raised:  # noqa: BLE001 any value of a row
                 reason, error = f"{type(raised).__name__}: {raised}", raised
         if (row.id, reason) not in self._logged:
             if len(self._logged) >= MOST_LOGGED:

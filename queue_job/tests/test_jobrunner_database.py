@@ -80,7 +80,7 @@ class TestPresence(RunnerCase):
             f"queue_job_notify trigger is missing in db {self.db_name}", logs.output[0]
         )
         self.assertTrue(db.has_queue_job)
-        self.assertFalse(db.deaf)
+        self.assertFalse(db.lacks_triggers)
         uuid = self.job()
         self.assertEqual(self.heard(db), ({uuid}, False))
 
@@ -92,15 +92,15 @@ class TestPresence(RunnerCase):
         self.sql("LOCK TABLE queue_job IN ROW EXCLUSIVE MODE", conn=writer)
         with self.assertLogs(RUNNER_LOGGER, "ERROR"):
             db = self.database()
-        self.assertTrue(db.deaf)
+        self.assertTrue(db.lacks_triggers)
         with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
             db.check_triggers()
-        self.assertTrue(db.deaf)
+        self.assertTrue(db.lacks_triggers)
         writer.rollback()
         with self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs:
             db.check_triggers()
         self.assertIn("queue_job_notify trigger restored", logs.output[0])
-        self.assertFalse(db.deaf)
+        self.assertFalse(db.lacks_triggers)
 
     def test_b32_trigger_of_the_channels_is_restored(self):
         """A database that came from OCA's addon did not get it."""
@@ -232,7 +232,7 @@ class TestReading(RunnerCase):
         db = self.database()
         uuids = {self.job() for _ in range(50)}
         self.assertEqual(self.heard(db, 50), (uuids, False))
-        self.assertEqual(db.hear(), (set(), False))
+        self.assertEqual(db.poll(), (set(), False))
 
     def test_change_of_a_channel_is_heard(self):
         db = self.database()
