@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 _MARK = re.compile(r"^-- (name|part): (\w+)$", re.MULTILINE)
-_PURPOSE = re.compile(r"\A(--.*\n)+")
+_PURPOSE = re.compile(r"\A\s*(--.*\n)+")
 _INCLUDE = re.compile(r"\{([a-z_]+)((?: [a-z_]+=[a-z_]+)*)\}")
 
 
@@ -39,7 +39,7 @@ def load(folder, parts=()):
         for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
             if name in texts["name"] or name in texts["part"]:
                 raise ValueError(f"{path.name}: {name} stands twice in sql/")
-            texts[kind][name] = _PURPOSE.sub("", text.strip()).strip()
+            texts[kind][name] = _PURPOSE.sub("", text).strip()
     included = texts["part"]
 
     def include(match):

@@ -9,9 +9,11 @@ COALESCE(date_created, '1970-01-01 00:00:00'::timestamp)
 COALESCE(priority, 0), {created}, id
 
 -- part: by_eta
+-- The order in which etas come.
 eta, id
 
 -- part: by_id
+-- The order of creation.
 id
 
 -- part: readable_date
@@ -21,6 +23,7 @@ CASE WHEN date_created IS NOT NULL THEN GREATEST(
 ) END
 
 -- part: contract_columns
+-- The arguments of ChannelManager.notify after the database.
 channel, uuid, id, {readable_date}, priority, EXTRACT(EPOCH FROM eta)::float8, state
 
 -- part: columns
@@ -28,12 +31,15 @@ channel, uuid, id, {readable_date}, priority, EXTRACT(EPOCH FROM eta)::float8, s
 {contract_columns}, COALESCE(channel_method_name, model_name || '.' || method_name)
 
 -- part: plain
+-- May run now.
 state = 'pending' AND eta IS NULL
 
 -- part: timed
+-- Has an eta, which may have come.
 state = 'pending' AND eta IS NOT NULL
 
 -- part: is_failed
+-- Blocks its channel, if that is sequential.
 state = 'failed'
 
 -- part: plain_after
@@ -42,6 +48,7 @@ state = 'failed'
 {plain} AND ({rank}) > %(after)s
 
 -- part: timed_after
+-- The same for etas.
 {timed} AND ({by_eta}) > %(after)s
 
 

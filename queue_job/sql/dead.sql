@@ -76,6 +76,7 @@ q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
 q.state IN ('enqueued', 'started') AND {is_abandoned}
 
 -- part: abandoned_but
+-- Without the jobs in open requests.
 {abandoned} AND NOT (q.uuid = ANY(%(in_flight)s))
 
 -- part: running_among

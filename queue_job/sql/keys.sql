@@ -364,13 +364,15 @@ SELECT job_uuid FROM queue_job_key
 WHERE digest = queue_job_key_digest(%(key)s) AND kind = %(kind)s
 
 -- part: unkept_key
--- Its job does not wait.
+-- A reservation whose job does not wait.
 NOT queue_job_key_is_kept(kind, key, job_uuid)
 
 -- part: unkept_same_key
+-- A reservation of one key whose job does not wait.
 digest = queue_job_key_digest(%(key)s) AND {unkept_key}
 
 -- part: drop_keys
+-- Delete reservations that are not locked.
 DELETE FROM queue_job_key WHERE id IN (
     SELECT id FROM queue_job_key WHERE {condition} FOR UPDATE SKIP LOCKED
 )

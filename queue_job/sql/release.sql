@@ -4,6 +4,7 @@
 p.state NOT IN ('done', 'cancelled')
 
 -- part: blocks_now
+-- The parent of the link d blocks its child.
 (SELECT {blocks} FROM queue_job p WHERE p.id = d.parent_id)
 
 -- part: blocks_then
@@ -19,6 +20,7 @@ p.state NOT IN ('done', 'cancelled')
 )
 
 -- part: is_behind_open_joint
+-- A joint that is open blocks the job.
 EXISTS (
     SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
     WHERE d.child_id = job.id AND d.parent_id IS NULL
@@ -181,6 +183,7 @@ WITH free AS MATERIALIZED (
 {release_free}
 
 -- part: release_free
+-- Make pending the jobs that were locked.
 UPDATE queue_job SET state = 'pending' FROM free
 WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'wait_dependencies'
 RETURNING queue_job.uuid

@@ -55,7 +55,7 @@ from . import test_screen_plans
 from . import test_screens
 from . import test_security
 from . import test_security_rpc
-from . import test_sql
+from . import test_sql_parts
 from . import test_timeline
 from . import test_tours_jobs
 from . import test_tours_live

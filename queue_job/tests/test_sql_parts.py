@@ -28,27 +28,16 @@ state = 'pending'
 
 
 @tagged("standard", "at_install")
-class TestSql(BaseCase):
-    def load(self, *texts, parts=()):
-        with tempfile.TemporaryDirectory() as folder:
-            for number, text in enumerate(texts):
-                (Path(folder) / f"{number}.sql").write_text(text)
-            return load(folder, parts)
-
+class TestSqlParts(BaseCase):
     def test_statement_includes_parts_without_their_comments(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a.sql").write_text(TEXT)
+            loaded = load(folder)
         self.assertEqual(
-            self.load(TEXT).first,
+            loaded.first,
             "SELECT a, b FROM job WHERE "
             "(state = 'pending' OR state = 'pending') ORDER BY b",
         )
-
-    def test_name_stands_once(self):
-        with self.assertRaisesRegex(ValueError, "1.sql: b stands twice"):
-            self.load(TEXT, "-- name: b\nSELECT 1")
-
-    def test_unknown_part_is_an_error(self):
-        with self.assertRaises(KeyError):
-            self.load("-- name: one\nSELECT {nothing}")
 
     def test_every_statement_is_complete(self):
         for name, text in vars(statements).items():
