@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from . import notify
+from .store import triggers
 
 
 def post_init_hook(env):
-    """Create or replace the triggers that tell the runner."""
-    notify.install(env.cr.execute)
+    """Create or replace the triggers that notify the runner."""
+    triggers.install(env.cr, "queue_job", "queue_job_channel")

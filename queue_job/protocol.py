@@ -28,9 +28,6 @@ LONGEST_UUID = 255
 # a channel's other jobs do not wait behind a run that turned out slow.
 TIME_BUDGET = 0.5
 
-# Class of the advisory locks of keys (see models/queue_job_key.py).
-KEY_LOCK_CLASS = 1903521635
-
 DONE = "done"
 FAILED = "failed"
 POSTPONED = "postponed"

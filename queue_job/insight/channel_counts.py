@@ -11,7 +11,6 @@ from datetime import datetime
 from odoo.tools import SQL
 
 from ..channels import full_name
-from ..jobrunner import statements
 from ..sql import statements as sql
 from .companies import belongs_to
 from .estimate import Estimates, Number
@@ -181,7 +180,7 @@ class ChannelCounts:
 
     def _failed(self):
         """Return ``{channel: Number}`` of the jobs that failed."""
-        names = self._channels_with(statements.FAILED_CHANNELS)
+        names = self._channels_with(sql.failed_channels)
         if self.companies is not None:
             (counts,) = self._count_of_companies(names, "failed", _FAILED)
             return counts
@@ -192,8 +191,8 @@ class ChannelCounts:
 
     def _pending(self):
         """Return ``(channel, key, Number)`` of pending jobs, ``waiting`` or for ``later``."""
-        plain = self._channels_with(statements.PLAIN_CHANNELS)
-        timed = self._channels_with(statements.TIMED_CHANNELS)
+        plain = self._channels_with(sql.plain_channels)
+        timed = self._channels_with(sql.timed_channels)
         if self.companies is None:
             counts = [
                 self._count(names, such)
@@ -260,7 +259,7 @@ class ChannelCounts:
         For one company only it is not known by index, and only the first job of each
         priority is asked.
         """
-        names = self._channels_with(statements.PLAIN_CHANNELS)
+        names = self._channels_with(sql.plain_channels)
         asked = [([name for name in names if name is not None], sql.of_asked_channel)]
         if None in names:
             asked.append(([None], sql.of_no_channel))
@@ -270,7 +269,7 @@ class ChannelCounts:
                 sql.oldest_of_channels,
                 names=channels,
                 match=SQL(match),
-                order=SQL(statements.RANK),
+                order=SQL(sql.part("rank")),
                 depth=PRIORITIES,
                 visible=self._visible,
             )
@@ -278,7 +277,7 @@ class ChannelCounts:
 
     def _oldest_due(self):
         """Return ``(channel, eta)`` of the job that has waited longest since its eta."""
-        channels = self._channels_with(statements.TIMED_CHANNELS)
+        channels = self._channels_with(sql.timed_channels)
         names = [name for name in channels if name is not None]
         return self._fetch(
             sql.oldest_due_of_channels, names=names, visible=self._visible

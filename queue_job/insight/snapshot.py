@@ -12,7 +12,6 @@ from odoo.tools import SQL, babel_locale_parse
 from odoo.tools.misc import get_lang
 
 from ..channels import ROOT, ChannelRecord, DatabaseTree, full_name
-from ..jobrunner import statements
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..sql import statements as sql
 from ..states import FAILED, PENDING
@@ -21,7 +20,7 @@ from ..states import FAILED, PENDING
 RUNNING_LIMIT = 5000
 # Of the jobs that hold another, so many are read to name some.
 LOOKED_AT = 100
-_ORDER = SQL(statements.RANK)
+_ORDER = SQL(sql.part("rank"))
 
 
 class Blocking(NamedTuple):
@@ -89,7 +88,7 @@ class Snapshot:
 
     @cached_property
     def modules_are_changing(self):
-        return self._fetch(statements.MODULES_CHANGING)[0][0]
+        return self._fetch(sql.modules_changing)[0][0]
 
     # Channels ---------------------------------------------------------------
 
@@ -159,7 +158,7 @@ class Snapshot:
     def records(self):
         channels = self.env["queue.job.channel"].sudo()
         channels.flush_model()
-        rows = self._fetch(statements.CHANNEL_RECORDS)
+        rows = self._fetch(sql.channel_records)
         return {row[0]: ChannelRecord(*row) for row in rows}
 
     @staticmethod
@@ -309,11 +308,11 @@ class Snapshot:
 
     @cached_property
     def _plain_channels(self):
-        return self._channels_with(statements.PLAIN_CHANNELS)
+        return self._channels_with(sql.plain_channels)
 
     @cached_property
     def _timed_channels(self):
-        return self._channels_with(statements.TIMED_CHANNELS)
+        return self._channels_with(sql.timed_channels)
 
     def _channels_with(self, statement):
         return [name for (name,) in self._fetch(statement) if name is not None]

@@ -2,9 +2,10 @@
 """The runner: chooses jobs, marks them, asks workers to run them.
 
 It performs no job and imports no model. Reading order: ``channels/``
-(which job), ``connection``, ``database`` and ``statements`` (whose, and how it is
-moved), ``runs`` and ``dispatch`` (how it is sent), ``session`` and ``runner`` (the
-loop), ``server`` (how it starts).
+(which job), ``connection`` and ``database`` (whose, and how it is moved; statements are
+in ``sql/``), ``tracker`` and ``pending_window`` (where each job is), ``sent`` and
+``dispatch`` (how it is sent), ``session`` and ``runner`` (the loop), ``server`` (how it
+starts).
 
 ``queue_job_config`` is read when it is asked for, not at import.
 """

@@ -15,7 +15,7 @@ CONNECTION_SETTINGS = ("host", "port", "user", "password")
 
 
 def channels_setting():
-    """Return the channel configuration that somebody wrote, None if nobody did."""
+    """Return the channel configuration of the server, None if there is none."""
     return setting("channels")
 
 

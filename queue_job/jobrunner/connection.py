@@ -1,23 +1,23 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The runner's connection to one database, and the election that lives with it.
 
-Election: who dispatches the jobs of a database is whoever holds one advisory
-lock of the session. The lock lives and dies with this connection, and every mark
-that makes a job run goes through this connection too. So a runner that lost
-its connection has lost the role and the power to act on it in the same
-moment, and no two runners ever need to agree on anything else.
+Election: the runner that holds one advisory lock of a database dispatches its jobs.
+The lock lives and dies with this connection, and every mark that makes a job run goes
+through this connection too. So a runner that lost its connection has lost the role and
+the power to act on it in the same moment, and no two runners ever need to agree on
+anything else.
 
-A peer that vanishes without a word would keep the lock until PostgreSQL
-notices, and would let this side wait for ever (B30). Both ends ask the network
-within half a minute (keepalives, user timeout). Both ends give up a peer whose
-network is well and who says nothing: this side waits for each answer for a while
-only, PostgreSQL ends a session that asked for nothing, not even for a sign of life,
+A peer that vanishes would keep the lock until PostgreSQL notices, and would let
+this side wait for ever (B30: a runner waited behind a silent network). Both ends ask the
+network within half a minute (keepalives, user timeout). Both ends close a connection whose
+network is well and whose peer is silent: this side waits for each answer for a while
+only, PostgreSQL ends a session that sent no statement, not even a sign of life,
 for a while. And a connection that was lost is ended by its process number when
 the next one finds its lock taken.
 
 The connection is asynchronous (see :mod:`.deadlines`): it takes one statement at a
 time, each alone in its transaction. Names are still resolved in the call, so
-connections are made beside the loop (see :mod:`.opener`).
+connections are made beside the loop (see :mod:`.connector`).
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from contextlib import closing
 
 import psycopg2
 
-from . import statements as sql
+from ..sql import statements as sql
 from .config import connection_info_for
 from .deadlines import deadlines
 
@@ -48,7 +48,7 @@ CONNECTION_OPTIONS = {
 }
 
 # Seconds that PostgreSQL may take to answer a sign of life, and any other statement:
-# more than PostgreSQL itself lets one take (see ``SESSION_SETTINGS``).
+# more than PostgreSQL itself lets one take (see ``sql/session.sql``).
 BEAT_PATIENCE, PATIENCE = 10, 45
 # After which PostgreSQL, from version 14 on, ends a session that sent nothing: more
 # than a beat of the session and a round in which other databases hang.
@@ -59,7 +59,7 @@ _lost_backends = {}
 # Process number of the connection that had the lock of each database last, until this
 # process tries to get that again.
 _held_before = {}
-# Seconds to wait for the end of such a connection: PostgreSQL hears of it a little later,
+# Seconds to wait for the end of such a connection: PostgreSQL notices it a little later,
 # on a busy machine much later.
 GHOST_PATIENCE = 1
 
@@ -75,6 +75,10 @@ def _connection_info_for(db_name):
 def application_name():
     """Return what names this runner in ``pg_stat_activity``."""
     return f"queue_job runner {socket.gethostname()[:35]}:{os.getpid()}"[:63]
+
+
+def _named(pid):
+    return {"pid": pid, "name": application_name()}
 
 
 def _each_host(info):
@@ -136,8 +140,8 @@ class Connection:
         else:
             self._connect_to(last)
         self._backend_pid = self.conn.get_backend_pid()
-        self._execute(sql.SESSION_SETTINGS)
-        self._execute(sql.LIMIT_IDLENESS, (IDLE_LIMIT,))
+        self._execute(sql.session_settings)
+        self._execute(sql.limit_idleness, {"limit": IDLE_LIMIT})
 
     def _connect_to(self, info):
         # In autocommit, as asynchronous connections are.
@@ -148,7 +152,7 @@ class Connection:
         if not self._try_master_lock():
             lost_backend = _lost_backends.pop(self.db_name, None)
             if lost_backend is not None:
-                self._execute(sql.END_BACKEND, (lost_backend, application_name()))
+                self._execute(sql.end_backend, _named(lost_backend))
             raise MasterElectionLost(
                 f"could not acquire master runner lock on {self.db_name}"
             )
@@ -164,9 +168,9 @@ class Connection:
             waits = (
                 ghost is not None
                 and time.monotonic() < deadline
-                and self._value(sql.BACKEND_LIVES, (ghost, application_name()))
+                and self._value(sql.backend_lives, _named(ghost))
             )
-            if self._value(sql.TRY_LOCK, (PG_ADVISORY_LOCK_ID,)):
+            if self._value(sql.try_lock, {"key": PG_ADVISORY_LOCK_ID}):
                 return True
             if not waits:
                 return False
@@ -174,7 +178,7 @@ class Connection:
 
     def keep_alive(self):
         """Give and ask for a sign of life; ``SilentError`` when none comes."""
-        self._execute("SELECT 1", limit=BEAT_PATIENCE)
+        self._execute(sql.keep_alive, limit=BEAT_PATIENCE)
 
     # Plumbing ---------------------------------------------------------------
 

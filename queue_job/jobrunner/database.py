@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What the runner asks and tells one database, and every statement it sends.
+"""The jobs of one database, as the runner reads and moves them.
 
-Each statement is guarded by the state it expects: a row that somebody moved
-meanwhile is left alone.
+Each statement is guarded by the state that it expects: a row that another session
+has moved is left alone.
 """
 
 import logging
@@ -12,13 +12,16 @@ from datetime import datetime, timedelta
 import psycopg2
 from psycopg2.errors import LockNotAvailable
 
-from .. import notify
 from ..channels import ChannelRecord
-from . import statements as sql
+from ..sql import statements as sql
 from .connection import Connection
-from .news import News
+from .log_throttle import LogThrottle
+from .rows import Row
 
 _logger = logging.getLogger(__package__ + ".runner")
+
+# Of notifications; the other one that is listened to is of channel records.
+JOB_CHANNEL = "queue_job"
 
 EPOCH = datetime(1970, 1, 1)  # also where SQL sorts jobs without a date
 
@@ -28,8 +31,11 @@ NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
 # Each of them may take the locks of two keys, of which PostgreSQL has some thousand.
 MARKED_AT_ONCE = 500
 
-# What is wrong with databases and was told.
-_news = News()
+# Jobs that wait for less may be released by their worker.
+FORGOTTEN_AGE = "1 minute"
+
+# Faults of databases.
+_throttle = LogThrottle()
 
 
 def _odoo_now():
@@ -50,13 +56,13 @@ class Database(Connection):
 
     ``has_queue_job`` is false when there is nothing to dispatch there; then
     the connection is open, and no lock is held. ``MasterElectionLost`` when
-    another runner has the role. ``deaf`` when a trigger is missing and
-    could not be restored yet: not all is told, all must be looked up.
+    another runner has the role. ``lacks_triggers`` when a trigger is missing and
+    could not be restored yet: rows are read often then, because not all changes notify.
     """
 
     def __init__(self, db_name):
         super().__init__(db_name)
-        self.deaf = False
+        self.lacks_triggers = False
         self.has_queue_job = False
         try:
             self._connect()
@@ -64,21 +70,21 @@ class Database(Connection):
             if self.has_queue_job:
                 self._acquire_master_lock()
                 self._listen()
-                self._execute(sql.PREPARED)
+                self._execute(sql.prepare)
         except BaseException:
             self.close()
             raise
 
     def _has_queue_job(self):
-        if not self._value(sql.HAS_MODULE_TABLE):
+        if not self._value(sql.has_module_table):
             _logger.debug("%s doesn't seem to be an odoo db", self.db_name)
             return False
-        if not self._value(sql.IS_INSTALLED):
+        if not self._value(sql.is_installed):
             _logger.debug("queue_job is not installed for db %s", self.db_name)
             return False
         needed = list(NEEDED_COLUMNS)
-        if self._value(sql.COUNT_COLUMNS, (needed,)) < len(needed):
-            if _news.is_new(self.db_name, "needs an upgrade"):
+        if self._value(sql.count_columns, {"names": needed}) < len(needed):
+            if _throttle.should_log(self.db_name, "needs an upgrade"):
                 _logger.error(
                     "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
                 )
@@ -87,43 +93,44 @@ class Database(Connection):
         return True
 
     def check_triggers(self):
-        """Restore the triggers when one is missing (B32).
+        """Restore the triggers that are missing (B32: the database was ignored).
 
         It waits for a second at most for transactions that write jobs; until
-        they are there the database is ``deaf``, which is told once.
+        they are there ``lacks_triggers`` is set, which is logged once.
         """
-        was_deaf, self.deaf = self.deaf, False
-        missing = [name for (name,) in self._fetch(notify.MISSING_TRIGGERS)]
+        lacked_triggers, self.lacks_triggers = self.lacks_triggers, False
+        missing = dict(self._fetch(sql.missing_triggers))
         if not missing:
             return
         names = " and ".join(missing)
-        if not was_deaf:
+        if not lacked_triggers:
             _logger.error("%s trigger is missing in db %s", names, self.db_name)
         try:
-            notify.install(self._execute, missing)
+            for functions in dict.fromkeys(missing.values()):
+                self._execute(getattr(sql, functions))
+            self._execute(sql.make_triggers, {"names": list(missing)})
         except psycopg2.Error as error:
-            self.deaf = True
-            if not was_deaf:
+            self.lacks_triggers = True
+            if not lacked_triggers:
                 _logger.error("%s cannot be restored yet: %s", names, error)
         else:
             _logger.info("%s trigger restored in db %s", names, self.db_name)
 
     def _listen(self):
-        self._execute(f"LISTEN {notify.JOB_CHANNEL}")
-        self._execute(f"LISTEN {notify.CONFIG_CHANNEL}")
+        self._execute(sql.listen)
 
-    def hear(self):
-        """Return ``(uuids, whether channel records changed)`` told since the last call."""
+    def poll(self):
+        """Return ``(uuids, whether channel records changed)``, notified since the last call."""
         self.conn.poll()
         notes, self.conn.notifies[:] = list(self.conn.notifies), []
-        uuids = {note.payload for note in notes if note.channel == notify.JOB_CHANNEL}
-        return uuids, any(note.channel == notify.CONFIG_CHANNEL for note in notes)
+        uuids = {note.payload for note in notes if note.channel == JOB_CHANNEL}
+        return uuids, any(note.channel != JOB_CHANNEL for note in notes)
 
     @property
-    def was_told(self):
-        """Whether :meth:`hear` has something to tell already.
+    def has_notifications(self):
+        """Whether notifications came along with the answer to a statement.
 
-        What comes along with the answer to a statement is not waiting on the connection.
+        They do not make the connection readable any more.
         """
         return bool(self.conn.notifies)
 
@@ -133,24 +140,23 @@ class Database(Connection):
     def select_jobs(self, where, args):
         """Give a cursor over jobs: the arguments of ``ChannelManager.notify``."""
         with closing(self.conn.cursor()) as cr:
-            statement = f"SELECT {sql.CONTRACT_COLUMNS} FROM queue_job WHERE {where}"
-            self._send(cr, statement, args)
+            self._send(cr, f"{sql.select_jobs} {where}", args)
             yield cr
 
     def read(self, uuids):
         """Return the rows of jobs."""
-        return self._rows(sql.EXECUTE_READ, (list(uuids),))
+        return self._rows(sql.read_jobs, {"uuids": list(uuids)})
 
     def waiting_channels(self):
         """Return the channel names, as stored, in which jobs are pending."""
-        return [name for (name,) in self._fetch(sql.WAITING_CHANNELS)]
+        return self._column(sql.waiting_channels)
 
     def candidates(self, names, limit, after=None):
         """Return the best pending jobs without eta of each channel, best first.
 
         :param after: rank of the last job known
         """
-        statement = sql.CANDIDATES if after is None else sql.CANDIDATES_AFTER
+        statement = sql.candidates if after is None else sql.candidates_after
         if after is not None:
             priority, _dated, created, job_id = after
             after = (priority, created or EPOCH, job_id)
@@ -163,7 +169,9 @@ class Database(Connection):
 
         :param after: ``(eta, id)`` of the last job known
         """
-        statement = sql.TIMED if after is None else sql.TIMED_AFTER
+        statement = (
+            sql.timed_candidates if after is None else sql.timed_candidates_after
+        )
         if after is not None:
             eta, job_id = after
             after = (_timestamp(eta), job_id)
@@ -173,38 +181,37 @@ class Database(Connection):
 
     def running(self):
         """Return the jobs that are enqueued or started."""
-        return self._rows(sql.RUNNING)
+        return self._rows(sql.running_jobs)
 
     def failed(self, names, limit):
         """Return failed jobs of each channel, no more than ``limit`` of each."""
-        return self._rows(sql.FAILED, {"names": list(names), "limit": limit})
+        return self._rows(sql.failed_jobs, {"names": list(names), "limit": limit})
 
     def failed_channels(self):
         """Return the channel names, as stored, in which jobs have failed."""
-        return [name for (name,) in self._fetch(sql.FAILED_CHANNELS)]
+        return self._column(sql.failed_channels)
 
     def channel_records(self):
         """Return the settings of the channel records."""
-        columns = [name for (name,) in self._fetch(sql.CHANNEL_COLUMNS)]
+        columns = self._column(sql.channel_columns)
         if set(columns) < set(ChannelRecord._fields):
             return []
-        return [ChannelRecord(*row) for row in self._fetch(sql.CHANNEL_RECORDS)]
+        return [ChannelRecord(*row) for row in self._fetch(sql.channel_records)]
 
     def is_changing(self):
         """Return whether modules are to be installed, upgraded or removed."""
-        return self._value(sql.MODULES_CHANGING)
+        return self._value(sql.modules_changing)
 
     def secret(self):
         """Return the secret that requests are signed with, None if there is none."""
-        return self._value(sql.SECRET)
+        return self._value(sql.secret)
 
     def unreported(self, behind=()):
         """Return the uuids of some jobs whose failure is still to be announced.
 
         :param behind: uuids that come last
         """
-        values = {"behind": list(behind)}
-        return [uuid for (uuid,) in self._fetch(sql.UNREPORTED, values)]
+        return self._column(sql.unreported, behind=list(behind))
 
     # Moving -----------------------------------------------------------------
 
@@ -219,64 +226,53 @@ class Database(Connection):
         ids, marked = list(ids), set()
         for start in range(0, len(ids), MARKED_AT_ONCE):
             part = ids[start : start + MARKED_AT_ONCE]
-            values = {"ids": part, "date": _odoo_now(), "now": now}
-            marked.update(uuid for (uuid,) in self._fetch(sql.EXECUTE_MARK, values))
+            marked.update(self._column(sql.mark, ids=part, now=now, date=_odoo_now()))
         return marked
 
     def obtainable(self, ids, now):
         """Return the ids of the jobs that :meth:`mark_enqueued` would mark now."""
-        values = {"ids": list(ids), "now": now}
-        return {job_id for (job_id,) in self._fetch(sql.OBTAINABLE, values)}
+        return set(self._column(sql.obtainable, ids=list(ids), now=now))
 
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""
-        self._execute(sql.MARK_ONE, (_odoo_now(), uuid))
+        self._execute(sql.mark_one, {"uuid": uuid, "date": _odoo_now()})
 
     def put_back(self, uuids):
         """Make enqueued jobs that no worker has claimed pending; return their uuids."""
-        return {uuid for (uuid,) in self._fetch(sql.PUT_BACK, (list(uuids),))}
+        return set(self._column(sql.put_back, uuids=list(uuids)))
 
     def recover(self, uuids):
-        """Take back the jobs of a request that broke, those that nobody runs.
+        """Requeue or fail the jobs of a request that broke, if they do not run.
 
         As :meth:`requeue_dead_jobs`, without waiting: it is known that their
         request is gone.
         """
-        return self._requeue(self._dead_among(uuids))
+        return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=True)
 
-    def lifeless(self, uuids):
-        """Return the uuids among these that began a while ago and that nobody runs."""
-        return {uuid for (uuid,) in self._fetch(sql.LIFELESS, (list(uuids),))}
+    def unlocked(self, uuids):
+        """Return the uuids of jobs that began a while ago and do not run."""
+        return set(self._column(sql.unlocked, uuids=list(uuids)))
 
     def requeue_dead_among(self, uuids):
         """Sweep some jobs only; cheap, whatever passed through the table."""
-        return self._requeue(self._dead_among(uuids, f" AND {sql.ABANDONED}"))
+        return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=False)
 
-    def _dead_among(self, uuids, condition=""):
-        named = self._literal("q.uuid = ANY(%s)", uuids)
-        return sql.DEAD_JOBS.format(
-            condition=f"{named} AND {sql.KEY_IS_RUNNING}{condition}"
-        )
-
-    def requeue_dead_jobs(self, carried=()):
+    def requeue_dead_jobs(self, in_flight=()):
         """Requeue or fail the jobs that are dead; return their uuids.
 
-        :param carried: uuids in open requests of this runner, which are not
+        :param in_flight: uuids in open requests of this runner, which are not
             dead however long they wait for a worker (B29)
         """
-        query = self._query_requeue_dead_jobs()
-        if carried:
-            uncarried = self._literal("NOT (q.uuid = ANY(%s))", carried)
-            query = query.replace(sql.NOBODY, uncarried)
-        return self._requeue(query)
+        if in_flight:
+            return self._requeue(sql.requeue_dead_but, in_flight=list(in_flight))
+        return self._requeue(self._query_requeue_dead_jobs())
 
     def _query_requeue_dead_jobs(self):
         """Return the sweep as complete SQL: no parameters, no percent signs."""
-        condition = f"{sql.IS_RUNNING} AND {sql.ABANDONED} AND {sql.NOBODY}"
-        return sql.DEAD_JOBS.format(condition=condition)
+        return sql.requeue_dead
 
-    def _requeue(self, query):
-        uuids = [uuid for (uuid,) in self._fetch(query)]
+    def _requeue(self, query, **values):
+        uuids = self._column(query, **values)
         for uuid in uuids:
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
         return uuids
@@ -284,33 +280,33 @@ class Database(Connection):
     def release_behind(self, uuids):
         """Make pending what waited for some jobs and waits for nothing now; return uuids.
 
-        What somebody holds is left to :meth:`release_forgotten`.
+        Locked rows are left to :meth:`release_forgotten`.
         """
         try:
-            return [uuid for (uuid,) in self._fetch(sql.RELEASE_BEHIND, (list(uuids),))]
+            return self._column(sql.release_behind_ended, uuids=list(uuids))
         except LockNotAvailable:
             return []
 
     def release_forgotten(self, after_id):
         """Make pending what waits for dependencies that are all over.
 
-        That never happens, and is mended if it does. Looks at a bounded number
+        That never happens, and is repaired if it does. Reads a bounded number
         of jobs from ``after_id`` on; return ``(uuids, id to go on from)``,
-        0 when all were looked at.
+        0 when all were read.
         """
-        rows = self._fetch(sql.FORGOTTEN, {"after": after_id})
+        rows = self._fetch(sql.old_waiting, {"after": after_id, "age": FORGOTTEN_AGE})
         if not rows:
             return [], 0
         ids = [job_id for job_id, blocked in rows if not blocked]
-        uuids = [uuid for (uuid,) in self._fetch(sql.RELEASE, (ids,))] if ids else []
+        uuids = self._column(sql.release_unblocked, ids=ids) if ids else []
         for uuid in uuids:
             _logger.warning("job %s waited for nothing, it is pending now", uuid)
         return uuids, rows[-1][0]
 
     def fail_unusable(self, job_id, reason):
-        """Fail a pending job that can never run, unless somebody holds it."""
+        """Fail a pending job that can never run, unless its row is locked."""
         try:
-            self._execute(sql.FAIL_UNUSABLE, {"id": job_id, "reason": reason})
+            self._execute(sql.fail_unusable, {"id": job_id, "reason": reason})
         except psycopg2.DatabaseError as error:
             if self.conn.closed:
                 raise
@@ -319,10 +315,7 @@ class Database(Connection):
     # Plumbing ---------------------------------------------------------------
 
     def _rows(self, statement, values=None):
-        return [sql.Row(*row) for row in self._fetch(statement, values)]
+        return [Row(*row) for row in self._fetch(statement, values)]
 
-    def _literal(self, condition, uuids):
-        """Return a condition with its values inside, for SQL without parameters."""
-        with closing(self.conn.cursor()) as cr:
-            encoding = psycopg2.extensions.encodings[self.conn.encoding]
-            return cr.mogrify(condition, (list(uuids),)).decode(encoding)
+    def _column(self, statement, **values):
+        return [value for (value,) in self._fetch(statement, values or None)]

@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Asking workers, and hearing what they answer.
+"""Send requests to workers, and collect their answers.
 
 A request stays open until its jobs are over, so the dispatcher always knows
-which jobs are with a worker; an answer, or the lack of one, is news about
+which jobs are with a worker; an answer, or the lack of one, is about
 exactly those. A bounded pool of threads waits for answers; nothing else
 happens in them. The loop of the runner collects the answers.
 """
@@ -35,7 +35,7 @@ STACK_SIZE = 512 * 1024
 UNREACHABLE = "unreachable"  # not sent: no name, no route, refused
 BROKEN = "broken"  # sent, and the connection ended without an answer
 GATEWAY = "gateway"  # a proxy answered in place of a worker
-ANSWERED = "answered"  # somebody answered, not as a worker does
+ANSWERED = "answered"  # a server answered, not as a worker does
 
 GATEWAY_STATUS = (502, 503, 504)
 # Answers about the address or the database, whatever the job.
@@ -55,7 +55,7 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where workers are asked, and as whom."""
+    """The address of the workers, and the user of the requests."""
 
     scheme: str = "http"
     host: str = "localhost"
@@ -71,7 +71,7 @@ class Address:
     def url(self, path, uuids, sequential=False):
         """Return the address of a request for jobs.
 
-        :param sequential: a failure ends the run
+        :param sequential: a failure ends the bundle
         """
         query = {"job_uuid": uuids[0]}
         if len(uuids) > 1:
@@ -88,13 +88,13 @@ class Address:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A question to a worker; ``run`` is None when it carries no jobs."""
+    """A question to a worker; ``bundle`` is None when it carries no jobs."""
 
     db_name: str
     uuids: tuple
     secret: str | None = None
     path: str = protocol.RUNJOB_PATH
-    run: object = None
+    bundle: object = None
     sequential: bool = False
 
     @property
@@ -111,7 +111,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came of a request: a report, or what went wrong.
+    """The result of a request: a report, or an error.
 
     ``kind`` is None when there is a report.
     """
@@ -206,7 +206,7 @@ def _was_not_sent(error):
 
 
 def _async_http_get(scheme, host, port, user, password, db_name, job_uuid):
-    """Ask Odoo to run one job, in a thread of its own; nobody hears the answer."""
+    """Ask Odoo to run one job, in a thread of its own; the answer is only logged."""
     address = Address(scheme, host, port, user, password)
     request = Request(db_name, (job_uuid,))
 

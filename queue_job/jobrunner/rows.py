@@ -7,15 +7,35 @@ reason and left out; all others go on. Both schedulers place their rows through 
 """
 
 import logging
+from typing import NamedTuple
 
 from ..channels import fault_of_name
+from ..channels.queue import rank_of
 from ..protocol import LONGEST_UUID, is_uuid
-from .statements import FIRST_DATE, LAST_DATE
 
 _logger = logging.getLogger(__package__ + ".runner")
 
 # Rows remembered as logged.
 MOST_LOGGED = 10_000
+# The dates as which the column is read when Python has no such date.
+OUT_OF_RANGE = ("0001-01-01 00:00:00", "9999-12-31 23:59:59")
+
+
+class Row(NamedTuple):
+    """The columns of a job that the runner reads."""
+
+    channel: str | None
+    uuid: str
+    id: int
+    date_created: object
+    priority: int | None
+    eta: float | None
+    state: str
+    function: str | None
+
+    @property
+    def rank(self):
+        return rank_of(self.priority, self.date_created, self.id)
 
 
 def fault_of(row):
@@ -24,7 +44,7 @@ def fault_of(row):
         return (
             f"its uuid is empty, not printable or longer than {LONGEST_UUID} characters"
         )
-    if str(row.date_created) in (FIRST_DATE, LAST_DATE):
+    if str(row.date_created) in OUT_OF_RANGE:
         return "its date of creation is out of range"
     return fault_of_name(row.channel)
 
@@ -47,7 +67,7 @@ class RowGuard:
         if reason is None:
             try:
                 return place(row)
-            except Exception as raised:  # noqa: BLE001 whatever the row holds
+            except Exception as raised:  # noqa: BLE001 any value of a row
                 reason, error = f"{type(raised).__name__}: {raised}", raised
         if (row.id, reason) not in self._logged:
             if len(self._logged) >= MOST_LOGGED:

@@ -1,11 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The loop: databases, what they tell, what workers answer, what to send.
+"""The loop: databases, notifications, answers of workers, jobs to send.
 
 One thread does everything but wait for workers and for connections that are being
 made. A round never waits for anything but its one ``select``: on the connections
 of all databases and on a pipe that answers and :meth:`QueueJobRunner.stop` write to.
 
-Every database has a session of its own. What goes wrong there ends that session
+Every database has a session of its own. An error there ends that session
 and no other; it is opened again a few seconds later. An election that is lost
 for one database leaves the others alone.
 
@@ -33,14 +33,14 @@ from .connection import (
     MasterElectionLost,
     _connection_info_for,
 )
+from .connector import Connector, attempt
 from .database import Database, _odoo_now
 from .deadlines import within
 from .dispatch import _async_http_get
-from .news import News
-from .opener import Opener, attempt
+from .log_throttle import LogThrottle
 from .schedule import Clock
 from .session import Session
-from .waker import Waker
+from .wakeup_pipe import WakeupPipe
 
 __all__ = [
     "ERROR_RECOVERY_DELAY",
@@ -72,7 +72,7 @@ LISTING_PATIENCE = 10
 # For one choice, when jobs that are locked elsewhere are in the way: then databases
 # and workers have their turn.
 CHOOSING_TIME = 0.5
-# For answers to runs that are under way when the runner stops.
+# For answers to bundles that are under way when the runner stops.
 STOP_DELAY = 1
 
 
@@ -103,35 +103,35 @@ class QueueJobRunner:
         self.channel_manager.simple_configure(channel_config_string or _channels())
         self._stated = stated_by(channel_config_string or "")
         self._sessions = {}
-        # By database, and longer than a session: what open requests carry.
-        self._carried = {}
-        # When to look at a database that is not served.
-        self._look_at = {}
-        # Not before they were looked for a first time.
-        self._look_for_databases_at = float("inf")
+        # By database, and longer than a session: ``{uuid: SentBundle}`` of open requests.
+        self._in_flight = {}
+        # When to open a database that is not served.
+        self._open_at = {}
+        # Not before they were listed a first time.
+        self._discover_at = float("inf")
         self._chosen_at = 0
         # Whether the time of the last choice was up before all slots were given.
         self._is_choosing = False
-        self._errors = News()
+        self._throttle = LogThrottle()
         self._clock = Clock()
         self._stop = False
         self._stop_pipe = os.pipe()
-        self._waker = Waker(*self._stop_pipe)
+        self._wakeup_pipe = WakeupPipe(*self._stop_pipe)
         self._address = dispatch.Address(scheme, host, port, user, password)
-        self._dispatcher = dispatch.Dispatcher(self._address, self._waker.wake)
-        self._opener = Opener(_open_database, self._waker.wake)
-        # Called in each round, with this runner: a server looks after itself there.
+        self._dispatcher = dispatch.Dispatcher(self._address, self._wakeup_pipe.wake)
+        self._connector = Connector(_open_database, self._wakeup_pipe.wake)
+        # Called in each round, with this runner: a server checks its limits there.
         self.on_round = None
 
     def __del__(self):
         # The interpreter ends its threads wherever they are: one that had an answer to
-        # announce keeps the lock of the waker for ever.
+        # announce keeps the lock of the pipe for ever.
         if sys.is_finalizing():
             return
         if hasattr(self, "_dispatcher"):
             self._dispatcher.close()
-        if hasattr(self, "_waker"):
-            self._waker.close()
+        if hasattr(self, "_wakeup_pipe"):
+            self._wakeup_pipe.close()
 
     @classmethod
     def from_environ_or_config(cls):
@@ -163,7 +163,7 @@ class QueueJobRunner:
             text = (
                 f"dbfilter {config['dbfilter']!r} lets no database pass for host {host}"
             )
-            if self._errors.is_new(None, text):
+            if self._throttle.should_log(None, text):
                 _logger.warning("%s, to which jobs are sent: none is served", text)
         return served
 
@@ -171,10 +171,10 @@ class QueueJobRunner:
         """Open a session for each database that has queue_job and is free.
 
         In sorted order, so that runners that start together share out their
-        databases instead of each taking some of everybody's.
+        databases instead of each taking some of all.
         """
         self._find_databases(time.time())
-        for name in sorted(self._look_at):
+        for name in sorted(self._open_at):
             if self._stop:
                 break
             self._open(name)
@@ -189,39 +189,39 @@ class QueueJobRunner:
             if remove_jobs:
                 session.forget_jobs()
             session.db.close()
-            self._look_at[name] = 0
+            self._open_at[name] = 0
 
     def _find_databases(self, now):
         """Notice databases that are new or gone."""
-        self._look_for_databases_at = now + DISCOVERY_DELAY
+        self._discover_at = now + DISCOVERY_DELAY
         names = set(self.get_db_names())
-        known = self._sessions.keys() | self._look_at.keys() | self._opener.names
+        known = self._sessions.keys() | self._open_at.keys() | self._connector.names
         for name in names - known:
-            self._look_at[name] = now
-        for name in self._look_at.keys() - names:
-            del self._look_at[name]
-            self._errors.forget(name)
+            self._open_at[name] = now
+        for name in self._open_at.keys() - names:
+            del self._open_at[name]
+            self._throttle.forget(name)
         for name in self._sessions.keys() - names:
             _logger.info("db %s is gone", name)
             self._close(name)
-            self._errors.forget(name)
+            self._throttle.forget(name)
 
     def _open(self, name):
         """Try to serve a database, now."""
-        self._look_at.pop(name, None)
+        self._open_at.pop(name, None)
         self._begin(name, *attempt(_open_database, name))
 
     def _begin(self, name, db, error):
         """Serve a database that was opened; else know when to try again."""
         if isinstance(error, MasterElectionLost):
             _logger.debug("%s", error)
-            delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._look_at))
-            self._look_at[name] = time.time() + delay
+            delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._open_at))
+            self._open_at[name] = time.time() + delay
         elif error is not None:
             self._session_failed(name, error)
         elif not db.has_queue_job:
             db.close()
-            self._look_at[name] = time.time() + DISCOVERY_DELAY
+            self._open_at[name] = time.time() + DISCOVERY_DELAY
         else:
             self._sessions[name] = self._new_session(db)
             self._apart(name, lambda session: session.begin(time.time()))
@@ -231,8 +231,10 @@ class QueueJobRunner:
 
     def _new_session(self, db):
         tree = DatabaseTree(self.channel_manager, self._stated)
-        carried = self._carried.setdefault(db.db_name, {})
-        return Session(db, tree, self._dispatcher.send, self._dispatcher.limit, carried)
+        in_flight = self._in_flight.setdefault(db.db_name, {})
+        return Session(
+            db, tree, self._dispatcher.send, self._dispatcher.limit, in_flight
+        )
 
     def _share_root_capacity(self):
         """Without configuration, the process has the slots of its largest database."""
@@ -248,13 +250,13 @@ class QueueJobRunner:
 
     def _session_failed(self, name, error):
         self._close(name)
-        self._look_at[name] = time.time() + ERROR_RECOVERY_DELAY
+        self._open_at[name] = time.time() + ERROR_RECOVERY_DELAY
         text = str(error).strip()
-        if self._errors.is_new(name, text):
+        if self._throttle.should_log(name, text):
             _logger.error("db %s: %s", name, text or repr(error), exc_info=error)
 
     def _apart(self, name, step):
-        """Do a step for one database; whatever fails there ends its session only.
+        """Do a step for one database; an error ends its session only.
 
         Return what the step returned, None if it failed or there is no session.
         """
@@ -280,15 +282,15 @@ class QueueJobRunner:
         self._each(lambda session: session.tick(now))
 
     def process_notifications(self):
-        """Learn what databases tell and what workers have answered."""
+        """Poll databases, and apply the answers of workers."""
         now = time.time()
-        self._each(lambda session: session.hear())
+        self._each(lambda session: session.poll())
         answered = {}
         for answer in self._dispatcher.answers():
             answered.setdefault(answer.request.db_name, []).append(answer)
         for name, answers in answered.items():
             if name not in self._sessions:
-                self._forget_carried(name, answers)
+                self._forget_in_flight(name, answers)
         self._each(
             lambda session: self._answer(session, answered.get(session.name, ()), now)
         )
@@ -297,14 +299,14 @@ class QueueJobRunner:
     def _answer(self, session, answers, now):
         for answer in answers:
             session.answered(answer, now)
-        session.settle(now)
+        session.apply_answers(now)
 
-    def _forget_carried(self, name, answers):
-        carried = self._carried.get(name, {})
+    def _forget_in_flight(self, name, answers):
+        in_flight = self._in_flight.get(name, {})
         for answer in answers:
             for uuid in answer.request.uuids:
-                if carried.get(uuid) is answer.request.run:
-                    carried.pop(uuid, None)
+                if in_flight.get(uuid) is answer.request.bundle:
+                    in_flight.pop(uuid, None)
 
     def run_jobs(self):
         """Send the best jobs of all databases, as long as there are slots.
@@ -321,17 +323,19 @@ class QueueJobRunner:
 
     def _send_best(self, now):
         """Send a job for each free slot; return whether slots are free again."""
-        runs = {}
+        bundles = {}
         for _number in range(self._dispatcher.room):
             job = self._best(now)
             if job is None:
                 break
-            run = self._apart(job.db_name, lambda its, job=job: its.compose(job, now))
-            if run is not None:
-                runs.setdefault(run.db_name, []).append(run)
+            bundle = self._apart(
+                job.db_name, lambda its, job=job: its.compose(job, now)
+            )
+            if bundle is not None:
+                bundles.setdefault(bundle.db_name, []).append(bundle)
         freed = [
-            self._apart(name, lambda its, runs=its_runs: its.send(runs, now))
-            for name, its_runs in runs.items()
+            self._apart(name, lambda its, bundles=its_bundles: its.send(bundles, now))
+            for name, its_bundles in bundles.items()
         ]
         # None: the session ended, and its slots are free.
         return any(each is None or each for each in freed)
@@ -346,12 +350,12 @@ class QueueJobRunner:
         return best
 
     def wait_notification(self):
-        """Wait until somebody tells something or something is due."""
+        """Wait for a notification, an answer, or the time of the next round."""
         databases = [session.db for session in self._sessions.values()]
         if self._is_choosing:
             self._is_choosing = False
             return
-        if self._stop or any(db.was_told for db in databases):
+        if self._stop or any(db.has_notifications for db in databases):
             return
         timeout = self._wakeup_time() - time.time()
         longest = SELECT_TIMEOUT if self.on_round is None else ON_ROUND_DELAY
@@ -360,54 +364,56 @@ class QueueJobRunner:
         self._select([db.conn for db in databases], timeout)
 
     def _wakeup_time(self):
-        times = [self._look_for_databases_at]
-        if self._opener.room:
-            times.extend(self._look_at.values())
+        times = [self._discover_at]
+        if self._connector.room:
+            times.extend(self._open_at.values())
         for session in self._sessions.values():
             times.append(session.wakeup_time(self._chosen_at))
         return min(times)
 
     def _select(self, readers, timeout):
         with selectors.DefaultSelector() as selector:
-            for reader in (*readers, self._waker):
+            for reader in (*readers, self._wakeup_pipe):
                 selector.register(reader, selectors.EVENT_READ)
             selector.select(timeout)
-        self._waker.clear()
+        self._wakeup_pipe.clear()
 
-    def _look_after_databases(self):
-        """Find databases, and open those that are not served."""
+    def _open_databases(self):
+        """Find databases, and open those that are due."""
         now = time.time()
-        if self._look_for_databases_at <= now:
+        if self._discover_at <= now:
             try:
                 self._find_databases(now)
             except Exception as error:
-                if self._errors.is_new(None, str(error)):
+                if self._throttle.should_log(None, str(error)):
                     _logger.exception("databases cannot be listed")
-        for name, db, error in self._opener.over():
+        for name, db, error in self._connector.finished():
             self._begin(name, db, error)
-        due = [(when, name) for name, when in self._look_at.items() if when <= now]
-        for _when, name in sorted(due)[: self._opener.room]:
-            del self._look_at[name]
-            self._opener.begin(name)
+        due = [(when, name) for name, when in self._open_at.items() if when <= now]
+        for _when, name in sorted(due)[: self._connector.room]:
+            del self._open_at[name]
+            self._connector.begin(name)
 
     def _follow_clock(self):
         """Begin anew when the clock was set: what is due by it may be hours late."""
         jump = self._clock.jump()
         if not jump:
             return
-        _logger.warning("the clock was set by %+d seconds, beginning anew", round(jump))
+        _logger.warning(
+            "system clock jumped by %+d s, reconnecting all databases", round(jump)
+        )
         self.close_databases()
-        self._look_at = dict.fromkeys(self._look_at, 0)
-        self._look_for_databases_at = min(self._look_for_databases_at, time.time())
+        self._open_at = dict.fromkeys(self._open_at, 0)
+        self._discover_at = min(self._discover_at, time.time())
         for channel in self.channel_manager.channels():
             channel.end_wait()
-        for carried in self._carried.values():
-            for run in carried.values():
-                run.sent_at = min(run.sent_at, time.time())
+        for in_flight in self._in_flight.values():
+            for bundle in in_flight.values():
+                bundle.sent_at = min(bundle.sent_at, time.time())
 
     def round(self):
         self._follow_clock()
-        self._look_after_databases()
+        self._open_databases()
         self.requeue_dead_jobs()
         self.process_notifications()
         if not self._stop:
@@ -427,10 +433,10 @@ class QueueJobRunner:
     def stop(self):
         _logger.info("graceful stop requested")
         self._stop = True
-        self._waker.wake()
+        self._wakeup_pipe.wake()
 
     def run(self):
-        """Dispatch until ``stop``; whatever fails is tried again."""
+        """Dispatch until ``stop``; try again after any error."""
         _logger.info("starting")
         while not self._stop:
             try:
@@ -453,12 +459,12 @@ class QueueJobRunner:
         _logger.info("stopped")
 
     def _finish(self):
-        """Take back what no worker has begun, hear a last time, and let go."""
-        self._each(lambda session: session.take_back())
+        """Requeue unstarted jobs, drain remaining answers, disconnect."""
+        self._each(lambda session: session.requeue_unstarted())
         deadline = time.monotonic() + STOP_DELAY
         while self._dispatcher.open_count and (left := deadline - time.monotonic()) > 0:
             self._select([], left)
             self.process_notifications()
         self.close_databases()
-        self._opener.close()
+        self._connector.close()
         self._dispatcher.close()

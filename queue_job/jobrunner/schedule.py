@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""When things are due again, and whether the clock still tells."""
+"""When the steps of a round are due, and whether the clock was set."""
 
 import time
 
@@ -8,7 +8,7 @@ JUMP = 5
 
 
 class Schedule:
-    """Times by name, UNIX seconds; what was never set is due."""
+    """Times by name, UNIX seconds; a name that was never set is due."""
 
     def __init__(self):
         self._times = {}
@@ -25,7 +25,7 @@ class Schedule:
 
 
 class Clock:
-    """Notices that the clock was set, by a clock that nobody can set."""
+    """Notices that the clock was set, by a clock that cannot be set."""
 
     def __init__(self):
         self._lead = time.time() - time.monotonic()

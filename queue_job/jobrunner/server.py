@@ -72,7 +72,7 @@ class WorkerJobRunner(server.Worker):
         """Let go of what the main process has of this worker, which has ended.
 
         Worker and runner know each other: without this their descriptors stay open
-        until somebody collects garbage.
+        until garbage is collected.
         """
         super().close()
         self.runner.on_round = None

@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The runner's dealings with one database: what it chooses, sends and learns.
+"""One database in the runner: choose its jobs, send them, apply the answers.
 
-What it knows is in the ledger. Each method is one step of a round; what goes
-wrong in one ends the session, and a new one begins with what the rows say.
+The tracker knows where each job is. Each method is one step of a round; an error
+in one ends the session, and a new one begins with the rows.
 """
 
 import logging
@@ -11,23 +11,25 @@ from urllib.parse import quote
 
 from .. import protocol
 from ..states import ENQUEUED, STARTED
+from .backoff import Backoff
 from .dispatch import BROKEN, UNREACHABLE, Request
-from .ledger import Ledger
-from .news import News
-from .runs import Backoff, Pace, Run, least_seconds
+from .durations import Durations, least_seconds
+from .log_throttle import LogThrottle
 from .schedule import Schedule
+from .sent import SentBundle
+from .tracker import JobTracker
 
 _logger = logging.getLogger(__package__ + ".runner")
 
-# Seconds after which a run of several jobs should long have been answered.
-SLOW_RUN = 2
+# Seconds after which a bundle of several jobs should long have been answered.
+SLOW_BUNDLE = 2
 
 # Seconds after the election within which every worker that has claimed a job has
 # locked it as well.
 CLAIM_DELAY = 2
 
 # Seconds after which a job that runs in an open request may have lost its worker.
-LONG_RUN = 30
+LONG_REQUEST = 30
 
 # Seconds that a job waits whose request broke before a worker began it: doubled each
 # time, and at most. It is tried after another job has been.
@@ -36,18 +38,18 @@ MAX_SUSPECTS = 10_000
 # Bytes of a uuid in an address, above which it is the only one there.
 LONG_UUID = 64
 
-# Seconds between two looks at what nobody tells.
-ORPHANS_EVERY = 1
+# Seconds between two rounds of the work for which no notification comes.
+DETACHED_EVERY = 1
 MODULES_EVERY = 1
 SWEEP_EVERY = 5
 FORGOTTEN_EVERY = 1
 VANISHED_EVERY = 20
-RELOAD_EVERY, RELOAD_EVERY_DEAF = 60, 2
-# Share of the time that may go into reading everything: what passed through the
-# table makes that slow while a long job runs.
+RELOAD_EVERY, RELOAD_EVERY_WITHOUT_TRIGGERS = 60, 2
+# Share of the time that may go into reading everything: the rows of ended jobs
+# make that slow while a long job runs.
 RELOAD_SHARE = 1 / 200
 BEAT_EVERY = 10
-# Jobs after which a statement that marks runs is sent.
+# Jobs after which a statement that marks bundles is sent.
 MARKED_TOGETHER = 50
 
 
@@ -58,27 +60,27 @@ class Session:
     :param tree: the ``DatabaseTree`` of its channels
     :param send: sends a ``Request``
     :param slots: slots of a channel without any limit
-    :param carried: ``{uuid: Run}`` of requests that are open already: from a
+    :param in_flight: ``{uuid: SentBundle}`` of requests that are open already: from a
         session whose connection was lost
     """
 
-    def __init__(self, db, tree, send, slots, carried=None):
+    def __init__(self, db, tree, send, slots, in_flight=None):
         self.db = db
         self.tree = tree
-        self.pace = Pace()
+        self.durations = Durations()
         self.backoff = Backoff()
-        self._failures, self._told_of_failure = News(), False
-        self.carried = {} if carried is None else carried
+        self._throttle, self._has_logged_failure = LogThrottle(), False
+        self.in_flight = {} if in_flight is None else in_flight
         self._send = send
         self._slots = slots
-        self.ledger = Ledger(db, tree, self.carried)
+        self.tracker = JobTracker(db, tree, self.in_flight)
         self._to_read, self._to_put_back, self._to_recover = set(), set(), set()
-        # Requests that broke: ``(answer, run, {uuid: job})``.
+        # Requests that broke: ``(answer, bundle, {uuid: job})``.
         self._broken = []
         # How often requests with these jobs broke; until one of them is answered.
         self._suspects = {}
         self._reporting, self._reported = set(), set()
-        self._inherited, self._lifeless = set(), set()
+        self._inherited, self._unlocked = set(), set()
         self._forgotten_after = 0
         self._schedule = Schedule()
         self._is_changing = False
@@ -88,21 +90,21 @@ class Session:
     def name(self):
         return self.db.db_name
 
-    # Learning ---------------------------------------------------------------
+    # Reading ---------------------------------------------------------------
 
     def begin(self, now):
-        """Read everything, and take back what the runner before had sent.
+        """Read everything, and requeue the jobs that the runner before had sent.
 
-        It mostly is dead, and nobody waits for its answers. Jobs that no worker has
-        begun are pending again at once; a worker that still gets to the old
+        That runner mostly is dead, and no process waits for its answers. Jobs that no
+        worker has begun are pending again at once; a worker that still gets to the old
         request finds them taken, or takes them in place of the one that is
-        asked anew. Of the others, those that nobody runs are found shortly after.
+        asked anew. Of the others, the dead ones are found shortly after.
         """
         self.load(now)
-        inherited = set(self.ledger.orphans)
+        inherited = set(self.tracker.detached)
         if inherited:
             put_back = self.db.put_back(inherited)
-            self.ledger.look_at(put_back)
+            self.tracker.refresh(put_back)
             self._inherited = inherited - put_back
             self._schedule.set("inherited", now + CLAIM_DELAY)
 
@@ -110,17 +112,19 @@ class Session:
         """Read everything anew, and know when to do so again."""
         began = time.monotonic()
         self._secret = self.db.secret()
-        self.ledger.load()
-        delay = RELOAD_EVERY_DEAF if self.db.deaf else RELOAD_EVERY
+        self.tracker.load()
+        delay = (
+            RELOAD_EVERY_WITHOUT_TRIGGERS if self.db.lacks_triggers else RELOAD_EVERY
+        )
         took = time.monotonic() - began
         self._schedule.set("reload", now + max(delay, took / RELOAD_SHARE))
 
-    def hear(self):
-        """Learn what notifications tell."""
-        uuids, records_changed = self.db.hear()
+    def poll(self):
+        """Read the rows that notifications name."""
+        uuids, records_changed = self.db.poll()
         if records_changed:
-            self.ledger.load_waiting()
-        self.ledger.learn(uuids)
+            self.tracker.load_waiting()
+        self.tracker.apply_changes(uuids)
 
     # Choosing and sending ---------------------------------------------------
 
@@ -128,16 +132,16 @@ class Session:
         """Return the best job that may run now, None if none may."""
         if now < self.backoff.until:
             return None
-        self.ledger.backlog.settle(now)
+        self.tracker.pending.refill(now)
         job = self.tree.root.best(now)
         if job is not None and self._modules_are_changing(now):
             return None
         return job
 
     def compose(self, head, now):
-        """Give ``head`` a slot and return the run that begins with it.
+        """Give ``head`` a slot and return the bundle that begins with it.
 
-        While nobody answers it is alone: enough to find out whether somebody does.
+        While no worker answers it is alone: enough to find out whether one does.
         A job whose request broke is alone too: it may have been the reason.
         """
         channel = head.channel
@@ -145,15 +149,17 @@ class Session:
         jobs = [head]
         is_alone = channel.is_throttled or self._travels_alone(head)
         if not is_alone and not self.backoff.failures:
-            waiting = self.ledger.backlog.waiting(channel) + 1
+            waiting = self.tracker.pending.waiting(channel) + 1
             share = -(-waiting // channel.slots(self._slots))
-            for job in self.pace.fill(head, share, lambda: self._next(channel, now)):
+            for job in self.durations.fill(
+                head, share, lambda: self._next(channel, now)
+            ):
                 channel.board(job)
                 jobs.append(job)
-        return Run(self.name, jobs, head, now)
+        return SentBundle(self.name, jobs, head, now)
 
     def _next(self, channel, now):
-        self.ledger.backlog.settle_channel(channel, now)
+        self.tracker.pending.refill_channel(channel, now)
         job = channel._queue.peek(now)
         return None if job is None or self._travels_alone(job) else job
 
@@ -161,42 +167,42 @@ class Session:
         """Return whether a job may break the request, or its uuid fill the address."""
         return job.uuid in self._suspects or len(quote(job.uuid)) > LONG_UUID
 
-    def send(self, runs, now):
-        """Mark the jobs of runs as enqueued and send what was obtained.
+    def send(self, bundles, now):
+        """Mark the jobs of bundles as enqueued and send what was obtained.
 
-        Long runs one by one: a worker begins the first while the next is marked.
-        Return whether a run got no job, so that its slot is free again.
+        Long bundles one by one: a worker begins the first while the next is marked.
+        Return whether a bundle got no job, so that its slot is free again.
         """
         together, freed = [], False
-        for run in runs:
-            together.append(run)
-            if sum(len(run.jobs) for run in together) >= MARKED_TOGETHER:
+        for bundle in bundles:
+            together.append(bundle)
+            if sum(len(bundle.jobs) for bundle in together) >= MARKED_TOGETHER:
                 freed |= self._mark_and_send(together, now)
                 together = []
         if together:
             freed |= self._mark_and_send(together, now)
         return freed
 
-    def _mark_and_send(self, runs, now):
-        ids = [job.seq for run in runs for job in run.jobs]
+    def _mark_and_send(self, bundles, now):
+        ids = [job.seq for bundle in bundles for job in bundle.jobs]
         obtained = self.db.mark_enqueued(ids, now)
         empty = set()
-        for run in runs:
-            channel = run.channel
-            self._keep_obtained(run, channel, obtained, now)
-            if run.jobs:
-                self._send_run(run)
+        for bundle in bundles:
+            channel = bundle.channel
+            self._keep_obtained(bundle, channel, obtained, now)
+            if bundle.jobs:
+                self._send_bundle(bundle)
             else:
                 empty.add(channel)
         for channel in empty:
-            self.ledger.skip_held(channel, now)
+            self.tracker.skip_blocked(channel, now)
         return bool(empty)
 
-    def _keep_obtained(self, run, channel, obtained, now):
-        """Leave in the run what was marked; the rest is looked at again."""
+    def _keep_obtained(self, bundle, channel, obtained, now):
+        """Leave in the bundle the jobs that were marked; defer the rest."""
         sequential = channel.sequential
         kept, lost = [], []
-        for job in run.jobs:
+        for job in bundle.jobs:
             if job.uuid not in obtained:
                 lost.append(job)
             elif sequential and lost:
@@ -205,25 +211,27 @@ class Session:
             else:
                 kept.append(job)
         if not kept:
-            channel.cancel_start(run.slot, now)
-            run.slot = None
-        elif run.slot not in kept:
+            channel.cancel_start(bundle.slot, now)
+            bundle.slot = None
+        elif bundle.slot not in kept:
             channel.set_running(kept[0])
-            channel.remove(run.slot)
-            run.slot = kept[0]
+            channel.remove(bundle.slot)
+            bundle.slot = kept[0]
         for job in lost:
-            self.ledger.hold_back(job, now)
-        run.jobs = kept
+            self.tracker.defer(job, now)
+        bundle.jobs = kept
 
-    def _send_run(self, run):
-        for job in run.jobs:
-            self.carried[job.uuid] = run
-            self.ledger.release(job.uuid)
+    def _send_bundle(self, bundle):
+        for job in bundle.jobs:
+            self.in_flight[job.uuid] = bundle
+            self.tracker.unblock(job.uuid)
             _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
-        sequential = run.channel.sequential
-        uuids = tuple(run.uuids)
+        sequential = bundle.channel.sequential
+        uuids = tuple(bundle.uuids)
         self._send(
-            Request(self.name, uuids, self._secret, run=run, sequential=sequential)
+            Request(
+                self.name, uuids, self._secret, bundle=bundle, sequential=sequential
+            )
         )
 
     def _modules_are_changing(self, now):
@@ -232,57 +240,59 @@ class Session:
             self._schedule.set("modules", now + MODULES_EVERY)
             was_changing, self._is_changing = self._is_changing, self.db.is_changing()
             if self._is_changing and not was_changing:
-                _logger.info(
-                    "jobs of db %s wait: modules are being changed there", self.name
-                )
+                _logger.info("db %s: module changes pending, holding jobs", self.name)
         return self._is_changing
 
     # Answers ----------------------------------------------------------------
 
     def answered(self, answer, now):
-        """Learn from the answer to a request; :meth:`settle` completes it."""
-        run = answer.request.run
-        if run is None:
+        """Record the answer to a request; :meth:`apply_answers` completes it."""
+        bundle = answer.request.bundle
+        if bundle is None:
             self._reporting.difference_update(answer.request.uuids)
             return
-        jobs = self._unload(run)
+        jobs = self._close_bundle(bundle)
         if answer.report is None:
-            self._broken.append((answer, run, jobs))
+            self._broken.append((answer, bundle, jobs))
             return
-        if self.backoff.succeeded() and self._told_of_failure:
-            self._told_of_failure = False
+        if self.backoff.succeeded() and self._has_logged_failure:
+            self._has_logged_failure = False
             _logger.info("Odoo answers again for db %s", self.name)
         least = least_seconds(answer.report)
         for uuid, outcome, seconds in answer.report.outcomes:
             job = jobs.pop(uuid, None)
             self._suspects.pop(uuid, None)
             if job is not None:
-                self._job_answered(job, outcome, max(seconds, least), run, now)
+                self._job_answered(job, outcome, max(seconds, least), bundle, now)
         self._to_put_back.update(set(answer.report.left) & jobs.keys())
         self._to_read.update(jobs.keys() - set(answer.report.left))
 
-    def _unload(self, run):
-        """End the run: free its slot, return ``{uuid: job}`` of what it carried."""
-        jobs = {job.uuid: job for job in run.jobs if self.carried.get(job.uuid) is run}
+    def _close_bundle(self, bundle):
+        """Free the slot of a bundle, return ``{uuid: job}`` of its jobs in flight."""
+        jobs = {
+            job.uuid: job
+            for job in bundle.jobs
+            if self.in_flight.get(job.uuid) is bundle
+        }
         for uuid in jobs:
-            del self.carried[uuid]
-        if run.slot is not None:
-            run.channel.remove(run.slot)
+            del self.in_flight[uuid]
+        if bundle.slot is not None:
+            bundle.channel.remove(bundle.slot)
         return jobs
 
-    def _job_answered(self, job, outcome, seconds, run, now):
+    def _job_answered(self, job, outcome, seconds, bundle, now):
         if outcome in (protocol.DONE, protocol.FAILED):
-            self.pace.saw(job.function, seconds)
-            if job.uuid not in run.heard and not (
+            self.durations.record(job.function, seconds)
+            if job.uuid not in bundle.dirty and not (
                 outcome == protocol.FAILED and job.channel.sequential
             ):
                 return
         if outcome == protocol.HELD:
-            self.ledger.hold_back(job, now)
+            self.tracker.defer(job, now)
         else:
             self._to_read.add(job.uuid)
 
-    def _request_failed(self, answer, run, jobs, put_back, now):
+    def _request_failed(self, answer, bundle, jobs, put_back, now):
         """Find out whether the way to the workers failed, or a job is the reason.
 
         A job that was begun proves that a worker was reached. A server that answers, or a
@@ -293,19 +303,19 @@ class Session:
         """
         severe = answer.kind == UNREACHABLE
         reached = not severe and not put_back.issuperset(jobs)
-        is_new = self.backoff.failed(run.sent_at, now, severe, reached)
+        is_new = self.backoff.failed(bundle.sent_at, now, severe, reached)
         if not reached and answer.may_be_of_its_jobs:
             self._suspect(jobs)
             if len(jobs) == 1:
                 (uuid,) = jobs
                 delay = min(SUSPECT_WAIT * 2 ** self._suspects[uuid], SUSPECT_WAIT_LAST)
-                self.ledger.suspend(uuid, max(now, self.backoff.until) + delay)
+                self.tracker.suspend(uuid, max(now, self.backoff.until) + delay)
         if not is_new:
             return
         if answer.kind == BROKEN:
             _logger.warning("connection of GET %s broke: %s", answer.url, answer.error)
-        elif self._failures.is_new(answer.kind, str(answer.status)):
-            self._told_of_failure = True
+        elif self._throttle.should_log(answer.kind, str(answer.status)):
+            self._has_logged_failure = True
             _logger.error(
                 "exception in GET %s: %s; %s",
                 *(answer.url, answer.error, answer.hint),
@@ -319,71 +329,71 @@ class Session:
         for uuid in uuids:
             self._suspects[uuid] = self._suspects.get(uuid, -1) + 1
 
-    def settle(self, now):
-        """Complete what answers left open, in one statement of each kind."""
+    def apply_answers(self, now):
+        """Apply the recorded answers, in one statement of each kind."""
         if self._to_put_back:
             uuids, self._to_put_back = self._to_put_back, set()
             self.db.put_back(uuids)
             self._to_read |= uuids
         broken, self._broken = self._broken, []
-        for _answer, _run, jobs in broken:
+        for _answer, _bundle, jobs in broken:
             self._to_recover.update(jobs)
         if self._to_recover or broken:
             uuids, self._to_recover = self._to_recover, set()
-            # No worker has begun these: that is no death, and not told as one.
+            # No worker has begun these: that is no death, and not logged as one.
             put_back = self.db.put_back(uuids)
-            for answer, run, jobs in broken:
-                self._request_failed(answer, run, jobs, put_back, now)
+            for answer, bundle, jobs in broken:
+                self._request_failed(answer, bundle, jobs, put_back, now)
             dead = self.db.recover(uuids)
             if dead:
                 self._suspect(dead)
                 self.report_dead(now)
-            self.ledger.look_at(uuids)
+            self.tracker.refresh(uuids)
             self._release_behind(uuids)
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
-            self.ledger.look_at(uuids)
+            self.tracker.refresh(uuids)
 
-    # What nobody tells ------------------------------------------------------
+    # By the clock -----------------------------------------------------------
 
     def tick(self, now):
         """Do what is due by the clock."""
         due = self._schedule.due
         if due("reload", now):
             self.db.check_triggers()
-            self.ledger.look_at(self.db.requeue_dead_jobs(self.carried.keys()))
+            self.tracker.refresh(self.db.requeue_dead_jobs(self.in_flight.keys()))
             self.load(now)
             self.report_dead(now)
         if self._inherited and due("inherited", now):
-            self._to_recover |= self._inherited & self.ledger.orphans
+            self._to_recover |= self._inherited & self.tracker.detached
             self._inherited = set()
-            self.settle(now)
-        if self.ledger.orphans and due("sweep", now):
+            self.apply_answers(now)
+        if self.tracker.detached and due("sweep", now):
             self.sweep(now)
-        if self.carried and due("vanished", now):
+        if self.in_flight and due("vanished", now):
             self._schedule.set("vanished", now + VANISHED_EVERY)
-            self._give_up_vanished(now)
-        if self.ledger.orphans and due("orphans", now):
-            self._schedule.set("orphans", now + ORPHANS_EVERY)
-            orphans = set(self.ledger.orphans)
-            self.ledger.look_at(orphans)
-            self._release_behind(orphans - self.ledger.orphans)
+            self._abandon_lost_requests(now)
+        if self.tracker.detached and due("detached", now):
+            self._schedule.set("detached", now + DETACHED_EVERY)
+            detached = set(self.tracker.detached)
+            self.tracker.refresh(detached)
+            self._release_behind(detached - self.tracker.detached)
         if due("forgotten", now):
             self._release_forgotten(now)
-        self.ledger.look_again(now)
-        if self.carried and due("slow", now):
-            self._schedule.set("slow", now + SLOW_RUN / 2)
-            self._split_slow_runs(now)
+        self.tracker.retry_blocked(now)
+        if self.in_flight and due("slow", now):
+            self._schedule.set("slow", now + SLOW_BUNDLE / 2)
+            self._split_slow_bundles(now)
         if due("beat", now):
             self._schedule.set("beat", now + BEAT_EVERY)
             self.db.keep_alive()
 
     def sweep(self, now):
-        """Requeue the dead among the orphans."""
+        """Requeue the dead among the detached jobs."""
         self._schedule.set("sweep", now + SWEEP_EVERY)
-        dead = self.db.requeue_dead_among(self.ledger.orphans)
+        dead = self.db.requeue_dead_among(self.tracker.detached)
         if dead:
-            self.ledger.look_at(dead)
+            self.tracker.refresh(dead)
             self.report_dead(now)
 
     def report_dead(self, now):
@@ -400,89 +410,93 @@ class Session:
                 self._send(Request(self.name, (uuid,), self._secret, path))
 
     def _release_behind(self, uuids):
-        """Release what waits for jobs whose worker has not told how they ended.
+        """Release the dependents of jobs whose worker has not reported how they ended.
 
         It may have died between the commit of a job and the release.
         """
         if uuids:
-            self.ledger.look_at(self.db.release_behind(uuids))
+            self.tracker.refresh(self.db.release_behind(uuids))
 
     def _release_forgotten(self, now):
         """Do the same for all jobs, some at a time."""
         uuids, self._forgotten_after = self.db.release_forgotten(self._forgotten_after)
         delay = FORGOTTEN_EVERY if self._forgotten_after else RELOAD_EVERY
         self._schedule.set("forgotten", now + delay)
-        self.ledger.look_at(uuids)
+        self.tracker.refresh(uuids)
 
-    def _give_up_vanished(self, now):
-        """Take back the jobs of requests whose worker is gone and left them open.
+    def _abandon_lost_requests(self, now):
+        """Recover the jobs of open requests whose worker is gone.
 
-        A proxy that asked a node which vanished without a word waits for its
-        answer for as long as it is told to. A worker lets go of its lock for
-        a moment when it begins anew after a conflict: so it is asked twice.
+        A proxy waits for the answer of a node that vanished for as long as it is
+        configured to. A worker releases its lock for a moment when it begins anew after a
+        conflict: so the lock has to be free twice.
         """
-        runs = {run for run in self.carried.values() if run.sent_at + LONG_RUN <= now}
-        uuids = [uuid for run in runs for uuid in run.uuids]
-        lifeless = self.db.lifeless(uuids) if uuids else set()
-        vanished = {self.carried[uuid] for uuid in lifeless & self._lifeless}
-        self._lifeless = lifeless
-        for run in vanished:
+        bundles = {
+            bundle
+            for bundle in self.in_flight.values()
+            if bundle.sent_at + LONG_REQUEST <= now
+        }
+        uuids = [uuid for bundle in bundles for uuid in bundle.uuids]
+        unlocked = self.db.unlocked(uuids) if uuids else set()
+        vanished = {self.in_flight[uuid] for uuid in unlocked & self._unlocked}
+        self._unlocked = unlocked
+        for bundle in vanished:
             _logger.warning(
-                "the worker of jobs %s is gone, their request is given up",
-                ", ".join(run.uuids),
+                "worker lost, abandoning its request; jobs: %s",
+                ", ".join(bundle.uuids),
             )
-            self._to_recover.update(self._unload(run))
-            # Should the request be answered one day: the slot is another's then.
-            run.slot = None
-        self.settle(now)
+            self._to_recover.update(self._close_bundle(bundle))
+            # A late answer to the request must not free the slot of another job.
+            bundle.slot = None
+        self.apply_answers(now)
 
-    def _split_slow_runs(self, now):
-        """Let nobody wait behind a job that turned out long.
+    def _split_slow_bundles(self, now):
+        """Requeue the jobs behind one that turned out long.
 
-        A run that is under way for seconds performs one job: those behind it go
-        back, those before it are over, and who came to wait for them is released. A run
+        A bundle that is under way for seconds performs one job: the jobs behind it are
+        put back, the jobs before it are over, and their dependents are released. A bundle
         that no worker has begun waits for a worker, and is left alone.
         """
-        runs = {run for run in self.carried.values() if len(run.jobs) > 1}
-        slow = [run for run in runs if run.sent_at + SLOW_RUN <= now]
-        uuids = [uuid for run in slow for uuid in run.uuids]
+        bundles = {bundle for bundle in self.in_flight.values() if len(bundle.jobs) > 1}
+        slow = [bundle for bundle in bundles if bundle.sent_at + SLOW_BUNDLE <= now]
+        uuids = [uuid for bundle in slow for uuid in bundle.uuids]
         rows = {row.uuid: row for row in self.db.read(uuids)} if uuids else {}
         over = set()
-        for run in slow:
-            states = {uuid: rows[uuid].state for uuid in run.uuids if uuid in rows}
-            started = [job for job in run.jobs if states.get(job.uuid) == STARTED]
+        for bundle in slow:
+            states = {uuid: rows[uuid].state for uuid in bundle.uuids if uuid in rows}
+            started = [job for job in bundle.jobs if states.get(job.uuid) == STARTED]
             if not started or all(state == ENQUEUED for state in states.values()):
                 continue
-            if run.slot not in started:
-                run.channel.set_running(started[0])
-                run.channel.remove(run.slot)
-                run.slot = started[0]
-            for job in run.jobs:
+            if bundle.slot not in started:
+                bundle.channel.set_running(started[0])
+                bundle.channel.remove(bundle.slot)
+                bundle.slot = started[0]
+            for job in bundle.jobs:
                 if job not in started:
-                    self.carried.pop(job.uuid, None)
+                    self.in_flight.pop(job.uuid, None)
                     was_begun = states.get(job.uuid) != ENQUEUED
                     (over if was_begun else self._to_put_back).add(job.uuid)
-            run.jobs = started
+            bundle.jobs = started
         self._to_read |= over
         self._release_behind(over)
-        self.settle(now)
+        self.apply_answers(now)
 
     def wakeup_time(self, now):
-        """Return when the next round is due if nobody tells anything.
+        """Return when the next round is due without a notification.
 
         :param now: the time for which the last jobs were chosen
         """
         times = [self._schedule.next("reload", "beat")]
         if self._forgotten_after:
             times.append(self._schedule.next("forgotten"))
-        again = self.ledger.look_again_time()
+        again = self.tracker.next_retry()
         if again is not None:
             times.append(again)
-        if self.ledger.orphans:
-            times.append(self._schedule.next("orphans", "sweep"))
-        if any(len(run.jobs) > 1 for run in self.carried.values()):
+        if self.tracker.detached:
+            times.append(self._schedule.next("detached", "sweep"))
+        if any(len(bundle.jobs) > 1 for bundle in self.in_flight.values()):
             times.append(self._schedule.next("slow"))
-        # What was due then and let nothing start waits for something else.
+        # A time that was due then and let no job start waits for another event.
         choices = [self.backoff.until, self.tree.get_wakeup_time()]
         if self._is_changing:
             choices.append(self._schedule.next("modules"))
@@ -491,10 +505,10 @@ class Session:
 
     # End --------------------------------------------------------------------
 
-    def take_back(self):
-        """Make pending what was sent and not begun; the rest ends by itself."""
-        if self.carried:
-            self.db.put_back(self.carried.keys())
+    def requeue_unstarted(self):
+        """Requeue jobs that were sent and not begun; the rest ends by itself."""
+        if self.in_flight:
+            self.db.put_back(self.in_flight.keys())
 
     def forget_jobs(self):
         """Free all slots that jobs of this database hold."""

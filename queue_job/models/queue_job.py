@@ -16,7 +16,6 @@ from odoo.tools.misc import clean_context
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
-from .. import notify
 from ..channels import ROOT, full_name
 from ..exception import JobError, RetryableJobError
 from ..fields import IntegerArray, JobSerialized
@@ -46,6 +45,7 @@ from ..store import (
     release,
     rows,
     transitions,
+    triggers,
     vacuum,
 )
 from ..utils import storable_text
@@ -243,7 +243,7 @@ class QueueJob(models.Model):
         "(channel, date_done, date_created)"
     )
     # What the runner chooses from: partial, so that the jobs that ended cost nothing.
-    # The expressions are those of the statements in jobrunner/statements.py.
+    # The expressions are those of the statements in sql/choosing.sql.
     _candidates_index = models.Index(
         "(channel, COALESCE(priority, 0), "
         "COALESCE(date_created, '1970-01-01 00:00:00'::timestamp), id) "
@@ -278,7 +278,7 @@ class QueueJob(models.Model):
 
     def init(self):
         execute = self.env.cr.execute
-        notify.install(execute, notify.JOB_TRIGGERS)
+        triggers.install(self.env.cr, self._table)
         execute(sql.claim_functions)
         execute(sql.release_functions)
         execute(sql.table_settings)
@@ -578,7 +578,7 @@ class QueueJob(models.Model):
         """Give up the keys of jobs that could not be stored."""
         # A transaction that is broken already will be rolled back.
         with contextlib.suppress(InFailedSqlTransaction):
-            self.env["queue.job.key"].sudo()._give_up(jobs)
+            keys.give_up(self.env, jobs)
 
     @api.model
     def _key_requests(self, jobs):

@@ -7,11 +7,11 @@ from odoo.tools import SQL
 from odoo.tools.misc import formatLang
 from odoo.tools.sql import escape_psql
 
-from .. import notify
 from ..channels import settings as channel_settings
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
 from ..insight.snapshot import Snapshot, duration_text
+from ..store import triggers
 from .install import create_or_reuse
 
 _logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class QueueJobChannel(models.Model):
     )
 
     def init(self):
-        notify.install(self.env.cr.execute, [notify.CONFIG_TRIGGER])
+        triggers.install(self.env.cr, self._table)
 
     @api.depends("name", "parent_id.complete_name")
     def _compute_complete_name(self):

@@ -8,8 +8,9 @@ A file holds named texts, each with a line of purpose::
     UPDATE queue_job SET ...
 
 Parameters are named as psycopg2 writes them, ``%(uuids)s``. A text under
-``-- part: x`` is no statement: other texts include it as ``{x}``. Names are unique
-in all files, so that a name leads to one place.
+``-- part: x`` is no statement: other texts include it as ``{x}``. A part in which
+``{condition}`` is open is included as ``{x condition=y}``, with the part ``y`` there. Names
+are unique in all files, so that a name leads to one place.
 """
 
 import re
@@ -18,11 +19,14 @@ from types import SimpleNamespace
 
 _MARK = re.compile(r"^-- (name|part): (\w+)$", re.MULTILINE)
 _PURPOSE = re.compile(r"\A\s*(--.*\n)+")
-_INCLUDE = re.compile(r"\{([a-z_]+)\}")
+_INCLUDE = re.compile(r"\{([a-z_]+)((?: [a-z_]+=[a-z_]+)*)\}")
 
 
 class Statements(SimpleNamespace):
-    """Statements as attributes; ``parts`` are the texts that they include."""
+    """Statements as attributes; ``parts`` are the texts that they include.
+
+    ``part(name)`` is the text of a part with those that it includes.
+    """
 
 
 def load(folder, parts=()):
@@ -42,11 +46,19 @@ def load(folder, parts=()):
             texts[kind][name] = _PURPOSE.sub("", text).strip()
     included = texts["part"]
 
+    def include(match):
+        inner = dict(pair.split("=") for pair in match[2].split())
+        text = included[match[1]]
+        return _INCLUDE.sub(
+            lambda found: f"{{{inner.get(found[1], found[1])}{found[2]}}}", text
+        )
+
     def complete(text):
-        return _INCLUDE.sub(lambda match: complete(included[match[1]]), text)
+        return _INCLUDE.sub(lambda match: complete(include(match)), text)
 
     return Statements(
         parts=included,
+        part=lambda name: complete(included[name]),
         **{name: complete(text) for name, text in texts["name"].items()},
     )
 

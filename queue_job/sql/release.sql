@@ -3,6 +3,29 @@
 -- person who requeues one of them alone wants it to run.
 p.state NOT IN ('done', 'cancelled')
 
+-- part: blocks_now
+-- The parent of the link d blocks its child.
+(SELECT {blocks} FROM queue_job p WHERE p.id = d.parent_id)
+
+-- part: blocks_then
+-- Or is one of the jobs that become pending.
+(d.parent_id = ANY(%(jobs)s) OR {blocks_now})
+
+-- part: last_blocking
+-- The parent that blocks a job, without joints.
+(
+    SELECT d.parent_id FROM queue_job_dependency d
+    WHERE d.child_id = job.id AND d.joint IS NULL AND {condition}
+    ORDER BY d.parent_id DESC LIMIT 1
+)
+
+-- part: is_behind_open_joint
+-- A joint that is open blocks the job.
+EXISTS (
+    SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
+    WHERE d.child_id = job.id AND d.parent_id IS NULL
+)
+
 -- name: release_functions
 -- The jobs that wait for nothing now, behind some jobs or among some. Functions, because
 -- planning such a query takes longer than its execution, and because the first
@@ -19,7 +42,7 @@ DECLARE
 BEGIN
     SELECT d.parent_id INTO blocking FROM queue_job_dependency d
     WHERE d.joint = which AND d.parent_id IS NOT NULL
-      AND (SELECT {blocks} FROM queue_job p WHERE p.id = d.parent_id)
+      AND {blocks_now}
     ORDER BY d.parent_id DESC LIMIT 1;
     RETURN FOUND;
 END;
@@ -35,22 +58,17 @@ BEGIN
     )
     SELECT array_agg(joint) INTO open_joints FROM before WHERE queue_job_joint_is_open(joint);
     RETURN QUERY
-    SELECT child.id FROM queue_job child
+    SELECT job.id FROM queue_job job
     -- Not "=": while statistics say that hardly any job waits, the planner would rather
     -- read all that wait.
-    WHERE child.id = ANY(jobs) AND child.state IS NOT DISTINCT FROM 'wait_dependencies'
-      AND (
-        SELECT d.parent_id FROM queue_job_dependency d
-        WHERE d.child_id = child.id AND d.joint IS NULL
-          AND (SELECT {blocks} FROM queue_job p WHERE p.id = d.parent_id)
-        ORDER BY d.parent_id DESC LIMIT 1
-      ) IS NULL
+    WHERE job.id = ANY(jobs) AND job.state IS NOT DISTINCT FROM 'wait_dependencies'
+      AND {last_blocking condition=blocks_now} IS NULL
       AND (open_joints IS NULL OR NOT EXISTS (
         SELECT FROM queue_job_dependency d
-        WHERE d.child_id = child.id AND d.parent_id IS NULL AND d.joint = ANY(open_joints)
+        WHERE d.child_id = job.id AND d.parent_id IS NULL AND d.joint = ANY(open_joints)
       ))
-    ORDER BY child.id
-    FOR NO KEY UPDATE OF child;
+    ORDER BY job.id
+    FOR NO KEY UPDATE OF job;
 END;
 $$ LANGUAGE plpgsql;
 
@@ -77,8 +95,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql;
 
--- Whether nobody is to be released behind a job. What cannot be told, because somebody
--- moves those jobs just now, is no.
+-- Whether no job is to be released behind a job. The answer is no while another session
+-- moves those jobs.
 CREATE OR REPLACE FUNCTION queue_job_frees_nobody(job_id integer) RETURNS boolean AS $$
 BEGIN
     -- Most often it has no dependent, or is not the last parent of its joint.
@@ -121,17 +139,7 @@ WITH before AS MATERIALIZED (
     )
 )
 SELECT job.id FROM unnest(%(jobs)s) AS job(id)
-WHERE (
-    SELECT d.parent_id FROM queue_job_dependency d
-    WHERE d.child_id = job.id AND d.joint IS NULL AND (
-        d.parent_id = ANY(%(jobs)s)
-        OR (SELECT {blocks} FROM queue_job p WHERE p.id = d.parent_id)
-    )
-    ORDER BY d.parent_id DESC LIMIT 1
-) IS NOT NULL OR EXISTS (
-    SELECT FROM queue_job_dependency d JOIN open ON open.joint = d.joint
-    WHERE d.child_id = job.id AND d.parent_id IS NULL
-)
+WHERE {last_blocking condition=blocks_then} IS NOT NULL OR {is_behind_open_joint}
 
 -- name: waiting_behind
 -- All jobs that wait for some, directly or not. Goes through each joint once, however
@@ -163,3 +171,52 @@ WHERE child.id = ANY(%(jobs)s) AND child.state = 'wait_dependencies' AND EXISTS 
     JOIN queue_job p ON p.id = COALESCE(d.parent_id, j.parent_id)
     WHERE d.child_id = child.id AND p.state = 'cancelled'
 )
+
+-- name: release_behind_ended
+-- Make pending the jobs that wait for some and wait for nothing now, as a worker does after
+-- the commit of a job, if it lives.
+WITH free AS MATERIALIZED (
+    SELECT queue_job_free_behind(
+        ARRAY(SELECT id FROM queue_job WHERE uuid = ANY(%(uuids)s))
+    ) AS id
+)
+{release_free}
+
+-- part: release_free
+-- Make pending the jobs that were locked.
+UPDATE queue_job SET state = 'pending' FROM free
+WHERE queue_job.id = free.id AND queue_job.state IS NOT DISTINCT FROM 'wait_dependencies'
+RETURNING queue_job.uuid
+
+-- name: release_unblocked
+-- Make pending those of some jobs that can be locked.
+WITH free AS MATERIALIZED (
+    SELECT id FROM queue_job
+    WHERE id = ANY(%(ids)s) AND state IS NOT DISTINCT FROM 'wait_dependencies'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+{release_free}
+
+-- name: old_waiting
+-- The next jobs that wait for a while, and whether a parent blocks them. Rows of older
+-- databases know their parents by uuid only: those are found in the text, because a cast of
+-- a text that is no JSON fails the statement for all.
+WITH job AS MATERIALIZED (
+    SELECT id, dependencies FROM queue_job
+    WHERE state = 'wait_dependencies' AND id > %(after)s
+      AND {created} < (now() AT TIME ZONE 'UTC') - interval %(age)s
+    ORDER BY id LIMIT 500
+), before AS MATERIALIZED (
+    SELECT DISTINCT d.joint FROM job JOIN queue_job_dependency d ON d.child_id = job.id
+    WHERE d.parent_id IS NULL
+), open AS MATERIALIZED (
+    SELECT joint FROM before WHERE queue_job_joint_is_open(joint)
+)
+SELECT job.id,
+    {last_blocking condition=blocks_now} IS NOT NULL OR {is_behind_open_joint} OR EXISTS (
+        SELECT FROM regexp_matches(
+            substring(job.dependencies FROM '"depends_on" *: *\[([^]]*)\]'), '"([^"]*)"', 'g'
+        ) AS parent(uuid)
+        WHERE (SELECT bool_or({blocks}) FROM queue_job p WHERE p.uuid = parent.uuid[1])
+    ) AS is_blocked
+FROM job ORDER BY job.id

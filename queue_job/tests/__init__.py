@@ -10,7 +10,7 @@ from . import test_fields
 from . import test_imports
 from . import test_job_channel
 from . import test_job_function
-from . import test_jobrunner_backlog
+from . import test_jobrunner_pending_window
 from . import test_jobrunner_channel_config
 from . import test_jobrunner_channels
 from . import test_jobrunner_config
@@ -24,14 +24,15 @@ from . import test_jobrunner_end
 from . import test_jobrunner_histories
 from . import test_jobrunner_life
 from . import test_jobrunner_loop
-from . import test_jobrunner_news
-from . import test_jobrunner_opener
+from . import test_jobrunner_log_throttle
+from . import test_jobrunner_connector
 from . import test_jobrunner_deadlines
 from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_rows
 from . import test_jobrunner_runner
-from . import test_jobrunner_runs
+from . import test_jobrunner_backoff
+from . import test_jobrunner_durations
 from . import test_jobrunner_schedule
 from . import test_jobrunner_sequences
 from . import test_jobrunner_server
@@ -58,6 +59,7 @@ from . import test_security_rpc
 from . import test_sql
 from . import test_sql_moves
 from . import test_state_writers
+from . import test_sql_parts
 from . import test_timeline
 from . import test_tours_jobs
 from . import test_tours_live

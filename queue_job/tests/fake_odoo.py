@@ -145,5 +145,5 @@ class LoopBesideFakeOdoo(BesideFakeOdoo):
         """Wait for rounds of the runner until ``condition`` holds."""
         done = threading.Event()
         self.runner.on_round = lambda runner: condition() and done.set()
-        self.runner._waker.wake()
+        self.runner._wakeup_pipe.wake()
         self.assertTrue(done.wait(20))

@@ -37,7 +37,7 @@ LOG_LINE = re.compile(
 )
 LEVELS = {"exception": "error"}
 HOLDER = re.compile(r"%(?:\(\w+\))?[-\d.]*[a-z]")
-CODE = (".py", ".xml", ".js", ".csv")
+CODE = (".py", ".sql", ".xml", ".js", ".csv")
 
 
 def known_settings(db_name):

@@ -18,6 +18,10 @@ from ..jobrunner.config import connection_info_for
 from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
 from ..jobrunner.session import Session
+from ..sql import statements
+
+# Class of the advisory locks of keys.
+KEY_LOCK_CLASS = int(statements.parts["key_lock_class"])
 
 
 class RunnerCase(BaseCase):
@@ -120,11 +124,11 @@ class RunnerCase(BaseCase):
 
     def heard(self, db, count=1):
         """Wait until ``count`` jobs were told of, or with 0 until channels changed."""
-        uuids, changed = db.hear()
+        uuids, changed = db.poll()
         while len(uuids) < count or not (count or changed):
             ready, _w, _x = select.select([db.conn], [], [], 10)
             self.assertTrue(ready, f"told of {uuids} only")
-            more, changed_too = db.hear()
+            more, changed_too = db.poll()
             uuids |= more
             changed |= changed_too
         return uuids, changed
@@ -166,15 +170,15 @@ class RunnerCase(BaseCase):
             for uuid_, outcome, *seconds in outcomes:
                 report.add(uuid_, outcome, *seconds)
         session.answered(Answer(request, "http://test", report=report, **failure), now)
-        session.settle(now)
+        session.apply_answers(now)
 
 
 class SessionCase(RunnerCase):
     def teach(self, session, function="<test>.short", seconds=0.001):
         """Let the session know that a function is short."""
         for _ in range(50):
-            session.pace.saw(function, seconds)
+            session.durations.record(function, seconds)
 
     def tell(self, session, *uuids):
         """Let the session learn of jobs as a notification tells of them."""
-        session.ledger.learn(set(uuids))
+        session.tracker.apply_changes(set(uuids))

@@ -8,8 +8,8 @@ from ..channels import ChannelRecord, DatabaseTree
 from ..channels.settings import stated_by
 from ..jobrunner.channels import ChannelManager
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE, Answer
+from ..jobrunner.rows import Row
 from ..jobrunner.session import Session
-from ..jobrunner.statements import Row
 from ..states import (
     CANCELLED,
     DONE,
@@ -49,7 +49,7 @@ class PlayedDatabase:
     """What ``Database`` is for a session, over played rows."""
 
     db_name = "played"
-    deaf = False
+    lacks_triggers = False
 
     def __init__(self, play):
         self.play = play
@@ -58,7 +58,7 @@ class PlayedDatabase:
     def _rows(self, *states):
         return [job for job in self.play.jobs.values() if job.state in states]
 
-    def hear(self):
+    def poll(self):
         notes, self.notes = self.notes, set()
         return notes, False
 
@@ -125,8 +125,8 @@ class PlayedDatabase:
         old = [job for job in free if job.enqueued_at < self.play.now - 10]
         return self._move(old, uuids)
 
-    def requeue_dead_jobs(self, carried=()):
-        return self.requeue_dead_among(self.play.jobs.keys() - set(carried))
+    def requeue_dead_jobs(self, in_flight=()):
+        return self.requeue_dead_among(self.play.jobs.keys() - set(in_flight))
 
     def _move(self, jobs, uuids):
         moved = [job.uuid for job in jobs if job.uuid in uuids and not job.is_held]
@@ -134,7 +134,7 @@ class PlayedDatabase:
             self.play.move(self.play.jobs[uuid], PENDING)
         return moved
 
-    def lifeless(self, uuids):
+    def unlocked(self, uuids):
         started = [job for job in self._rows(STARTED) if job.uuid in uuids]
         return {
             job.uuid
@@ -188,7 +188,7 @@ class Play:
         self.now = 1000.0
         self.jobs = {}
         self.workers, self.vanished = [], []
-        self.carried = {}
+        self.in_flight = {}
         self.shared = ChannelManager()
         self.shared.simple_configure(CONFIG)
         self.db = self.session = None
@@ -208,7 +208,7 @@ class Play:
             tree,
             lambda request: self.workers.append(Worker(request)),
             10,
-            self.carried,
+            self.in_flight,
         )
         self.session.begin(self.now)
 
@@ -303,13 +303,13 @@ class Play:
         if self.session is None:
             # As the runner does.
             for uuid in worker.request.uuids:
-                if self.carried.get(uuid) is worker.request.run:
-                    del self.carried[uuid]
+                if self.in_flight.get(uuid) is worker.request.bundle:
+                    del self.in_flight[uuid]
         else:
             report = None if failure else worker.report
             answer = Answer(worker.request, "http://played", report=report, **failure)
             self.session.answered(answer, self.now)
-            self.session.settle(self.now)
+            self.session.apply_answers(self.now)
         if worker.job is None:
             self.workers.remove(worker)
 
@@ -340,8 +340,8 @@ class Play:
         if self.session is None:
             self.begin_session()
         self.session.tick(self.now)
-        self.session.hear()
-        self.session.settle(self.now)
+        self.session.poll()
+        self.session.apply_answers(self.now)
         freed = True
         while freed:
             runs = []

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import logging
 import time
+from contextlib import closing
 from datetime import datetime
 from unittest.mock import patch
 
@@ -8,31 +9,43 @@ import psycopg2
 
 from odoo.tests import tagged
 
-from .. import notify
 from ..channels import ChannelRecord
 from ..jobrunner import runner
-from ..protocol import KEY_LOCK_CLASS
-from .runner_case import RunnerCase
+from ..sql import statements
+from ..store import triggers
+from .runner_case import KEY_LOCK_CLASS, RunnerCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
+TABLES = ("queue_job", "queue_job_channel")
 
 
 @tagged("post_install", "-at_install")
 class TestPresence(RunnerCase):
+    def install_triggers(self):
+        with closing(self.conn.cursor()) as cr:
+            triggers.install(cr, *TABLES)
+
+    def triggers(self):
+        """Return ``(trigger, table)`` of all triggers of the addon."""
+        found = []
+        with closing(self.conn.cursor()) as cr:
+            for table in TABLES:
+                cr.execute(statements.triggers_of, {"tables": [table]})
+                found += [(name, table) for name, _function in cr.fetchall()]
+        self.assertEqual(len(found), 6)
+        return found
+
     def test_has_queue_job(self):
         self.assertTrue(self.database().has_queue_job)
 
     def test_database_that_is_not_odoo(self):
         db = self.database()
         for missing, line in (
-            ("HAS_MODULE_TABLE", f"{self.db_name} doesn't seem to be an odoo db"),
-            ("IS_INSTALLED", f"queue_job is not installed for db {self.db_name}"),
+            ("has_module_table", f"{self.db_name} doesn't seem to be an odoo db"),
+            ("is_installed", f"queue_job is not installed for db {self.db_name}"),
         ):
             with (
-                patch(
-                    f"odoo.addons.queue_job.jobrunner.statements.{missing}",
-                    "SELECT false",
-                ),
+                patch.object(statements, missing, "SELECT false"),
                 self.assertLogs(RUNNER_LOGGER, "DEBUG") as logs,
             ):
                 self.assertFalse(db._has_queue_job())
@@ -59,7 +72,7 @@ class TestPresence(RunnerCase):
             self.assertFalse(db._has_queue_job())
 
     def test_b32_missing_trigger_is_restored(self):
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         self.sql("DROP TRIGGER queue_job_notify ON queue_job")
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
             db = self.database()
@@ -67,31 +80,31 @@ class TestPresence(RunnerCase):
             f"queue_job_notify trigger is missing in db {self.db_name}", logs.output[0]
         )
         self.assertTrue(db.has_queue_job)
-        self.assertFalse(db.deaf)
+        self.assertFalse(db.lacks_triggers)
         uuid = self.job()
         self.assertEqual(self.heard(db), ({uuid}, False))
 
     def test_b32_trigger_that_cannot_be_restored_yet(self):
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         self.sql("DROP TRIGGER queue_job_notify ON queue_job")
         writer = psycopg2.connect(**runner._connection_info_for(self.db_name))
         self.addCleanup(writer.close)
         self.sql("LOCK TABLE queue_job IN ROW EXCLUSIVE MODE", conn=writer)
         with self.assertLogs(RUNNER_LOGGER, "ERROR"):
             db = self.database()
-        self.assertTrue(db.deaf)
+        self.assertTrue(db.lacks_triggers)
         with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
             db.check_triggers()
-        self.assertTrue(db.deaf)
+        self.assertTrue(db.lacks_triggers)
         writer.rollback()
         with self.assertLogs(RUNNER_LOGGER, logging.INFO) as logs:
             db.check_triggers()
         self.assertIn("queue_job_notify trigger restored", logs.output[0])
-        self.assertFalse(db.deaf)
+        self.assertFalse(db.lacks_triggers)
 
     def test_b32_trigger_of_the_channels_is_restored(self):
         """A database that came from OCA's addon did not get it."""
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         self.sql("DROP TRIGGER queue_job_channel_notify ON queue_job_channel")
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
             db = self.database()
@@ -107,9 +120,9 @@ class TestPresence(RunnerCase):
 
         Only the presence of the two that notify was checked.
         """
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         db = self.database()
-        for name, (table, _definition) in notify.TRIGGERS.items():
+        for name, table in self.triggers():
             for statement in (
                 f"DROP TRIGGER {name} ON {table}",
                 f"ALTER TABLE {table} DISABLE TRIGGER {name}",
@@ -124,14 +137,14 @@ class TestPresence(RunnerCase):
                         db.check_triggers()
 
     def test_trigger_that_is_enabled_always_is_left_alone(self):
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         self.sql("ALTER TABLE queue_job ENABLE ALWAYS TRIGGER queue_job_keys_update")
         with self.assertNoLogs(RUNNER_LOGGER, "ERROR"):
             self.database().check_triggers()
         self.sql("DROP TRIGGER queue_job_keys_update ON queue_job")
 
     def test_trigger_that_misses_an_event_is_restored(self):
-        self.addCleanup(notify.install, lambda statement: self.sql(statement))
+        self.addCleanup(self.install_triggers)
         self.sql("DROP TRIGGER queue_job_keys_delete ON queue_job")
         self.sql(
             "CREATE TRIGGER queue_job_keys_delete AFTER INSERT ON queue_job "
@@ -219,7 +232,7 @@ class TestReading(RunnerCase):
         db = self.database()
         uuids = {self.job() for _ in range(50)}
         self.assertEqual(self.heard(db, 50), (uuids, False))
-        self.assertEqual(db.hear(), (set(), False))
+        self.assertEqual(db.poll(), (set(), False))
 
     def test_change_of_a_channel_is_heard(self):
         db = self.database()

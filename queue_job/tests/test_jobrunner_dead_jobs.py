@@ -17,8 +17,8 @@ class TestDeadJobs(RunnerCase):
     def dead(self, state="started", **columns):
         return self.job(state, date_enqueued=self.old(11), **columns)
 
-    def sweep(self, carried=()):
-        return set(self.database().requeue_dead_jobs(carried)) & self.mine
+    def sweep(self, in_flight=()):
+        return set(self.database().requeue_dead_jobs(in_flight)) & self.mine
 
     def test_dead_jobs_are_requeued_and_told(self):
         sent, claimed = self.dead("enqueued", retry=2), self.dead(retry=2)
@@ -55,11 +55,11 @@ class TestDeadJobs(RunnerCase):
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b29_jobs_in_open_requests_are_not_dead(self):
-        carried, dead = self.dead("enqueued"), self.dead("enqueued")
+        in_flight, dead = self.dead("enqueued"), self.dead("enqueued")
         self.assertEqual(
-            self.sweep(carried={carried, "with ' quote and % percent"}), {dead}
+            self.sweep(in_flight={in_flight, "with ' quote and % percent"}), {dead}
         )
-        self.assertEqual(self.value(carried), "enqueued")
+        self.assertEqual(self.value(in_flight), "enqueued")
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b09_each_death_is_one_try(self):

@@ -244,8 +244,8 @@ class TestSilence(LoopBesideFakeOdoo, RelayCase):
     def test_b30_silence_is_noticed_told_once_and_mended(self):
         self.start()
         tries = []
-        begin = self.runner._opener.begin
-        self.runner._opener.begin = lambda name: (tries.append(name), begin(name))
+        begin = self.runner._connector.begin
+        self.runner._connector.begin = lambda name: (tries.append(name), begin(name))
         with self.assertLogs(RUNNER_LOGGER, "ERROR") as logs:
             self.relay.hold()
             uuid = self.job()

@@ -20,7 +20,7 @@ runner = QueueJobRunner(channel_config_string="root:1")
 runner.itself = runner
 taken = threading.Event()
 def answer():
-    with runner._waker._lock:
+    with runner._wakeup_pipe._lock:
         taken.set()
         threading.Event().wait()
 threading.Thread(target=answer, daemon=True).start()

@@ -8,8 +8,7 @@ from odoo.tests import tagged
 
 from ..jobrunner.database import Database
 from ..jobrunner.runner import QueueJobRunner
-from ..protocol import KEY_LOCK_CLASS
-from .runner_case import RunnerCase
+from .runner_case import KEY_LOCK_CLASS, RunnerCase
 
 # Ten times as many as slots.
 SLOTS, HELD, FREE = 3, 30, 5
@@ -128,12 +127,12 @@ class TestHeldJobs(RunnerCase):
         runner.run_jobs()
         self.assertEqual(self.sent_uuids(), [free])
         session = runner._sessions[self.db_name]
-        session.ledger.look_again(float("inf"))
+        session.tracker.retry_blocked(float("inf"))
         runner.run_jobs()
         holder.rollback()
         self.update(free, state="done")
         session.tree.remove_job(free, self.db_name)
-        session.ledger.look_again(float("inf"))
+        session.tracker.retry_blocked(float("inf"))
         runner.run_jobs()
         self.assertEqual(self.sent_uuids(), [free, first])
         self.assertEqual(self.value(second), "pending")

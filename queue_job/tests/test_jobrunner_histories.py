@@ -32,7 +32,7 @@ class TestHistories(BaseCase):
                 used = [job.uuid for job in running if job.channel in names]
                 self.assertLessEqual(len(used), capacity, (number, names, used))
         play.calm_down()
-        self.assertEqual((play.left(), play.carried), ([], {}))
+        self.assertEqual((play.left(), play.in_flight), ([], {}))
         held = [
             str(channel)
             for tree in (play.shared, play.session.tree)
@@ -40,8 +40,8 @@ class TestHistories(BaseCase):
             if channel._running or channel._failed or channel._queue
         ]
         self.assertEqual(held, [])
-        self.assertEqual(play.session.ledger.orphans, set())
-        self.assertEqual(play.session.ledger._again, {})
+        self.assertEqual(play.session.tracker.detached, set())
+        self.assertEqual(play.session.tracker._retry_at, {})
         return play
 
     def test_all_jobs_end_and_no_slot_is_lost(self):

@@ -187,7 +187,7 @@ class TestWaiting(LifeCase):
 
     def test_what_is_due_is_not_waited_for(self):
         runner = self.runner()
-        runner._look_for_databases_at = 0
+        runner._discover_at = 0
         with patch.object(runner, "_select") as select:
             runner.wait_notification()
         select.assert_called_once_with([], 0)
@@ -279,7 +279,7 @@ class TestLife(BaseCase):
 
     def test_answers_do_not_end_a_sleep(self):
         runner = QueueJobRunner.from_environ_or_config()
-        runner._waker.wake()
+        runner._wakeup_pipe.wake()
         began = time.monotonic()
         runner.sleep(0.05)
         self.assertGreaterEqual(time.monotonic() - began, 0.05)

@@ -22,7 +22,7 @@ class TestLoop(LoopBesideFakeOdoo, RunnerCase):
         self.assertTrue(self.odoo.came.acquire(timeout=20))
         self.assertIn(uuid, self.odoo.asked[-1][0])
         session = self.runner._sessions[self.db_name]
-        self.wait_for_rounds(lambda: uuid not in session.carried)
+        self.wait_for_rounds(lambda: uuid not in session.in_flight)
 
     def test_stop_lets_go_of_everything(self):
         self.odoo.hold.clear()

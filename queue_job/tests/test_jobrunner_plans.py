@@ -3,7 +3,7 @@ import json
 
 from odoo.tests import tagged
 
-from ..jobrunner import statements as sql
+from ..sql import statements as sql
 from .runner_case import RunnerCase
 
 # Jobs of each kind; 100,000 in all.
@@ -31,7 +31,8 @@ class TestPlans(RunnerCase):
         conn = self.connect()
         conn.autocommit = False
         self.cr = conn.cursor()
-        self.cr.execute(sql.SESSION_SETTINGS)
+        self.cr.execute(sql.session_settings)
+        self.cr.execute(sql.prepare)
         self.cr.execute("ALTER TABLE queue_job DISABLE TRIGGER USER")
         self.cr.execute(FILL)
         self.cr.execute("ANALYZE queue_job")
@@ -64,11 +65,11 @@ class TestPlans(RunnerCase):
         self.cr.execute("SELECT now() AT TIME ZONE 'UTC'")
         (now,) = self.cr.fetchone()
         for statement, index, after in (
-            (sql.CANDIDATES, "queue_job_candidates_index", None),
-            (sql.CANDIDATES_AFTER, "queue_job_candidates_index", (1, now, 5)),
-            (sql.TIMED, "queue_job_eta_index", None),
-            (sql.TIMED_AFTER, "queue_job_eta_index", (now, 5)),
-            (sql.FAILED, "queue_job_failed_index", None),
+            (sql.candidates, "queue_job_candidates_index", None),
+            (sql.candidates_after, "queue_job_candidates_index", (1, now, 5)),
+            (sql.timed_candidates, "queue_job_eta_index", None),
+            (sql.timed_candidates_after, "queue_job_eta_index", (now, 5)),
+            (sql.failed_jobs, "queue_job_failed_index", None),
         ):
             with self.subTest(statement):
                 values = {"names": names, "limit": 500, "after": after}
@@ -78,10 +79,10 @@ class TestPlans(RunnerCase):
     def test_channels_are_found_step_by_step(self):
         for statement, indexes in (
             (
-                sql.WAITING_CHANNELS,
+                sql.waiting_channels,
                 {"queue_job_candidates_index", "queue_job_eta_index"},
             ),
-            (sql.FAILED_CHANNELS, {"queue_job_failed_index"}),
+            (sql.failed_channels, {"queue_job_failed_index"}),
         ):
             nodes = self.nodes(statement)
             scans = [node for node in nodes if "Index Name" in node]
@@ -91,26 +92,31 @@ class TestPlans(RunnerCase):
 
     def test_rows_are_found_by_their_keys(self):
         values = {"ids": list(range(50)), "date": None, "now": 5.0}
-        self.check(sql.MARK, values, "queue_job_pkey")
+        self.check(sql.mark, values, "queue_job_pkey")
         uuids = [f"plan-{number}" for number in range(50)]
-        self.check(sql.READ, (uuids,), "queue_job__uuid_index")
-        self.check(sql.PUT_BACK, (uuids,), "queue_job__uuid_index")
-        named = f"q.uuid IN ('plan-1', 'plan-2') AND {sql.KEY_IS_RUNNING}"
-        dead = sql.DEAD_JOBS.format(condition=named)
-        indexes = {node.get("Index Name") for node in self.nodes(dead)} - {None}
-        self.assertFalse(
-            {name for name in indexes if "running" in name or "state" in name}
-        )
+        self.check(sql.read_jobs, {"uuids": uuids}, "queue_job__uuid_index")
+        self.check(sql.put_back, {"uuids": uuids}, "queue_job__uuid_index")
+        for at_once in (True, False):
+            values = {"uuids": uuids, "at_once": at_once}
+            nodes = self.nodes(sql.requeue_dead_among, values)
+            indexes = {node.get("Index Name") for node in nodes} - {None}
+            self.assertFalse(
+                {name for name in indexes if "running" in name or "state" in name}
+            )
 
     def test_sweeps_look_at_what_they_are_about(self):
-        self.check(sql.RUNNING, None, "queue_job_running_index")
-        dead = sql.DEAD_JOBS.format(condition=f"{sql.IS_RUNNING} AND {sql.ABANDONED}")
-        scans = [n for n in self.nodes(dead) if n.get("Relation Name") == "queue_job"]
-        self.assertNotIn("Seq Scan", [node["Node Type"] for node in scans])
-        self.check(sql.UNREPORTED, {"behind": []}, "queue_job_to_report_index")
+        self.check(sql.running_jobs, None, "queue_job_running_index")
+        for dead, values in (
+            (sql.requeue_dead, None),
+            (sql.requeue_dead_but, {"in_flight": ["plan-1"]}),
+        ):
+            nodes = self.nodes(dead, values)
+            scans = [n for n in nodes if n.get("Relation Name") == "queue_job"]
+            self.assertNotIn("Seq Scan", [node["Node Type"] for node in scans])
+        self.check(sql.unreported, {"behind": []}, "queue_job_to_report_index")
         looked_at = [
             node
-            for node in self.nodes(sql.FORGOTTEN, {"after": 0})
+            for node in self.nodes(sql.old_waiting, {"after": 0, "age": "1 minute"})
             if node.get("Index Name") == "queue_job_waiting_index"
         ]
         self.assertTrue(looked_at)

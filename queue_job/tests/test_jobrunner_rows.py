@@ -11,8 +11,8 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from ..channels.settings import ChannelRecord, usable_records
-from ..jobrunner import statements as sql
 from ..protocol import HELD, LONGEST_UUID
+from ..sql import statements
 from .runner_case import SessionCase
 
 try:
@@ -164,17 +164,17 @@ class TestOddRows(SessionCase):
         session = self.session("root:9", now=now, begin=True)
         session.tick(now)
         session.tick(now + 3)
-        session.settle(now)
+        session.apply_answers(now)
         self.tell(session, healthy, *filter(None, (odd,)))
         session.sweep(now)
         session.db.release_behind(self.mine)
-        session.db.lifeless(self.mine)
+        session.db.unlocked(self.mine)
         runs = self.dispatch(session, now)
         self.assertIn([healthy], runs, columns)
         for request in self.sent:
-            if request.run is not None:
+            if request.bundle is not None:
                 self.answer(session, request, *((uuid, HELD) for uuid in request.uuids))
-        session.take_back()
+        session.requeue_unstarted()
         session.wakeup_time(now)
         session.forget_jobs()
         self.sql("DELETE FROM queue_job WHERE uuid = ANY(%s)", list(self.mine))
@@ -189,5 +189,5 @@ class TestOddRows(SessionCase):
             *("channel_method_name", "model_name", "method_name"),
         ]
         for name in read:
-            self.assertIn(name, sql._COLUMNS)
+            self.assertIn(name, statements.prepare)
             self.assertIn(name, COLUMNS)

@@ -13,7 +13,7 @@ from ..jobrunner import runner as runner_module
 from ..jobrunner.connection import MasterElectionLost
 from ..jobrunner.database import Database
 from ..jobrunner.dispatch import Answer
-from ..jobrunner.news import News
+from ..jobrunner.log_throttle import LogThrottle
 from ..jobrunner.runner import QueueJobRunner
 from ..protocol import DONE, Report
 from .runner_case import RunnerCase
@@ -34,10 +34,10 @@ class TestDatabases(RunnerCase):
 
     def look_after(self, runner):
         """Let the runner look after its databases until none is being opened."""
-        runner._look_after_databases()
-        while runner._opener.names:
+        runner._open_databases()
+        while runner._connector.names:
             runner._select([], 10)
-            runner._look_after_databases()
+            runner._open_databases()
 
     def test_initialize(self):
         uuid = self.job()
@@ -86,7 +86,7 @@ class TestDatabases(RunnerCase):
         with patch.object(runner_module, "Database", side_effect=database):
             runner.initialize_databases()
         self.assertEqual(list(runner.db_by_name), [self.db_name])
-        self.assertLessEqual(runner._look_at["other"], time.time() + 5)
+        self.assertLessEqual(runner._open_at["other"], time.time() + 5)
 
     def test_lost_election_is_tried_again(self):
         winner = self.database()
@@ -94,7 +94,7 @@ class TestDatabases(RunnerCase):
         runner.initialize_databases()
         self.assertEqual(runner.db_by_name, {})
         winner.close()
-        runner._look_at[self.db_name] = 0
+        runner._open_at[self.db_name] = 0
         self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
@@ -114,7 +114,7 @@ class TestDatabases(RunnerCase):
         self.assertEqual(runner.db_by_name, {})
         self.assertLessEqual(runner._wakeup_time(), time.time() + 30)
         self.names = (self.db_name,)
-        runner._look_for_databases_at = 0
+        runner._discover_at = 0
         self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
@@ -123,8 +123,8 @@ class TestDatabases(RunnerCase):
         with patch.object(Database, "_has_queue_job", return_value=False):
             runner.initialize_databases()
         self.assertEqual(runner.db_by_name, {})
-        self.assertLessEqual(runner._look_at[self.db_name], time.time() + 30)
-        runner._look_at[self.db_name] = 0
+        self.assertLessEqual(runner._open_at[self.db_name], time.time() + 30)
+        runner._open_at[self.db_name] = 0
         self.look_after(runner)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
 
@@ -132,9 +132,9 @@ class TestDatabases(RunnerCase):
         runner = self.runner()
         runner.initialize_databases()
         self.names = ()
-        runner._look_for_databases_at = 0
-        runner._look_after_databases()
-        self.assertEqual((runner.db_by_name, runner._look_at), ({}, {}))
+        runner._discover_at = 0
+        runner._open_databases()
+        self.assertEqual((runner.db_by_name, runner._open_at), ({}, {}))
 
     def test_b30_lost_connection_is_noticed_and_replaced(self):
         """The backend is gone: the session ends, a new one is elected, nothing is lost."""
@@ -146,7 +146,7 @@ class TestDatabases(RunnerCase):
         with self.assertLogs(RUNNER_LOGGER, "ERROR"):
             while self.db_name in runner.db_by_name:
                 runner.process_notifications()
-        runner._look_at[self.db_name] = 0
+        runner._open_at[self.db_name] = 0
         self.look_after(runner)
         self.assertIsNotNone(
             runner._sessions[self.db_name].tree.job(uuid, self.db_name)
@@ -167,7 +167,7 @@ class TestDatabases(RunnerCase):
                 patch.object(session.db, "abandon"),
                 self.assertLogs(RUNNER_LOGGER, "ERROR") as logs,
             ):
-                runner._errors = News()
+                runner._throttle = LogThrottle()
                 runner.run_jobs()
             self.assertEqual(runner.db_by_name, {})
             self.assertEqual(len(logs.output), 1, logs.output)
@@ -229,8 +229,8 @@ class TestDatabases(RunnerCase):
         with patch.object(runner._dispatcher, "answers", return_value=[answer]):
             runner.process_notifications()
         self.assertEqual(len(root._running), running - 1)
-        self.assertNotIn(uuid, runner._carried["copy a"])
-        self.assertIn(uuid, runner._carried["copy b"])
+        self.assertNotIn(uuid, runner._in_flight["copy a"])
+        self.assertIn(uuid, runner._in_flight["copy b"])
 
     def test_slot_of_an_open_request_is_free_after_two_lost_sessions(self):
         """The answer comes while nobody serves the database."""
@@ -253,7 +253,7 @@ class TestDatabases(RunnerCase):
         with patch.object(runner._dispatcher, "answers", return_value=[answer]):
             runner.process_notifications()
         self.assertEqual(root._running, set())
-        self.assertNotIn(uuid, runner._carried[self.db_name])
+        self.assertNotIn(uuid, runner._in_flight[self.db_name])
 
     def test_what_was_told_with_an_answer_is_not_waited_for(self):
         """It came with the answer to a statement: nothing is left on the connection."""
@@ -285,18 +285,18 @@ class TestDatabases(RunnerCase):
 
         runner = self.runner(self.db_name, "copied")
         with patch.object(runner_module, "Database", database):
-            runner._look_at = dict.fromkeys(self.names, 0)
+            runner._open_at = dict.fromkeys(self.names, 0)
             while not runner.db_by_name:
-                runner._look_after_databases()
+                runner._open_databases()
                 runner._select([], 10)
-            self.assertEqual(runner._opener.names, {"copied"})
+            self.assertEqual(runner._connector.names, {"copied"})
             # Nobody else tries it meanwhile.
             runner._find_databases(0)
-            self.assertEqual(runner._look_at, {})
+            self.assertEqual(runner._open_at, {})
             with self.assertLogs(RUNNER_LOGGER, "ERROR"):
                 copied.set()
                 self.look_after(runner)
-        self.assertEqual(list(runner._look_at), ["copied"])
+        self.assertEqual(list(runner._open_at), ["copied"])
 
     def test_stop_ends_the_opening_of_databases(self):
         """Each may take its time limit."""
@@ -324,18 +324,18 @@ class TestDatabases(RunnerCase):
             )
             with self.assertLogs(RUNNER_LOGGER, "ERROR"):
                 runner.initialize_databases()
-            self.assertGreater(runner._look_at["later"], real() + 3500)
+            self.assertGreater(runner._open_at["later"], real() + 3500)
             throttled = runner.channel_manager.get_channel_by_name("t")
             throttled._pause_until = time.time() + 5
         runner._stop = True
         with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
             runner.round()
-        self.assertIn("the clock was set by -3600 seconds", logs.output[0])
+        self.assertIn("system clock jumped by -3600 s", logs.output[0])
         self.assertEqual(throttled._pause_until, 0)
         with self.assertLogs(RUNNER_LOGGER, logging.INFO):
             self.look_after(runner)
         self.assertLessEqual(runner._wakeup_time(), real() + 30)
-        self.assertLessEqual(runner._look_at["later"], real() + 30)
+        self.assertLessEqual(runner._open_at["later"], real() + 30)
         self.assertEqual(list(runner.db_by_name), [self.db_name])
         with self.assertNoLogs(RUNNER_LOGGER, "WARNING"):
             runner._follow_clock()

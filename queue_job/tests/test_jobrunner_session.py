@@ -6,10 +6,10 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
-from ..jobrunner import ledger
 from ..jobrunner import session as session_module
-from ..protocol import DONE, FAILED, HELD, KEY_LOCK_CLASS, POSTPONED, REFUSED
-from .runner_case import SessionCase
+from ..jobrunner import tracker
+from ..protocol import DONE, FAILED, HELD, POSTPONED, REFUSED
+from .runner_case import KEY_LOCK_CLASS, SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
 
@@ -45,7 +45,7 @@ class TestDispatching(SessionCase):
         session = self.session()
         uuid = self.job()
         select.select([session.db.conn], [], [], 10)
-        session.hear()
+        session.poll()
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_b08_cancelled_meanwhile_is_not_sent(self):
@@ -101,7 +101,7 @@ class TestDispatching(SessionCase):
         session = self.session("root:9,s:1:sequential")
         self.teach(session)
         self.assertEqual(self.dispatch(session), [])
-        session.settle(1000)
+        session.apply_answers(1000)
         self.assertEqual(self.value(second), "pending")
         self.assertEqual(self.dispatch(session, 1000.05), [])
         holder.rollback()
@@ -221,7 +221,7 @@ class TestRuns(SessionCase):
             (held, HELD),
             left=[left],
         )
-        self.assertEqual(session.carried, {})
+        self.assertEqual(session.in_flight, {})
         self.assertEqual(self.value(left), "pending")
         self.assertEqual(self.dispatch(session, 1001), [[left]])
         self.assertEqual(session.tree.root._queue.timed_count, 1)
@@ -276,7 +276,7 @@ class TestRuns(SessionCase):
         self.assertEqual(self.value(behind), "enqueued")
         session.tick(1003)
         self.assertEqual(self.value(behind), "pending")
-        self.assertEqual(list(session.carried), [long])
+        self.assertEqual(list(session.in_flight), [long])
         self.assertEqual(len(session.tree.root._running), 1)
         self.assertEqual(self.dispatch(session, 1003), [[behind]])
         self.assertEqual(session.tree.root._queue.head.uuid, postponed)
@@ -327,22 +327,22 @@ class TestHearing(SessionCase):
         db, heard = session.db, 0
         with patch.object(db, "_fetch", side_effect=db._fetch) as fetch:
             while heard < count:
-                if not db.was_told:
+                if not db.has_notifications:
                     self.assertTrue(select.select([db.conn], [], [], 10)[0], heard)
-                uuids, _changed = db.hear()
-                session.ledger.learn(uuids)
+                uuids, _changed = db.poll()
+                session.tracker.apply_changes(uuids)
                 heard += len(uuids)
         self.assertLess(fetch.call_count, count / 50)
         self.assertLess(len(session.tree._jobs), 2000)
 
     def test_many_told_at_once_are_read_as_windows(self):
-        uuids = {self.job() for _ in range(ledger.MANY + 1)}
+        uuids = {self.job() for _ in range(tracker.MANY + 1)}
         session = self.session()
         with (
             patch.object(session.db, "read", side_effect=AssertionError("row by row")),
-            patch.object(session.ledger, "load_waiting") as load,
+            patch.object(session.tracker, "load_waiting") as load,
         ):
-            session.ledger.learn(uuids)
+            session.tracker.apply_changes(uuids)
         load.assert_called_once()
 
     def test_change_of_a_channel_record_applies_at_once(self):
@@ -362,7 +362,7 @@ class TestHearing(SessionCase):
         self.assertEqual(self.dispatch(session), [])
         self.sql("UPDATE queue_job_channel SET paused = false WHERE id = %s", channel)
         select.select([session.db.conn], [], [], 10)
-        session.hear()
+        session.poll()
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_deleted_job_is_forgotten(self):

@@ -72,7 +72,7 @@ class TestSuspects(SessionCase):
         while len(done) < len(healthy) and now < 1005:
             now += 0.05
             session.tick(now)
-            session.settle(now)
+            session.apply_answers(now)
             for uuids in self.dispatch(session, now):
                 if poison in uuids:
                     tries += 1

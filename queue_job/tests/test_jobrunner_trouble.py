@@ -8,8 +8,8 @@ from unittest.mock import patch
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from ..jobrunner import ledger
 from ..jobrunner import session as session_module
+from ..jobrunner import tracker
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
 from ..protocol import DONE, HELD, REPORT_DEAD_PATH
 from .runner_case import SessionCase
@@ -51,10 +51,10 @@ class TestTrouble(SessionCase):
         self.assertEqual(self.dispatch(session, 1001), [[waiting]])
         self.assertEqual(self.dispatch(session, self.later()), [[dead]])
         # The job that runs on keeps its slot until its row says that it ended.
-        self.assertIn(alive, session.ledger.orphans)
+        self.assertIn(alive, session.tracker.detached)
         self.update(alive, state="done")
         session.tick(1003)
-        self.assertNotIn(alive, session.ledger.orphans)
+        self.assertNotIn(alive, session.tracker.detached)
 
     def test_many_connections_that_break_at_once(self):
         """A proxy was restarted: the jobs that run on keep their slots."""
@@ -62,13 +62,13 @@ class TestTrouble(SessionCase):
         for uuid in (alive, also_alive):
             self.lock_row(uuid)
         with (
-            patch.object(ledger, "MANY", 1),
+            patch.object(tracker, "MANY", 1),
             self.assertLogs(RUNNER_LOGGER, "WARNING"),
         ):
             self.answer(
                 session, self.sent[0], kind=BROKEN, error=ConnectionError("reset")
             )
-        self.assertLessEqual({alive, also_alive}, session.ledger.orphans)
+        self.assertLessEqual({alive, also_alive}, session.tracker.detached)
         self.assertEqual(len(session.tree.root._running), 2)
 
     def test_one_bad_node_of_several_is_told_once(self):
@@ -190,7 +190,7 @@ class TestTrouble(SessionCase):
         )
         self.assertEqual(session.backoff.failures, 0)
         # Its slot stays taken, and it is not sent again.
-        self.assertIn(uuid, session.ledger.orphans)
+        self.assertIn(uuid, session.tracker.detached)
         self.assertEqual(len(session.tree.root._running), 1)
         self.assertEqual(self.dispatch(session, 1002), [])
 
@@ -201,11 +201,11 @@ class TestTrouble(SessionCase):
         self.lock_row(gone).rollback()
         self.update(gone, date_started=self.old(100), date_enqueued=self.old(100))
         with self.assertLogs(RUNNER_LOGGER, "WARNING") as logs:
-            session.tick(1000 + session_module.LONG_RUN)
+            session.tick(1000 + session_module.LONG_REQUEST)
             self.assertEqual(self.value(gone), "started")
-            now = 1000 + session_module.LONG_RUN + session_module.VANISHED_EVERY
+            now = 1000 + session_module.LONG_REQUEST + session_module.VANISHED_EVERY
             session.tick(now)
-        self.assertIn("is gone, their request is given up", logs.output[0])
+        self.assertIn("worker lost, abandoning its request", logs.output[0])
         self.assertEqual((self.value(gone), self.value(gone, "retry")), ("pending", 1))
         self.assertEqual(self.value(behind), "pending")
         self.assertEqual(self.dispatch(session, now), [[behind]])
@@ -219,13 +219,13 @@ class TestTrouble(SessionCase):
                 session, self.sent[0], now=now, kind=GATEWAY, status=504, error=error
             )
         self.assertEqual(len(session.tree.root._running), 1)
-        self.assertEqual(set(session.carried), {gone})
+        self.assertEqual(set(session.in_flight), {gone})
 
     def test_long_job_behind_a_proxy_is_left_alone(self):
         """Its worker holds the lock, but for the moment when it begins anew."""
         session, (uuid,) = self.sent_run("started")
         self.update(uuid, date_started=self.old(100), date_enqueued=self.old(100))
-        now = 1000 + session_module.LONG_RUN
+        now = 1000 + session_module.LONG_REQUEST
         for is_held in (False, True, False):
             worker = self.lock_row(uuid) if is_held else None
             session.tick(now)
@@ -233,7 +233,7 @@ class TestTrouble(SessionCase):
             if worker:
                 worker.rollback()
         self.assertEqual(self.value(uuid), "started")
-        self.assertIn(uuid, session.carried)
+        self.assertIn(uuid, session.in_flight)
 
     def test_unclear_answer_is_settled_by_the_row(self):
         """An older controller answers 500 when the job failed, and nothing else."""
@@ -271,16 +271,16 @@ class TestTrouble(SessionCase):
         lost = self.session("root:1")
         self.dispatch(lost)
         lost.forget_jobs()
-        session = self.session("root:1", carried=lost.carried, begin=True)
+        session = self.session("root:1", in_flight=lost.in_flight, begin=True)
         session.tick(1000 + session_module.CLAIM_DELAY)
         self.assertEqual(self.value(uuid), "enqueued")
 
     def test_orphans_hold_slots_until_they_end(self):
-        channel = {"channel": "root.orphans"}  # no other job of the database is there
+        channel = {"channel": "root.detached"}  # no other job of the database is there
         one = self.job("started", date_enqueued=self.old(1), **channel)
         self.lock_row(one)
         two = self.job(**channel)
-        session = self.session("root:9,root.orphans:1")
+        session = self.session("root:9,root.detached:1")
         self.assertEqual(self.dispatch(session), [])
         session.tick(1001)
         self.assertEqual(self.dispatch(session, 1001), [])
@@ -355,7 +355,7 @@ class TestTrouble(SessionCase):
         self.dispatch(lost)
         request = self.sent[0]
         lost.forget_jobs()
-        session = self.session("root:1", carried=lost.carried)
+        session = self.session("root:1", in_flight=lost.in_flight)
         self.assertEqual(self.dispatch(session), [])
         self.update(one, state="done")
         self.answer(session, request, (one, DONE))
@@ -363,7 +363,7 @@ class TestTrouble(SessionCase):
 
     def test_stop_takes_back_what_no_worker_has_begun(self):
         session, (started, waiting) = self.sent_run("started", "enqueued")
-        session.take_back()
+        session.requeue_unstarted()
         self.assertEqual(
             (self.value(started), self.value(waiting)), ("started", "pending")
         )

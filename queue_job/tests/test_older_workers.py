@@ -7,7 +7,7 @@ gets another name, and all that the former one calls keeps its form.
 
 from odoo.tests import TransactionCase, tagged
 
-from .. import notify
+from ..store import triggers
 
 # As 19.0.3.0.0 makes them.
 REPLACED = """
@@ -97,7 +97,7 @@ class TestOlderWorkers(TransactionCase):
     def setUp(self):
         super().setUp()
         self.env.cr.execute(f"{REPLACED} {CALLED_BY_WORKERS}")
-        notify.install(self.env.cr.execute)
+        triggers.install(self.env.cr, "queue_job")
 
     def test_callers_reserve_keys(self):
         self.assertFalse(self.fetch(RESERVE, ["one"]))

@@ -5,7 +5,16 @@ from unittest import mock
 from odoo.tests import tagged
 
 from ..channels.settings import parse_simple_config
-from ..jobrunner import backlog, config, connection, dispatch, runs, server, session
+from ..jobrunner import (
+    backoff,
+    config,
+    connection,
+    dispatch,
+    durations,
+    pending_window,
+    server,
+    session,
+)
 from ..protocol import TIME_BUDGET
 from ..states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
 from ..worker import CONFLICT_TRIES_AT_ONCE, PG_RETRY
@@ -15,10 +24,10 @@ from .readme_facts import ReadmeFacts
 
 def longest_runs():
     """Return how long a run is at most when one job, and two, of its method have ended."""
-    pace = runs.Pace()
+    seen = durations.Durations()
     for _number in range(2):
-        pace.saw("function", 0)
-        yield pace.length("function")
+        seen.record("function", 0)
+        yield seen.length("function")
 
 
 @tagged("post_install", "-at_install")
@@ -47,18 +56,18 @@ class TestReadme(ReadmeFacts):
             "CONFIGURE": (
                 f"The log shows, {server.START_DELAY} seconds after the start,",
                 f"keeps up to {dispatch.MAX_REQUESTS} of them open",
-                f"those that take {runs.SHORT} seconds or more, get runs of one job",
-                f"as many jobs as should take {runs.FILL} seconds together",
-                f"never more than {runs.MAX_LENGTH}.",
+                f"those that take {durations.SHORT} seconds or more, get runs of one job",
+                f"as many jobs as should take {durations.FILL} seconds together",
+                f"never more than {durations.MAX_LENGTH}.",
                 f"seen once gets {one} jobs at most, and {two - one} more with each job",
                 f"no further job when {TIME_BUDGET} seconds have passed",
-                f"taken back after {session.SLOW_RUN} to {session.SLOW_RUN + 1} seconds",
-                f"tries again after {runs.Backoff.LAST} seconds at most",
+                f"taken back after {session.SLOW_BUNDLE} to {session.SLOW_BUNDLE + 1} seconds",
+                f"tries again after {backoff.Backoff.LAST} seconds at most",
                 f"given up after some {silence} seconds",
             ),
             "TROUBLESHOOTING": (
                 f"PostgreSQL has not answered for {connection.BEAT_PATIENCE} seconds",
-                f"tried again after {runs.Backoff.LAST} seconds at most",
+                f"tried again after {backoff.Backoff.LAST} seconds at most",
             ),
             "USAGE": (
                 f"the smaller runs first. Default: {DEFAULT_PRIORITY}.",
@@ -67,7 +76,9 @@ class TestReadme(ReadmeFacts):
                 f"up to {CONFLICT_TRIES_AT_ONCE} times in all, which counts as one try",
                 f"the next try follows after {PG_RETRY} seconds",
             ),
-            "ROADMAP": (f"the first {backlog.WINDOW} in the order of their eta",),
+            "ROADMAP": (
+                f"the first {pending_window.WINDOW} in the order of their eta",
+            ),
         }
 
     @property

@@ -18,8 +18,8 @@ from odoo import api, models
 
 from odoo.addons.queue_job.channels import ChannelRecord, fixed_settings
 from odoo.addons.queue_job.insight.snapshot import Snapshot
-from odoo.addons.queue_job.jobrunner import statements as runner_sql
-from odoo.addons.queue_job.jobrunner.rows import RowGuard
+from odoo.addons.queue_job.jobrunner.rows import Row, RowGuard
+from odoo.addons.queue_job.sql import statements as runner_sql
 from odoo.addons.queue_job.store import attempts
 from odoo.addons.queue_job.worker import lock_first
 
@@ -36,8 +36,8 @@ LARGEST_WINDOW = 20_000
 
 # Rows that were set aside and logged by this process.
 _logged = set()
-# As the sweep of the regular runner, after a shorter time.
-FORGOTTEN = runner_sql.FORGOTTEN.replace("interval '1 minute'", "interval '5 seconds'")
+# Of a job that waits for dependencies: a regular runner looks after a longer time.
+SHORTEST_AGE = "5 seconds"
 
 
 class Pick(NamedTuple):
@@ -131,15 +131,15 @@ class QueueJob(models.Model):
 
         cr.execute(sql.alive)
         for *values, state in cr.fetchall():
-            place(runner_sql.Row(*values, None, state, None))
+            place(Row(*values, None, state, None))
         self._place_failed(tree, place)
-        cr.execute(runner_sql.WAITING_CHANNELS)
+        cr.execute(runner_sql.waiting_channels)
         names = [name for (name,) in cr.fetchall()]
         limit = max(SMALLEST_WINDOW, window // max(1, len(names)))
         tree.is_partial = False
-        for statement in (runner_sql.CANDIDATES, runner_sql.TIMED):
+        for statement in (runner_sql.candidates, runner_sql.timed_candidates):
             cr.execute(statement, {"names": names, "limit": limit})
-            rows = [runner_sql.Row(*row) for row in cr.fetchall()]
+            rows = [Row(*row) for row in cr.fetchall()]
             tree.is_partial |= len(rows) >= limit
             for row in rows:
                 place(row)
@@ -150,7 +150,7 @@ class QueueJob(models.Model):
         """Fail a pending job that can never run; on a cursor of its own, because that of
         the pick is rolled back when no job can start."""
         with self.env.registry.cursor() as cr:
-            cr.execute(runner_sql.FAIL_UNUSABLE, {"id": job_id, "reason": reason})
+            cr.execute(runner_sql.fail_unusable, {"id": job_id, "reason": reason})
 
     @api.model
     def _place_failed(self, tree, place):
@@ -158,16 +158,16 @@ class QueueJob(models.Model):
         if not tree.sequential_channels():
             return
         cr = self.env.cr
-        cr.execute(runner_sql.FAILED_CHANNELS)
+        cr.execute(runner_sql.failed_channels)
         names = [
             name
             for (name,) in cr.fetchall()
             if tree.get_channel_by_name(name, True).sequential
         ]
         if names:
-            cr.execute(runner_sql.FAILED, {"names": names, "limit": 1})
+            cr.execute(runner_sql.failed_jobs, {"names": names, "limit": 1})
             for row in cr.fetchall():
-                place(runner_sql.Row(*row))
+                place(Row(*row))
 
     @api.model
     def _make_tree(self):
@@ -175,7 +175,7 @@ class QueueJob(models.Model):
         cr = self.env.cr
         self.env["queue.job.channel"].flush_model()
         cron_count = self._fetch_value(sql.cron_count)
-        cr.execute(runner_sql.CHANNEL_RECORDS)
+        cr.execute(runner_sql.channel_records)
         records = [ChannelRecord(*row) for row in cr.fetchall()]
         last_starts = self.env["queue.job.cron.start"].sudo()._last_starts()
         return CronTree(fixed_settings(), records, cron_count, last_starts)
@@ -216,12 +216,13 @@ class QueueJob(models.Model):
         its dependents. Return ``(uuids, id to go on from)``, 0 for the end.
         """
         self.env.flush_all()
-        self.env.cr.execute(FORGOTTEN, {"after": after_id})
+        values = {"after": after_id, "age": SHORTEST_AGE}
+        self.env.cr.execute(runner_sql.old_waiting, values)
         rows = self.env.cr.fetchall()
         ids = [job_id for job_id, is_blocked in rows if not is_blocked]
         uuids = []
         if ids:
-            self.env.cr.execute(runner_sql.RELEASE, (ids,))
+            self.env.cr.execute(runner_sql.release_unblocked, {"ids": ids})
             uuids = [uuid for (uuid,) in self.env.cr.fetchall()]
             self.env.invalidate_all()
         return uuids, rows[-1][0] if rows else 0

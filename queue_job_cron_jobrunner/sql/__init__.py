@@ -3,10 +3,6 @@
 
 from pathlib import Path
 
-from odoo.addons.queue_job.jobrunner import statements as runner
-from odoo.addons.queue_job.sql import load
+from odoo.addons.queue_job import sql
 
-statements = load(
-    Path(__file__).parent,
-    parts={"dead_jobs": runner.DEAD_JOBS, "readable_date": runner.READABLE_DATE},
-)
+statements = sql.load(Path(__file__).parent, parts=sql.statements.parts)

@@ -12,8 +12,9 @@ from odoo import api, models
 from odoo.modules import module
 from odoo.tools import SQL
 
-from odoo.addons.queue_job.key_functions import POLICY, POLICY_LOCK_LENGTH
 from odoo.addons.queue_job.states import CANCELLED, DONE, STARTED, STATES
+from odoo.addons.queue_job.store import keys
+from odoo.addons.queue_job.store.keys import POLICY, POLICY_LOCK_LENGTH
 from odoo.addons.queue_job.utils import storable_text
 
 _logger = logging.getLogger(__name__)
@@ -118,8 +119,7 @@ class QueueJob(models.Model):
         if not requests:
             return {}
         self.flush_model(["state", "twin_key"])
-        keys = self.env["queue.job.key"].sudo()
-        refused = keys._reserve(POLICY, requests, self._blocking_states())
+        refused = keys.reserve(self.env, POLICY, requests, self._blocking_states())
         return self._twins_for(POLICY, [job], refused) if refused else {}
 
     @api.model

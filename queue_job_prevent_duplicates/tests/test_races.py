@@ -4,7 +4,7 @@
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job.store.keys import reserve_all
+from odoo.addons.queue_job.store import keys
 from odoo.addons.queue_job.tests.twin_races import TwinRaces
 
 from .common import LOGGER, CommittedPartnerCase
@@ -46,14 +46,14 @@ class TestRaces(TwinRaces, CommittedPartnerCase):
                 delayable._build_job()
             jobs = [delayable._generated_job for delayable in group]
             model = caller["queue.job"].sudo()
-            self.assertFalse(reserve_all(model, jobs))
+            self.assertFalse(keys.reserve_all(model, jobs))
             again = [
                 self.record_in(caller).delayable().write({"ref": "0"})
                 for _n in range(2)
             ]
             refused = model._key_requests([d._build_job() for d in again])[-1]
-            keys = caller["queue.job.key"].sudo()
-            self.assertEqual(len(keys._reserve(refused[0], refused[2], refused[1])), 2)
+            found = keys.reserve(caller, refused[0], refused[2], refused[1])
+            self.assertEqual(len(found), 2)
             for other in others:
                 self.move(other, "enqueued")
                 with self.new_env() as worker:

@@ -2,7 +2,7 @@
 from odoo.tests import tagged
 
 from odoo.addons.queue_job.job import FUNC_STRING_LENGTH
-from odoo.addons.queue_job.models.queue_job_key import WAIT
+from odoo.addons.queue_job.store.keys import WAIT
 from odoo.addons.queue_job.tests.readme_case import ReadmeCase
 from odoo.addons.queue_job.tests.readme_facts import ReadmeFacts
 

@@ -2,7 +2,7 @@
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job.key_functions import POLICY
+from odoo.addons.queue_job.store.keys import POLICY
 
 from ..hooks import post_init_hook, uninstall_hook
 from .common import LOGGER, DuplicatesCase

@@ -10,7 +10,6 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
-from odoo.addons.queue_job.jobrunner import statements
 from odoo.addons.queue_job.sql import statements as sql
 from odoo.addons.queue_job.worker import WorkerDoors
 
@@ -219,7 +218,9 @@ class TestLargeGraphs(JobCase):
             )
             last = min(children) - 1
             return self.rows_read(
-                lambda: self.env.cr.execute(statements.FORGOTTEN, {"after": last})
+                lambda: self.env.cr.execute(
+                    sql.old_waiting, {"after": last, "age": "1 minute"}
+                )
             )
 
         self.assert_linear(rows)

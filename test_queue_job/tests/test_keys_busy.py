@@ -11,7 +11,7 @@ from odoo.tests import tagged
 
 from odoo.addons.queue_job.delay import group
 from odoo.addons.queue_job.exception import KeyBusyError, RetryableJobError
-from odoo.addons.queue_job.models import queue_job_key
+from odoo.addons.queue_job.store import keys
 
 from .common import CommittedJobCase, JobCase
 
@@ -23,9 +23,7 @@ WAIT, PATIENCE = 0.05, 5
 class TestBusyKeys(CommittedJobCase):
     def setUp(self):
         super().setUp()
-        patcher = patch.object(
-            queue_job_key.QueueJobKey, "_longest_wait", return_value=WAIT
-        )
+        patcher = patch.object(keys, "longest_wait", return_value=WAIT)
         patcher.start()
         self.addCleanup(patcher.stop)
 
@@ -106,8 +104,7 @@ class TestBusyKeys(CommittedJobCase):
 @tagged("post_install", "-at_install")
 class TestBusyKeySetting(JobCase):
     def test_wait_is_a_system_parameter(self):
-        keys = self.env["queue.job.key"]
-        self.assertEqual(keys._longest_wait(), 10)
+        self.assertEqual(keys.longest_wait(self.env), 10)
         for value, seconds in (
             ("2.5", 2.5),
             ("0", 0),
@@ -116,14 +113,14 @@ class TestBusyKeySetting(JobCase):
             ("nan", 0),
         ):
             self.env["ir.config_parameter"].set_param("queue_job.key_wait", value)
-            self.assertEqual(keys._longest_wait(), seconds)
+            self.assertEqual(keys.longest_wait(self.env), seconds)
         self.env["ir.config_parameter"].set_param("queue_job.key_wait", "soon")
-        with self.assertLogs(queue_job_key.__name__, "WARNING"):
-            self.assertEqual(keys._longest_wait(), 10)
+        with self.assertLogs(keys.__name__, "WARNING"):
+            self.assertEqual(keys.longest_wait(self.env), 10)
 
     def test_people_read_a_sentence_and_jobs_are_tried_again(self):
         with self.assertRaises(UserError) as raised:
-            self.env["queue.job.key"]._refuse_busy([], "k" * 1000)
+            keys.refuse_busy(self.env, [], "k" * 1000)
         error = raised.exception
         self.assertIsInstance(error, RetryableJobError)
         self.assertLess(len(str(error)), 300)

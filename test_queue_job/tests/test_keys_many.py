@@ -8,10 +8,11 @@ from odoo.tests import tagged
 from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.delay import group
 from odoo.addons.queue_job.jobrunner.database import Database
-from odoo.addons.queue_job.key_functions import KEY_LOCKS
+from odoo.addons.queue_job.sql import statements as sql
 
 from .common import CommittedJobCase
 
+KEY_LOCKS = int(sql.parts["key_locks"])
 ADVISORY_LOCKS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
 """

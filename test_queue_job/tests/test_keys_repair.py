@@ -4,11 +4,11 @@
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.queue_job.models import queue_job_key
+from odoo.addons.queue_job.store import keys
 
 from .common import CommittedJobCase, JobCase
 
-KEY_LOGGER = queue_job_key.__name__
+KEY_LOGGER = keys.__name__
 CHANGES = {
     "deleted": "DELETE FROM queue_job WHERE uuid = %s",
     "done": "UPDATE queue_job SET state = 'done' WHERE uuid = %s",

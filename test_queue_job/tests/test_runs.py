@@ -14,6 +14,7 @@ from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain
 from odoo.addons.queue_job.jobrunner.database import Database
+from odoo.addons.queue_job.sql import statements as sql
 
 from ..controllers.main import ThirdPartyRunJobController
 from .common import CONTROLLER_LOGGER, CommittedHttpCase, CommittedJobCase
@@ -177,7 +178,7 @@ class TestRuns(RunCase):
                 if outcome == protocol.HELD:
                     holder.execute(
                         "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock(%s))",
-                        (protocol.KEY_LOCK_CLASS, outcome),
+                        (int(sql.parts["key_lock_class"]), outcome),
                     )
                 report = self.perform(uuids, stop_at_failure=True)
                 self.assertEqual(self.outcomes(report), {uuids[0]: outcome})

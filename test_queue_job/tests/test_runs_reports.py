@@ -13,6 +13,7 @@ from odoo.tools import mute_logger
 from odoo.addons.queue_job import protocol
 from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.job import Job
+from odoo.addons.queue_job.sql import statements as sql
 from odoo.addons.queue_job.worker import Bundle, Lease, outcome
 
 from .common import CONTROLLER_LOGGER, Unheard
@@ -177,7 +178,7 @@ class TestReports(ReportCase):
         ):
             holder.execute(
                 "SELECT pg_advisory_xact_lock_shared(%s, queue_job_key_lock('held'))",
-                (protocol.KEY_LOCK_CLASS,),
+                (int(sql.parts["key_lock_class"]),),
             )
             report = self.perform(uuids)
         self.assertEqual(

@@ -6,8 +6,8 @@ import threading
 from contextlib import suppress
 
 
-class Waker:
-    """Owns both ends of a pipe: writing to one wakes who selects on the other.
+class WakeupPipe:
+    """Owns both ends of a pipe: writing to one wakes the thread that selects on the other.
 
     Nothing is written after ``close``: the number of a closed descriptor soon
     belongs to something else.
@@ -24,7 +24,7 @@ class Waker:
         return self._reader
 
     def wake(self):
-        """Wake whoever selects; safe in other threads and in signal handlers."""
+        """Wake the thread that selects; safe in other threads and in signal handlers."""
         with self._lock, suppress(OSError):
             # A full pipe wakes as well.
             if not self._closed:
@@ -37,7 +37,7 @@ class Waker:
                 pass
 
     def close(self):
-        """Close both ends, even when somebody closed them already."""
+        """Close both ends, even when they were closed already."""
         with self._lock:
             if self._closed:
                 return

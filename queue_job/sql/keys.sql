@@ -1,27 +1,27 @@
-# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Functions and triggers in the database that keep one waiting job per key.
+-- part: waiting
+-- The states of a job that has not begun; a test compares them with states.py.
+'wait_dependencies', 'pending', 'enqueued'
 
-``models/queue_job_key.py`` opens with how keys work. Functions whose signature changed
-got a new name: workers of 19.0.3.0.0 go on calling ``queue_job_key_reserve``, which stays in
-the databases that have it, and all it calls keeps its form.
-"""
+-- part: key_lock_class
+-- The class of the advisory locks of keys.
+1903521635
 
-from .protocol import KEY_LOCK_CLASS
-from .states import WAITING
+-- part: key_locks
+-- Key locks that one transaction may hold. PostgreSQL keeps the locks of all transactions in
+-- one table, whose size is this default of max_locks_per_transaction for each of them. Callers
+-- that are refused more keys are written down (see queue_job_key_is_free).
+64
 
-IDENTITY = "identity"
-POLICY = "policy"
-# Hexadecimal digits of a digest that a policy takes the lock of; func_string is compared.
-POLICY_LOCK_LENGTH = 16
+-- part: policy_lock_length
+-- Hexadecimal digits of a digest that a policy takes the lock of; func_string is compared.
+16
 
-_WAITING_SQL = ", ".join(f"'{state}'" for state in WAITING)
-
-# Key locks that one transaction may hold. PostgreSQL keeps the locks of all transactions in
-# one table, whose size is this default of max_locks_per_transaction for each of them. Callers
-# that are refused more keys are written down (see queue_job_key_is_free).
-KEY_LOCKS = 64
-
-KEY_FUNCTIONS_DDL = f"""
+-- name: key_functions
+-- Functions that keep one waiting job per key; store/keys.py opens with how keys work.
+-- One whose signature changes gets a new name: workers of 19.0.3.0.0 go on calling
+-- queue_job_key_reserve, which stays in the databases that have it, and all it calls
+-- keeps its form.
+--
 -- The whole range of 32 bits: two of 64 keys that a transaction holds and those of a
 -- stranger meet once in 70 million times.
 CREATE OR REPLACE FUNCTION queue_job_key_lock(lock_key text) RETURNS integer AS $$
@@ -48,13 +48,13 @@ BEGIN
     WHERE q.digest = queue_job_key_digest(lock_key) AND queue_job_key_open(q.callers) <> '';
     IF NOT FOUND THEN
         PERFORM FROM queue_job_key q
-        WHERE q.kind = '{POLICY}' AND length(lock_key) = {POLICY_LOCK_LENGTH}
+        WHERE q.kind = 'policy' AND length(lock_key) = {policy_lock_length}
           AND q.digest >= lock_key AND q.digest < lock_key || 'g'
-          AND left(q.digest, {POLICY_LOCK_LENGTH}) = lock_key
+          AND left(q.digest, {policy_lock_length}) = lock_key
           AND queue_job_key_open(q.callers) <> '';
     END IF;
     RETURN NOT FOUND
-        AND pg_try_advisory_xact_lock({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key));
+        AND pg_try_advisory_xact_lock({key_lock_class}, queue_job_key_lock(lock_key));
 END;
 $$ LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan;
 
@@ -75,9 +75,9 @@ BEGIN
         kinds := kinds || reserved.kind::text;
     END LOOP;
     PERFORM queue_job_key_insert(wanted.kind, wanted.key, holder) FROM (
-        SELECT '{IDENTITY}', identity_key FROM queue_job WHERE uuid = holder AND identity_key <> ''
+        SELECT 'identity', identity_key FROM queue_job WHERE uuid = holder AND identity_key <> ''
         UNION ALL
-        SELECT '{POLICY}', func_string FROM queue_job WHERE uuid = holder AND twin_key <> ''
+        SELECT 'policy', func_string FROM queue_job WHERE uuid = holder AND twin_key <> ''
     ) AS wanted(kind, key) WHERE wanted.kind <> ALL(kinds);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
@@ -117,9 +117,9 @@ CREATE OR REPLACE FUNCTION queue_job_key_unreserved(
 DECLARE
     found text;
 BEGIN
-    IF key_kind = '{IDENTITY}' THEN
+    IF key_kind = 'identity' THEN
         SELECT uuid INTO found FROM queue_job
-        WHERE identity_key = full_key AND state IN ({_WAITING_SQL}) AND uuid <> asker
+        WHERE identity_key = full_key AND state IN ({waiting}) AND uuid <> asker
         ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED;
     ELSE
         SELECT uuid INTO found FROM queue_job
@@ -155,7 +155,7 @@ CREATE OR REPLACE FUNCTION queue_job_key_is_kept(
 ) RETURNS boolean AS $$
     SELECT EXISTS (
         SELECT FROM queue_job WHERE uuid = holder AND CASE key_kind
-            WHEN '{IDENTITY}' THEN identity_key = full_key AND state IN ({_WAITING_SQL})
+            WHEN 'identity' THEN identity_key = full_key AND state IN ({waiting})
             ELSE func_string = full_key AND state = ANY(string_to_array(twin_states, ','))
         END
     )
@@ -170,7 +170,7 @@ BEGIN
         1, extract(epoch FROM deadline - clock_timestamp()) * 1000
     )::integer::text, true);
     IF lock_key IS NOT NULL THEN
-        PERFORM pg_advisory_xact_lock_shared({KEY_LOCK_CLASS}, queue_job_key_lock(lock_key));
+        PERFORM pg_advisory_xact_lock_shared({key_lock_class}, queue_job_key_lock(lock_key));
     END IF;
     RETURN queue_job_key_insert(key_kind, full_key, holder);
 EXCEPTION WHEN lock_not_available THEN
@@ -181,7 +181,7 @@ $$ LANGUAGE plpgsql;
 -- Reserve a key for each job; the result names those that were refused, why, and their twins:
 -- 'refused'; 'newer' for a twin newer than this snapshot; 'crowded' beyond the locks that a
 -- transaction may hold: the twin may start. After 'busy', when the wait in milliseconds is
--- over, the rest was not looked at. Keys are inserted in a fixed order, so that two callers
+-- over, the rest was not tried. Keys are inserted in a fixed order, so that two callers
 -- of many keys do not wait for each other.
 CREATE OR REPLACE FUNCTION queue_job_key_request(
     key_kind text, lock_keys text[], full_keys text[], uuids text[], blocking text[],
@@ -238,10 +238,10 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
-        -- There seems to be a twin. It may be starting: wait for that, then look again.
+        -- There seems to be a twin. It may be starting: wait for that, then try again.
         locks := coalesce(nullif(current_setting('queue_job.key_locks', true), '')::integer, 0);
         verdict := queue_job_key_insert_until(
-            deadline, CASE WHEN locks < {KEY_LOCKS} THEN asked.l END, key_kind, asked.k, asked.u
+            deadline, CASE WHEN locks < {key_locks} THEN asked.l END, key_kind, asked.k, asked.u
         );
         EXIT WHEN verdict = 'busy';
         -- As the lock, it is given back with a savepoint.
@@ -257,7 +257,7 @@ BEGIN
             CONTINUE WHEN twin IS NULL;
             DELETE FROM queue_job_key q WHERE q.kind = key_kind AND q.job_uuid = asked.u;
             verdict := 'refused';
-        ELSIF locks >= {KEY_LOCKS} THEN
+        ELSIF locks >= {key_locks} THEN
             verdict := 'crowded';
         ELSIF twin IS NULL OR NOT queue_job_key_is_kept(key_kind, asked.k, twin) THEN
             verdict := 'newer';
@@ -273,8 +273,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql;
 
--- Take a key for a job that came back to a blocking state, if it is free. Whoever
--- moves the job is not to wait for a transaction that is making another one.
+-- Take a key for a job that came back to a blocking state, if it is free. The
+-- session that moves the job must not wait for a transaction that is making another one.
 DROP FUNCTION IF EXISTS queue_job_key_take(text, text, text, text);
 CREATE OR REPLACE FUNCTION queue_job_key_take(
     key_kind text, full_key text, holder text
@@ -304,16 +304,16 @@ BEGIN
         DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid;
         RETURN NULL;
     ELSIF TG_OP = 'UPDATE' AND OLD.identity_key IS DISTINCT FROM NEW.identity_key THEN
-        DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid AND kind = '{IDENTITY}';
+        DELETE FROM queue_job_key WHERE job_uuid = OLD.uuid AND kind = 'identity';
     END IF;
     IF NEW.identity_key <> '' THEN
         PERFORM queue_job_key_keep(
-            '{IDENTITY}', NEW.identity_key, NEW.uuid, NEW.state IN ({_WAITING_SQL})
+            'identity', NEW.identity_key, NEW.uuid, NEW.state IN ({waiting})
         );
     END IF;
     IF NEW.twin_key <> '' THEN
         PERFORM queue_job_key_keep(
-            '{POLICY}', NEW.func_string, NEW.uuid,
+            'policy', NEW.func_string, NEW.uuid,
             coalesce(NEW.state = ANY(string_to_array(NEW.twin_states, ',')), false)
         );
     END IF;
@@ -328,20 +328,71 @@ BEGIN
     RETURN NULL;
 END;
 $$ LANGUAGE plpgsql;
-"""
 
-KEY_TRIGGERS = {
-    "queue_job_keys_truncate": """AFTER TRUNCATE ON queue_job FOR EACH STATEMENT
-        EXECUTE FUNCTION queue_job_forget_keys()""",
-    "queue_job_keys_insert": """AFTER INSERT ON queue_job FOR EACH ROW
-        WHEN (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL)
-        EXECUTE FUNCTION queue_job_keep_keys()""",
-    "queue_job_keys_update": """AFTER UPDATE OF state, identity_key ON queue_job FOR EACH ROW
-        WHEN (OLD.identity_key IS DISTINCT FROM NEW.identity_key
-              OR OLD.state <> NEW.state
-              AND (NEW.identity_key IS NOT NULL OR NEW.twin_key IS NOT NULL))
-        EXECUTE FUNCTION queue_job_keep_keys()""",
-    "queue_job_keys_delete": """AFTER DELETE ON queue_job FOR EACH ROW
-        WHEN (OLD.identity_key IS NOT NULL OR OLD.twin_key IS NOT NULL)
-        EXECUTE FUNCTION queue_job_keep_keys()""",
-}
+-- name: ask_for_keys
+-- Reserve a key for each job; see the function.
+SELECT job_uuid, verdict, twin FROM queue_job_key_request(
+    %(kind)s, %(lock_keys)s::text[], %(keys)s::text[], %(uuids)s::text[], %(blocking)s::text[],
+    %(wait)s
+)
+
+-- name: transaction_number
+-- The number of this transaction, which refused callers are known by.
+SELECT pg_current_xact_id()::text
+
+-- name: limit_wait_for_keys
+-- For a transaction that only names a refused caller: a crash ends that caller, too.
+SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = %(wait)s
+
+-- name: name_refused_caller
+-- Write a refused caller to the reservations of keys whose jobs wait.
+WITH held AS MATERIALIZED (
+    SELECT id FROM queue_job_key WHERE kind = %(kind)s AND digest IN (
+        SELECT queue_job_key_digest(k) FROM unnest(%(keys)s::text[]) AS k
+    ) AND queue_job_key_is_kept(kind, key, job_uuid)
+    ORDER BY id FOR UPDATE
+)
+UPDATE queue_job_key q
+SET callers = concat_ws(',', queue_job_key_open(array_to_string(
+    array_remove(string_to_array(q.callers, ','), %(caller)s), ','
+)), %(caller)s)
+FROM held WHERE held.id = q.id RETURNING q.key, q.job_uuid
+
+-- name: holder_of_key
+-- The job for which a key is reserved.
+SELECT job_uuid FROM queue_job_key
+WHERE digest = queue_job_key_digest(%(key)s) AND kind = %(kind)s
+
+-- part: unkept_key
+-- A reservation whose job does not wait.
+NOT queue_job_key_is_kept(kind, key, job_uuid)
+
+-- part: unkept_same_key
+-- A reservation of one key whose job does not wait.
+digest = queue_job_key_digest(%(key)s) AND {unkept_key}
+
+-- part: drop_keys
+-- Delete reservations that are not locked.
+DELETE FROM queue_job_key WHERE id IN (
+    SELECT id FROM queue_job_key WHERE {condition} FOR UPDATE SKIP LOCKED
+)
+
+-- name: sweep_keys
+-- Delete the reservations of jobs that do not wait.
+{drop_keys condition=unkept_key}
+
+-- name: sweep_key
+-- The same for one key.
+{drop_keys condition=unkept_same_key}
+
+-- name: give_up_keys
+-- Delete the reservations of jobs that are not stored.
+DELETE FROM queue_job_key WHERE job_uuid = ANY(%(uuids)s)
+
+-- name: does_key_sequence_end
+-- A row if the ids of reservations end one day.
+SELECT FROM pg_sequence WHERE seqrelid = 'queue_job_key_id_seq'::regclass AND NOT seqcycle
+
+-- name: cycle_key_sequence
+-- Begin with small ids again: a refused key uses one up, and few rows exist at a time.
+ALTER SEQUENCE queue_job_key_id_seq CYCLE

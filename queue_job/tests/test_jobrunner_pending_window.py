@@ -4,15 +4,15 @@ import random
 from odoo.tests import BaseCase
 
 from ..channels import ChannelRecord, DatabaseTree
-from ..jobrunner.backlog import Backlog
 from ..jobrunner.channels import ChannelManager
-from ..jobrunner.statements import Row
+from ..jobrunner.pending_window import PendingJobs
+from ..jobrunner.rows import Row
 
 LIMIT = 5
 
 
 class FakeDatabase:
-    """Answers the questions of the backlog from a list of rows."""
+    """Answers the queries of the window from a list of rows."""
 
     db_name = "db"
 
@@ -52,7 +52,7 @@ class FakeDatabase:
         return found
 
 
-class BacklogCase(BaseCase):
+class PendingJobsCase(BaseCase):
     def setUp(self):
         super().setUp()
         self.db = FakeDatabase()
@@ -60,14 +60,14 @@ class BacklogCase(BaseCase):
         shared.simple_configure("root:1")
         self.tree = DatabaseTree(shared, {})
         self.tree.apply([ChannelRecord("root", 1)])
-        self.carried = {}
-        self.backlog = Backlog(self.db, self.tree, self.carried, limit=LIMIT)
+        self.in_flight = {}
+        self.pending = PendingJobs(self.db, self.tree, self.in_flight, limit=LIMIT)
 
     def drain(self, now=1000, count=10**6):
         """Run waiting jobs one by one; return their numbers."""
         done = []
         while len(done) < count:
-            self.backlog.settle(now)
+            self.pending.refill(now)
             job = self.tree.root.best(now)
             if job is None:
                 break
@@ -80,7 +80,7 @@ class BacklogCase(BaseCase):
         return sum(len(channel._queue) for channel in self.tree.channels())
 
 
-class TestBacklog(BacklogCase):
+class TestPendingJobs(PendingJobsCase):
     def test_holds_a_window_and_yields_everything_in_order(self):
         dice = random.Random(1)
         rows = [
@@ -89,7 +89,7 @@ class TestBacklog(BacklogCase):
             )
             for number in range(200)
         ]
-        self.backlog.load()
+        self.pending.load()
         self.assertLessEqual(self.held(), 4 * LIMIT)
         expected = [row.id for row in sorted(rows, key=lambda row: row.rank)]
         self.assertEqual(self.drain(), expected)
@@ -97,7 +97,7 @@ class TestBacklog(BacklogCase):
     def test_window_is_read_on_not_again(self):
         for number in range(100):
             self.db.add("root", number)
-        self.backlog.load()
+        self.pending.load()
         self.db.reads = 0
         self.assertEqual(len(self.drain()), 100)
         self.assertLessEqual(self.db.reads, 100 // LIMIT + 1)
@@ -105,46 +105,46 @@ class TestBacklog(BacklogCase):
     def test_what_is_told_of_is_held_if_it_ranks_within(self):
         for number in range(20):
             self.db.add("root", number, priority=10)
-        self.backlog.load()
-        self.backlog.learn(self.db.add("root", 100, priority=99))
+        self.pending.load()
+        self.pending.add(self.db.add("root", 100, priority=99))
         self.assertEqual(self.held(), LIMIT)
-        self.backlog.learn(self.db.add("root", 101, priority=0))
+        self.pending.add(self.db.add("root", 101, priority=0))
         self.assertEqual(self.drain(count=2), [101, 0])
         self.assertEqual(self.drain()[-1], 100)
 
     def test_window_that_grew_is_cut(self):
-        self.backlog.load()
+        self.pending.load()
         for number in range(10 * LIMIT):
-            self.backlog.learn(self.db.add("root", number))
+            self.pending.add(self.db.add("root", number))
             self.assertLessEqual(self.held(), 2 * LIMIT)
         self.assertEqual(self.drain(), list(range(10 * LIMIT)))
 
     def test_job_moved_behind_the_window_is_forgotten_and_found_later(self):
         for number in range(20):
             self.db.add("root", number)
-        self.backlog.load()
-        self.backlog.learn(self.db.add("root", 0, priority=50))
+        self.pending.load()
+        self.pending.add(self.db.add("root", 0, priority=50))
         self.assertEqual(self.drain(), [*range(1, 20), 0])
 
     def test_load_forgets_what_no_longer_waits(self):
         for number in range(3):
             self.db.add("root", number)
-        self.backlog.load()
+        self.pending.load()
         del self.db.rows["j1"]
-        self.backlog.load()
+        self.pending.load()
         self.assertEqual(self.drain(), [0, 2])
 
     def test_carried_jobs_are_not_touched(self):
         for number in range(3):
             self.db.add("root", number)
-        self.carried["j1"] = object()
-        self.backlog.load()
+        self.in_flight["j1"] = object()
+        self.pending.load()
         self.assertEqual(self.held(), 2)
 
     def test_next_eta_is_known_among_many(self):
         for number in range(50):
             self.db.add("root", number, eta=2000 - number)
-        self.backlog.load()
+        self.pending.load()
         self.assertEqual(self.held(), LIMIT)
         self.assertEqual(self.tree.get_wakeup_time(), 1951)
 
@@ -152,7 +152,7 @@ class TestBacklog(BacklogCase):
         for number in range(50):
             self.db.add("root", number, eta=100 + number)
         self.db.add("root", 99, eta=5000)
-        self.backlog.load()
+        self.pending.load()
         self.assertEqual(sorted(self.drain()), list(range(50)))
         self.assertEqual(self.tree.get_wakeup_time(), 5000)
 
@@ -161,14 +161,14 @@ class TestBacklog(BacklogCase):
             self.db.add("root", number, priority=10)
         for number in range(30, 60):
             self.db.add("root", number, priority=5, eta=500)
-        self.backlog.load()
+        self.pending.load()
         order = self.drain()
         self.assertEqual(sorted(order), list(range(60)))
         self.assertEqual(sorted(order[:30]), list(range(30, 60)))
 
     def test_timed_window_that_grew_is_cut(self):
-        self.backlog.load()
+        self.pending.load()
         for number in range(10 * LIMIT):
-            self.backlog.learn(self.db.add("root", number, eta=3000 - number))
+            self.pending.add(self.db.add("root", number, eta=3000 - number))
             self.assertLessEqual(self.held(), 2 * LIMIT)
         self.assertEqual(sorted(self.drain(now=4000)), list(range(10 * LIMIT)))

@@ -1,11 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The waiting jobs of one database: those that may run soon, not all of them.
 
-Of each channel the runner holds a window: the first jobs in the order in which
+Of each channel the runner keeps a window: the first jobs in the order in which
 they run, and the first ones by eta. A window is complete up to its bound, the
 rank of the last job it read; without a bound nothing else waits. So the best
 job of a channel is known as long as it does not rank behind the bound, and
-what is told of jobs behind the bound needs no room. When the jobs up to the
+jobs behind the bound need no room. When the jobs up to the
 bound are used up the next ones are read, from the bound on.
 
 Known limit: of jobs whose eta has come, a channel sees a window in the order
@@ -23,10 +23,10 @@ WINDOW = 500
 
 
 class Window:
-    """What is held of the jobs of a channel.
+    """The bounds up to which the jobs of a channel are kept.
 
     ``names`` are the ways in which jobs write the name of the channel. A bound
-    of None means that all is held.
+    of None means that all are kept.
     """
 
     def __init__(self, channel):
@@ -41,14 +41,14 @@ class Window:
         return self.plain_bound is None or row.rank <= self.plain_bound
 
     def lacks_plain(self):
-        """Return whether a job that is not held may be the best."""
+        """Return whether a job that is not kept may be the best."""
         if self.plain_bound is None:
             return False
         head = self.channel._queue.head
         return head is None or head.rank > self.plain_bound
 
     def lacks_timed(self, limit):
-        """Return whether the next eta may be that of a job that is not held."""
+        """Return whether the next eta may be that of a job that is not kept."""
         if self.timed_bound is None:
             return False
         queue = self.channel._queue
@@ -63,22 +63,22 @@ def _beyond(before, bound):
     return None if bound is None or bound <= before else bound
 
 
-class Backlog:
+class PendingJobs:
     """The windows of one database, over its tree.
 
-    :param carried: uuids that are not to be touched: they are in open requests
+    :param in_flight: uuids that stay untouched: they are in open requests
     :param suspended: uuids that are not to be chosen for a while
     """
 
-    def __init__(self, db, tree, carried, suspended=(), guard=None, limit=WINDOW):
+    def __init__(self, db, tree, in_flight, suspended=(), guard=None, limit=WINDOW):
         self._db = db
         self._tree = tree
-        self._carried = carried
+        self._in_flight = in_flight
         self._suspended = suspended
         self._guard = guard or RowGuard(db.db_name, db.fail_unusable)
         self._limit = limit
         self._windows = {}
-        # Windows of which more waits than is held.
+        # Windows of which more jobs wait than are kept.
         self._partial = set()
 
     def load(self):
@@ -97,8 +97,8 @@ class Backlog:
             window.timed_bound = self._timed_bound(timed, window)
             self._note(window)
 
-    def learn(self, row):
-        """Learn of a pending job: hold it, or forget it when it ranks behind."""
+    def add(self, row):
+        """Add a pending job, or forget it when it ranks behind the bound."""
         window = self._window(row.channel)
         if not window.accepts(row):
             self._tree.remove_job(row.uuid, self._db.db_name)
@@ -106,15 +106,15 @@ class Backlog:
         self._place(row)
         self._trim(window)
 
-    def settle(self, now):
-        """Read on where the best job may be one that is not held."""
+    def refill(self, now):
+        """Read on where the best job may be one that is not kept."""
         for window in list(self._partial):
-            self._settle(window, now)
+            self._refill(window, now)
 
-    def settle_channel(self, channel, now):
+    def refill_channel(self, channel, now):
         window = self._windows.get(channel)
         if window is not None:
-            self._settle(window, now)
+            self._refill(window, now)
 
     def waiting(self, channel):
         """Return how many jobs of the channel wait, at least."""
@@ -124,7 +124,7 @@ class Backlog:
             count += self._limit
         return count
 
-    def _settle(self, window, now):
+    def _refill(self, window, now):
         window.channel._queue.first(now)
         while window.lacks_timed(self._limit):
             rows = self._db.timed_candidates(
@@ -144,7 +144,7 @@ class Backlog:
         self._note(window)
 
     def _note(self, window):
-        """Know whether all of a window is held."""
+        """Record whether all of a window is kept."""
         if window.plain_bound is None and window.timed_bound is None:
             self._partial.discard(window)
         else:
@@ -180,7 +180,7 @@ class Backlog:
             self._place(row)
 
     def _place(self, row):
-        if row.uuid in self._carried or row.uuid in self._suspended:
+        if row.uuid in self._in_flight or row.uuid in self._suspended:
             return
         self._guard.place(self._place_usable, row)
 

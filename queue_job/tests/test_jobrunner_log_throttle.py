@@ -3,22 +3,24 @@ from unittest.mock import patch
 
 from odoo.tests import BaseCase
 
-from ..jobrunner import news
-from ..jobrunner.news import QUIET, REMIND, News
+from ..jobrunner import log_throttle
+from ..jobrunner.log_throttle import QUIET, REMIND, LogThrottle
 
 
-class TestNews(BaseCase):
+class TestLogThrottle(BaseCase):
     def setUp(self):
         super().setUp()
         self.now = 1000.0
-        self.startPatcher(patch.object(news.time, "monotonic", lambda: self.now))
-        self.news = News()
+        self.startPatcher(
+            patch.object(log_throttle.time, "monotonic", lambda: self.now)
+        )
+        self.throttle = LogThrottle()
 
     def told(self, every, seconds, *texts):
         """Let faults come in turn; return how many were told."""
         count, until, turn = 0, self.now + seconds, 0
         while self.now < until:
-            count += self.news.is_new("db", texts[turn % len(texts)])
+            count += self.throttle.should_log("db", texts[turn % len(texts)])
             turn += 1
             self.now += every
         return count
@@ -31,20 +33,20 @@ class TestNews(BaseCase):
         self.assertEqual(self.told(5, REMIND / 2, "silent", "refused"), 2)
 
     def test_fault_that_comes_again_after_a_while_is_a_new_one(self):
-        self.assertTrue(self.news.is_new("db", "broken"))
+        self.assertTrue(self.throttle.should_log("db", "broken"))
         self.now += QUIET
-        self.assertTrue(self.news.is_new("db", "broken"))
+        self.assertTrue(self.throttle.should_log("db", "broken"))
 
     def test_others_are_others(self):
-        self.assertTrue(self.news.is_new("db", "broken"))
-        self.assertTrue(self.news.is_new("other", "broken"))
-        self.assertFalse(self.news.is_new("db", "broken"))
-        self.news.forget("db")
-        self.assertTrue(self.news.is_new("db", "broken"))
-        self.assertFalse(self.news.is_new("other", "broken"))
+        self.assertTrue(self.throttle.should_log("db", "broken"))
+        self.assertTrue(self.throttle.should_log("other", "broken"))
+        self.assertFalse(self.throttle.should_log("db", "broken"))
+        self.throttle.forget("db")
+        self.assertTrue(self.throttle.should_log("db", "broken"))
+        self.assertFalse(self.throttle.should_log("other", "broken"))
 
     def test_nothing_is_kept_of_what_was_long_ago(self):
         for number in range(1000):
-            self.news.is_new("db", f"backend {number} is gone")
+            self.throttle.should_log("db", f"backend {number} is gone")
             self.now += 10
-        self.assertLess(len(self.news._known["db"]), 10)
+        self.assertLess(len(self.throttle._known["db"]), 10)

@@ -1,9 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Databases that are opened beside the loop.
+"""Connect to databases beside the loop.
 
-PostgreSQL lets nobody into a database while that is copied, and a host that drops
-packets keeps who calls waiting for the whole time limit: other databases have
-jobs meanwhile.
+PostgreSQL refuses connections to a database while that is copied, and a host that drops
+packets keeps its caller waiting for the whole time limit, while other databases have
+jobs.
 """
 
 import threading
@@ -22,7 +22,7 @@ def attempt(open_database, name):
         return None, error
 
 
-class Opener:
+class Connector:
     """Opens databases, each in a thread of its own.
 
     :param open_database: returns what is elected for the database of a name
@@ -33,7 +33,7 @@ class Opener:
         self.names = set()
         self._open_database = open_database
         self._wake = wake
-        self._over = deque()
+        self._finished = deque()
         self._is_closed = False
 
     @property
@@ -42,35 +42,35 @@ class Opener:
         return MAX_OPENING - len(self.names)
 
     def begin(self, name):
-        """Begin to open a database; what came of it is told by ``over``."""
+        """Begin to open a database; ``finished`` gives the result."""
         self.names.add(name)
         thread = threading.Thread(
-            target=self._work, args=(name,), name="queue_job opener", daemon=True
+            target=self._work, args=(name,), name="queue_job connector", daemon=True
         )
         try:
             thread.start()
         except RuntimeError as error:
             # The process may have no more threads.
-            self._over.append((name, None, error))
+            self._finished.append((name, None, error))
 
-    def over(self):
-        """Return ``(name, database, error)`` of the attempts that are over."""
+    def finished(self):
+        """Return ``(name, database, error)`` of the finished attempts."""
         attempts = []
         with suppress(IndexError):
             while True:
-                attempts.append(self._over.popleft())
+                attempts.append(self._finished.popleft())
         self.names.difference_update(name for name, _database, _error in attempts)
         return attempts
 
     def close(self):
-        """Give up what was opened and nobody asked for, now and later."""
+        """Close databases that were opened too late, now and later."""
         self._is_closed = True
-        for _name, database, _error in self.over():
+        for _name, database, _error in self.finished():
             if database is not None:
                 database.close()
 
     def _work(self, name):
-        self._over.append((name, *attempt(self._open_database, name)))
+        self._finished.append((name, *attempt(self._open_database, name)))
         if self._is_closed:
             self.close()
         self._wake()
