@@ -7,7 +7,7 @@ from odoo.service.server import WorkerCron
 from odoo.tests import BaseCase
 from odoo.tools import config
 
-from ..limits import LimitGuard, WorkerClock
+from ..limits import LimitGuard, WorkerClock, watched
 
 
 class FakeJob:
@@ -125,3 +125,13 @@ class TestGuard(BaseCase):
         self.assertEqual(self.guard.look(), 5)
         self.clock.seconds = 2
         self.assertEqual(self.guard.look(), 2)
+
+    def test_watches_the_jobs_of_the_thread_that_entered_it(self):
+        self.clock.seconds = -1
+        job = FakeJob()
+        with watched(job):
+            self.guard.look()
+        self.assertFalse(self.told)
+        with self.guard, watched(job):
+            self.guard.look()
+        self.assertEqual(self.told, [(job, self.clock.limit)])

@@ -51,6 +51,11 @@ class TestRows(CronRunnerCase):
             self.assertEqual(self.jobs._pick_next().uuid, healthy.uuid)
         self.assertIn("set aside", logs.output[0])
 
+    def test_a4_policy_key_without_its_text(self):
+        """The claim kept the key of such a row anew, and the empty text ended the pass."""
+        self.insert(twin_key="key")
+        self.assertEqual(self.jobs._pick_next().uuid, "odd")
+
     @unittest.skipUnless(given, "the package hypothesis is not installed")
     def test_a4_no_row_stops_a_cron_worker(self):
         @settings(
