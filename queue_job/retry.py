@@ -57,3 +57,21 @@ def wait_before(retry, choose, pattern=None, seconds=None, interval=RETRY_INTERV
     if all(isinstance(value, int) for value in seconds):
         return choose(*seconds)
     return choose(*(int(value * 1000) for value in seconds)) / 1000
+
+
+def is_pattern(pattern):
+    """Return whether keys are whole numbers, and values whole numbers or pairs of them."""
+    if not isinstance(pattern, dict):
+        return False
+    return all(str(key).isdecimal() for key in pattern) and all(
+        _is_whole(value)
+        or isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(map(_is_whole, value))
+        and value[0] <= value[1]
+        for value in pattern.values()
+    )
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -2,7 +2,6 @@
 from . import ir_model_fields
 from . import queue_job_channel
 from . import queue_job_function
-from . import queue_job_function_checks
 from . import queue_job_lock
 from . import base
 from . import queue_job

@@ -6,7 +6,7 @@ from odoo.tools import mute_logger
 from .test_migrations import load_script
 
 SIBLINGS = {"queue_job_cron_x"}
-CHECKS_LOGGER = "odoo.addons.queue_job.models.queue_job_function_checks"
+CHECKS_LOGGER = "odoo.addons.queue_job.models.queue_job_function"
 
 
 class FunctionCase(TransactionCase):
