@@ -23,8 +23,9 @@ LEAST = 500
 # Priorities of a channel of which the oldest job is looked up.
 PRIORITIES = 50
 
-_PLAIN, _DUE, _SCHEDULED = SQL(sql.is_plain), SQL(sql.is_due), SQL(sql.is_scheduled)
-_FAILED = SQL(sql.is_failed)
+_PLAIN = SQL(sql.part("plain"))
+_DUE, _SCHEDULED = SQL(sql.is_due), SQL(sql.is_scheduled)
+_FAILED = SQL(sql.part("is_failed"))
 _NUMBERS = ("running", "sent", "waiting", "later", "depending", "failed")
 
 

@@ -1,7 +1,3 @@
--- name: is_plain
--- Condition: may start now.
-state = 'pending' AND eta IS NULL
-
 -- name: is_due
 -- Condition: the eta has come.
 state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')
@@ -9,10 +5,6 @@ state = 'pending' AND eta IS NOT NULL AND eta <= (now() AT TIME ZONE 'UTC')
 -- name: is_scheduled
 -- Condition: the eta is to come.
 state = 'pending' AND eta IS NOT NULL AND eta > (now() AT TIME ZONE 'UTC')
-
--- name: is_failed
--- Condition: failed.
-state = 'failed'
 
 -- name: in_progress_by_channel
 -- Jobs that take slots, by channel and state.

@@ -114,7 +114,8 @@ class TestTwoSessions(BaseCase):
         """What is left of a claim would be written with each end, the long way."""
         (uuid,) = self.delay(1)
         lock_first(self.one.env, [uuid])
-        self.assertEqual(changed_values(self.claim(uuid)), {"state": "started"})
+        job = self.claim(uuid)
+        self.assertEqual(changed_values(job, job.record), {"state": "started"})
 
     def test_look_behind_a_job_is_not_left_to_the_end_of_the_run(self):
         """The next job may be long, and nobody would release who came meanwhile."""

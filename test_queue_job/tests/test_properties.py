@@ -207,7 +207,7 @@ class TestJobOptions(JobCase):
     def test_options_by_place_are_those_by_name(self):
         values = (1, 60, 2, "text", "root.a", "key")
         for door in (self.record.delayable, partial(Delayable, self.record)):
-            found = door(*values).return_value()
+            found = door(*values).testing_method()
             self.addCleanup(setattr, found, "_generated_job", True)
             for name, value in zip(self.NAMES, values, strict=True):
                 self.assertEqual(getattr(found, name), value)
@@ -217,17 +217,17 @@ class TestJobOptions(JobCase):
             self.record.with_delay(1, priority=1)
 
     def test_attributes_of_a_delayable_can_be_set(self):
-        delayable = self.record.delayable(priority=3).return_value()
+        delayable = self.record.delayable(priority=3).testing_method()
         delayable.priority += 1
-        delayable.channel = "root.set"
+        delayable.description = "set"
         delayable.delay()
         row = self.row(delayable._generated_job)
-        self.assertEqual((row.priority, row.channel), (4, "root.set"))
+        self.assertEqual((row.priority, row.name), (4, "set"))
 
     def test_job_alone_needs_no_plan(self):
         with mock.patch.object(Plan, "of", side_effect=AssertionError):
-            self.record.with_delay().return_value()
-            self.record.delayable().return_value().delay()
+            self.record.with_delay().testing_method()
+            self.record.delayable().testing_method().delay()
 
 
 def generator(records):
