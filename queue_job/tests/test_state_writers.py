@@ -16,25 +16,23 @@ from .source import ADDON, SATELLITES, functions, name_of, sources, strings
 
 # The writers.
 MAY_WRITE = {"store/transitions.py", "job.py"}
-_STATEMENTS = "statements of the runner, until they are in sql/"
 _FOLLOWS = "the value says again what the row says, after the work was undone"
 PLACES = {
     "states.py: Move.values": "the table of moves itself",
-    "jobrunner/statements.py: ": _STATEMENTS,
+    "insight/channel_counts.py: ChannelCounts._count_of_companies": (
+        "parameter of a query"
+    ),
+    "insight/explain.py: explanation": "an answer to a screen",
     "models/queue_job.py: QueueJob._move_as_by_button": "asks for a right only",
-    "models/queue_job_explain.py: QueueJob._explanation": "an answer to a screen",
-    "models/queue_job_move.py: QueueJob._record_move": "column of queue.job.move",
-    "models/queue_job_record.py: QueueJob._offer_on_records": "kind of a server action",
+    "models/queue_job.py: QueueJob._record_move": "column of queue.job.move",
+    "store/records.py: offer": "kind of a server action",
     "store/rows.py: notify_started": "values that overrides of write() see as before",
+    "worker/lease.py: _claim_expression": "parameter of a query",
     "worker/lease.py: Lease.renew": "attribute of a lease",
     "worker/lease.py: Lease.is_current": "parameter of a query",
     "worker/outcome.py: record": _FOLLOWS,
     "worker/outcome.py: _record_postponed": _FOLLOWS,
     "worker/outcome.py: _record_failure": _FOLLOWS,
-    "queue_job_cron_jobrunner/models/queue_job_turn.py: ": _STATEMENTS,
-    "queue_job_cron_jobrunner/models/queue_job_turn.py: QueueJob._write_started": (
-        _STATEMENTS
-    ),
 }
 _WRITTEN_BY_SQL = re.compile(
     r"\bUPDATE\s+queue_job\b(?!_)[^;]*?\bSET\b[^;]*?\bstate\s*=|"
@@ -47,7 +45,7 @@ MANY = 5
 COLUMN_LISTS = {
     "delay.py: Delayable": "options of a call, by the names of the contract",
     "models/queue_job_failure.py: QueueJobFailure": "columns that a view depends on",
-    "models/queue_job_graph.py: QueueJob._jobs_of_graph": "columns that a graph shows",
+    "insight/graph_picture.py: jobs_of_graph": "columns that a graph shows",
     "models/queue_job_timeline.py: QueueJob._compute_timeline": (
         "columns that a computed field depends on"
     ),
