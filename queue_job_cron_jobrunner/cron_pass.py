@@ -141,7 +141,7 @@ class CronPass:
         self.jobs._begin_pick()
         for uuid in self.jobs._requeue_dead_jobs():
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
-        # The claim lock is not kept while failures are announced.
+        # The lock of picks is not kept while failures are announced.
         self.env.cr.commit()  # pylint: disable=invalid-commit
         self._announce_failures()
 
