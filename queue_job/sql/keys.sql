@@ -77,7 +77,8 @@ BEGIN
     PERFORM queue_job_key_insert(wanted.kind, wanted.key, holder) FROM (
         SELECT 'identity', identity_key FROM queue_job WHERE uuid = holder AND identity_key <> ''
         UNION ALL
-        SELECT 'policy', func_string FROM queue_job WHERE uuid = holder AND twin_key <> ''
+        SELECT 'policy', func_string FROM queue_job
+        WHERE uuid = holder AND twin_key <> '' AND func_string <> ''
     ) AS wanted(kind, key) WHERE wanted.kind <> ALL(kinds);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
