@@ -95,6 +95,16 @@ class TestOwnReservationsPastTriggers(PastTriggers, JobCase):
     def record_in(self, env):
         return self.record
 
+    def test_row_with_a_lock_text_and_no_call_may_start(self):
+        """An import left the text of a call empty: the claim failed on its reservation."""
+        execute = self.env.cr.execute
+        execute(
+            "INSERT INTO queue_job (uuid, state, twin_key) "
+            "VALUES ('odd', 'enqueued', 'text')"
+        )
+        execute("SELECT queue_job_key_may_start('odd')")
+        self.assertTrue(self.env.cr.fetchone()[0])
+
     def test_twin_of_the_own_transaction(self):
         for name, statement in CHANGES.items():
             # A job that has no row may be about to be stored.
