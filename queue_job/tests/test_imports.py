@@ -54,7 +54,7 @@ EXCEPTIONS = {
     ("models/queue_job_situation.py", "jobrunner.statements"): _TO_SQL,
     ("models/queue_job_overview.py", "jobrunner.config"): _OF_RUNNER,
 }
-# What a satellite may import: these, and what a package exports in its __init__.
+# Doors of a satellite: these modules, and the exports of packages by their __init__.
 DOORS = {"job", "delay", "states", "exception", "fields", "utils", "store.keys"}
 PACKAGES = {"worker", "channels", "sql"}
 _CRON = "queue_job_cron_jobrunner/"
@@ -80,7 +80,7 @@ SATELLITE_EXCEPTIONS = {
     ): "names of policies' keys are not yet exported by store.keys",
 }
 
-# What a file may import from elsewhere, besides the standard library.
+# Imports of a file from elsewhere, besides the standard library.
 _PLAIN = WORDS - {"options", "fields", "utils"}
 ELSEWHERE = {
     **dict.fromkeys(_PLAIN, set()),
