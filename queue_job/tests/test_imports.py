@@ -47,7 +47,7 @@ EXCEPTIONS = {
         "jobrunner.config",
     ): "asks the runner's configuration whether a runner starts here",
 }
-# What a satellite may import: these, and what a package exports in its __init__.
+# Doors of a satellite: these modules, and the exports of packages by their __init__.
 DOORS = {"job", "delay", "states", "exception", "fields", "utils", "store.keys"}
 PACKAGES = {"worker", "channels", "sql"}
 _CRON = "queue_job_cron_jobrunner/models/"
@@ -61,7 +61,7 @@ SATELLITE_EXCEPTIONS = {
     (_CRON + "queue_job_pick.py", "store.attempts"): "records a job over a limit",
 }
 
-# What a file may import from elsewhere, besides the standard library.
+# Imports of a file from elsewhere, besides the standard library.
 _PLAIN = WORDS - {"options", "fields", "utils", "configuration"}
 ELSEWHERE = {
     **dict.fromkeys(_PLAIN, set()),
