@@ -46,7 +46,7 @@ EXCEPTIONS = (
         "once for each channel and process, so in any of the tests that need no record",
     ),
     (
-        r"odoo\.addons\.queue_job\.models\.queue_job_function_checks$",
+        r"odoo\.addons\.queue_job\.models\.queue_job_function$",
         r"job function test_queue_job\.job_function_fetch_credit_rating: ",
         "an example of the readme, whose method no module has",
     ),
