@@ -73,8 +73,8 @@ class TestPerform(JobCase):
                 method.__name__ = "without_docstring"
                 # Refused when it is delayed, where that can be seen.
                 job = Job(self.record.without_docstring)
-                self.patch(type(self.model), "without_docstring", method)
                 with (
+                    mock.patch.object(type(self.model), "without_docstring", method),
                     warnings.catch_warnings(record=True) as warned,
                     self.assertRaisesRegex(FailedJobError, "was not executed"),
                 ):
