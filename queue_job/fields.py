@@ -239,10 +239,18 @@ class JobEncoder(json.JSONEncoder):
 
     def default(self, o):
         """Return the JSON form of an object that JSON does not know."""
+        tagged = self._encode(o)
+        if not tagged:
+            self._check_base(o)
+            return super().default(o)
+        return tagged
+
+    def _encode(self, o):
+        """Return the tag of an object, None when it would come back as something else."""
         if isinstance(o, models.BaseModel):
             return self._encode_recordset(o)
         if isinstance(o, datetime.date) and not _is_plain_date(o):
-            return self._refuse(o)
+            return None
         if isinstance(o, datetime.datetime):
             zone = _zone_of(o)
             if zone:
@@ -257,15 +265,14 @@ class JobEncoder(json.JSONEncoder):
             return self._mark(o._value)
         if isinstance(o, Enum) and type(o.value) in _SCALARS:
             return _tag(OWN_PREFIX + "enum", [*_class_path(type(o)), o.value])
-        return self._encode_own(o) or self._encode_kind(o) or self._refuse(o)
+        return self._encode_own(o) or self._encode_kind(o)
 
-    def _refuse(self, o):
-        """Raise the error for a value that would come back as something else."""
+    def _check_base(self, o):
+        """Raise ``TypeError`` for a value that would come back as its base."""
         for base in (*_SIMPLE, *_TAGGED):
             if isinstance(o, base):
                 name = base.__name__
                 raise TypeError(f"it would come back as {name}, give it as {name}")
-        return super().default(o)
 
     def _encode_own(self, o):
         """Return the tag of a type that this suite adds, None for others."""

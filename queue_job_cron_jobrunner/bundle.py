@@ -72,7 +72,7 @@ class CronBundle(Bundle):
 
     def perform_one(self, job):
         with watched(job):
-            super().perform_one(job)
+            return super().perform_one(job)
 
     def claim_next(self):
         """Claim the first follower that can be had, in the transaction that ends this job.

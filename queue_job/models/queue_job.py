@@ -443,9 +443,8 @@ class QueueJob(models.Model):
         for name in names - {None, False, "", ROOT}:
             self.env["queue.job.channel"]._warn_unlimited(name)
         # Overrides of other modules see the caller's context, the columns do not.
-        quiet = self.with_context(
-            {**clean_context(self.env.context), **self._CREATION_CONTEXT}
-        )
+        context = clean_context(self.env.context) | self._CREATION_CONTEXT
+        quiet = self.with_context(context)
         jobs = super(QueueJob, quiet).create(vals_list).with_env(self.env)
         if not self.env.context.get("_edges_follow"):
             links.follow_uuid_lists(
@@ -545,13 +544,11 @@ class QueueJob(models.Model):
 
     def _editor(self):
         """Return these rows as the code that may change everything, quietly."""
-        return self.sudo().with_context(
-            {
-                **clean_context(self.env.context),
-                "_job_edit_sentinel": self.EDIT_SENTINEL,
-                "tracking_disable": True,
-            }
-        )
+        context = clean_context(self.env.context) | {
+            "_job_edit_sentinel": self.EDIT_SENTINEL,
+            "tracking_disable": True,
+        }
+        return self.sudo().with_context(context)
 
     @api.model
     def _load_jobs(self, cls, name, values):
@@ -720,7 +717,9 @@ class QueueJob(models.Model):
         """
         event = getattr(self, "_event", None)
         is_of_component = getattr(event, "__module__", "").startswith(COMPONENT_EVENT)
-        return is_of_component and bool(event("on_record_write").events)
+        if not is_of_component:
+            return False
+        return bool(self._event("on_record_write").events)
 
     @tools.ormcache()
     def _have_stored_dependents(self):

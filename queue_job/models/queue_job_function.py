@@ -111,7 +111,6 @@ class QueueJobFunction(models.Model):
         "the job are opened.",
     )
     user_can_requeue = fields.Boolean(
-        string="User Can Requeue",
         help="Users who can read their own jobs may requeue those that failed.",
     )
     allow_commit = fields.Boolean(
@@ -429,7 +428,7 @@ class QueueJobFunction(models.Model):
     @api.model
     def _log_refused_methods(self):
         """Log the methods that a person could not name, for the end of an upgrade."""
-        for record in self.search([]):
+        for record in self.search([("related_action", "!=", False)]):
             action = record.related_action.get("func_name")
             if action and not self._may_name_related_action(action):
                 _logger.warning(

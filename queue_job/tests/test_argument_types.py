@@ -80,7 +80,7 @@ Hidden = namedtuple("Elsewhere", ("x",))
 
 
 class ArgumentsCase(TransactionCase):
-    def read(self, text, **options):
+    def read(self, text, **options):  # pylint: disable=method-required-super # of no model
         return json.loads(text, cls=JobDecoder, env=self.env, **options)
 
     def round_trip(self, value):

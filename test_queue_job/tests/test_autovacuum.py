@@ -111,7 +111,7 @@ class TestAutovacuum(JobCase):
 
         def protecting(jobs):
             if kept in jobs:
-                raise UserError("needed")
+                raise UserError(jobs.env._("needed"))
             return unlink(jobs)
 
         self.patch(type(self.job_model), "unlink", protecting)

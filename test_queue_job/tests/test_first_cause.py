@@ -29,7 +29,7 @@ class TestFirstCause(RunCase):
     def perform(self, uuids, **options):
         # A cursor that lost its connection cannot be committed when it is closed.
         with contextlib.suppress(InterfaceError):
-            super().perform(uuids, **options)
+            return super().perform(uuids, **options)
 
     def fail_at_last_try(self, method, name="return_value", **properties):
         """Perform a job at its last try; return its text and traceback."""

@@ -13,6 +13,17 @@ from .common import JobCase, Unheard
 CHANNEL_LOGGER = "odoo.addons.queue_job.models.queue_job_channel"
 
 
+class TracedJob(Job):
+    def _store_values(self, create=False):
+        return {**super()._store_values(create), "additional_info": "traced"}
+
+
+class CuttingJob(Job):
+    def _store_values(self, create=False):
+        values = super()._store_values(create)
+        return {**values, "result": (values["result"] or "")[:3] or None}
+
+
 @tagged("post_install", "-at_install")
 class TestStoreAndLoad(JobCase):
     def test_what_is_stored_is_loaded(self):
@@ -263,20 +274,11 @@ class TestStoreValues(JobCase):
         self.assertEqual(self.row(job).additional_info, "enqueued")
 
     def test_extended_by_a_subclass(self):
-        class TracedJob(Job):
-            def _store_values(self, create=False):
-                return {**super()._store_values(create), "additional_info": "traced"}
-
         job = TracedJob(self.record.return_value, args=(5,))
         job.store()
         self.assertEqual(self.row(job).additional_info, "traced")
 
     def test_core_values_of_a_subclass_are_written(self):
-        class CuttingJob(Job):
-            def _store_values(self, create=False):
-                values = super()._store_values(create)
-                return {**values, "result": (values["result"] or "")[:3] or None}
-
         job = CuttingJob(self.record.return_value, args=(5,))
         job.store()
         job.set_done("a long result")
