@@ -444,7 +444,7 @@ class QueueJob(models.Model):
             self.env["queue.job.channel"]._warn_unlimited(name)
         # Overrides of other modules see the caller's context, the columns do not.
         context = clean_context(self.env.context) | self._CREATION_CONTEXT
-        quiet = self.with_context(context)
+        quiet = self.with_context(context)  # pylint: disable=context-overridden # no defaults
         jobs = super(QueueJob, quiet).create(vals_list).with_env(self.env)
         if not self.env.context.get("_edges_follow"):
             links.follow_uuid_lists(
@@ -548,7 +548,7 @@ class QueueJob(models.Model):
             "_job_edit_sentinel": self.EDIT_SENTINEL,
             "tracking_disable": True,
         }
-        return self.sudo().with_context(context)
+        return self.sudo().with_context(context)  # pylint: disable=context-overridden # no defaults
 
     @api.model
     def _load_jobs(self, cls, name, values):

@@ -109,7 +109,7 @@ class WorkerDoors:
 
 def perform(doors, env, job):
     """Perform a job, again at once for a conflict, up to a few times; return the outcome."""
-    lease = job.lease or Lease(job)
+    lease = Lease.of(job)
     lease.renew()
     try:
         _perform_until_no_conflict(doors, env, lease)
@@ -216,7 +216,7 @@ def perform_and_commit(env, job):
     :raise LostRunError: when the liveness lock is still to be taken and cannot be
     """
     logger.debug("%s started", job)
-    lease = job.lease or Lease(job)
+    lease = Lease.of(job)
     stored = dict(job.stored)
     transaction = env.cr.transaction
     worker_env = transaction.default_env

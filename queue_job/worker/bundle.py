@@ -277,7 +277,7 @@ class Bundle:
     def perform_one(self, job):
         """Perform a claimed job through the doors, and report on it."""
         started = time.monotonic()
-        lease = job.lease or Lease(job)
+        lease = Lease.of(job)
         lease.bundle = self
         with _surroundings_kept(self.env):
             try:

@@ -60,7 +60,7 @@ def record(doors, job, outcome):
         logger.warning(
             "job %s: state changed while running; work rolled back", job.uuid
         )
-        job.state = (job.lease or Lease(job)).state
+        job.state = Lease.of(job).state
     elif outcome.kind is Kind.POSTPONED:
         _record_postponed(doors, job, outcome.error)
     elif outcome.kind is Kind.FAILED:
@@ -73,7 +73,7 @@ def _record_postponed(doors, job, error):
     One that cannot be postponed fails: it would run again and again, and no record
     would say why.
     """
-    lease = job.lease or Lease(job)
+    lease = Lease.of(job)
     before = {**vars(job), "stored": dict(job.stored)}
     try:
         with lease.recording():
@@ -104,7 +104,7 @@ def _record_failure(doors, job, error):
     When the failure cannot be recorded the usual way, plain SQL does it, so
     that the job does not run again.
     """
-    lease = job.lease or Lease(job)
+    lease = Lease.of(job)
     if isinstance(error, WorkerExitError):
         error = error.__cause__
     traceback_text = _traceback_of(error)
@@ -150,7 +150,7 @@ def _record_failure_plainly(job, values):
 
 def _call_on_fail(job, values):
     # Called without a hook too, because others override it; that needs no cursor.
-    lease = job.lease or Lease(job)
+    lease = Lease.of(job)
     block = lease.recording() if job.on_fail_method_name else nullcontext()
     try:
         with block:
