@@ -184,7 +184,7 @@ class Job:
         check_executes(func)
         options = JobOptions(
             priority, eta, max_retries, description, channel, identity_key
-        ).checked(datetime.now(), func.__self__.env.lang)
+        ).checked(datetime.now(), func.__self__.env.context.get("lang"))
         args = tuple(args) if isinstance(args, list) else args
         assert args is None or isinstance(args, tuple), f"args: {args!r} is not a tuple"
         assert kwargs is None or isinstance(kwargs, dict), (
