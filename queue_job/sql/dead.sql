@@ -37,7 +37,7 @@ WITH freed AS MATERIALIZED (
         state = CASE WHEN dead.is_over THEN 'failed' ELSE 'pending' END,
         retry = CASE WHEN dead.was_started THEN dead.tries ELSE queue_job.retry END,
         eta = CASE WHEN dead.was_started AND NOT dead.is_over
-            THEN (now() AT TIME ZONE 'UTC') + LEAST(dead.tries, 8) ^ 2 * interval '5 seconds'
+            THEN (now() AT TIME ZONE 'UTC') + GREATEST(LEAST(dead.tries, 8), 1) ^ 2 * interval '5 seconds'
             ELSE queue_job.eta END,
         exc_name = CASE WHEN dead.is_over THEN 'JobFoundDead' ELSE queue_job.exc_name END,
         exc_message = CASE WHEN dead.is_over

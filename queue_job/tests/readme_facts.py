@@ -83,13 +83,13 @@ def logged_messages(addon):
     """
     found = set()
     for path, tree in python_files(addon):
-        logger = _logger_of(addon, path, tree)
+        logger = _logger_of(addon, path, tree) or _shared_logger(path)
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 found.update(("", "", pattern_of(text)) for text in node.exc.args[:1])
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value
-                if isinstance(owner, ast.Name) and owner.id == "_logger":
+                if isinstance(owner, ast.Name) and owner.id in ("_logger", "logger"):
                     level = LEVELS.get(node.func.attr, node.func.attr).upper()
                     found.add((level, logger, pattern_of(node.args[0])))
     # A message made of place holders only would match anything.
@@ -107,6 +107,13 @@ def _logger_of(addon, path, tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_logger":
             return eval(ast.unparse(node.value.args[0]), names)
     return ""
+
+
+def _shared_logger(path):
+    """Return the name of the logger that the modules of a room share."""
+    log = path.parent / "log.py"
+    found = log.exists() and re.search(r'getLogger\("(.+?)"\)', log.read_text())
+    return found[1] if found else ""
 
 
 def pattern_of(node):

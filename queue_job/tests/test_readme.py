@@ -66,7 +66,7 @@ class TestReadme(ReadmeFacts):
                 f"given up after some {silence} seconds",
             ),
             "TROUBLESHOOTING": (
-                f"PostgreSQL has not answered for {connection.BEAT_PATIENCE} seconds",
+                f"no reply from PostgreSQL within {connection.BEAT_PATIENCE} s",
                 f"tried again after {backoff.Backoff.LAST} seconds at most",
             ),
             "USAGE": (

@@ -41,7 +41,7 @@ class TestSqlParts(BaseCase):
 
     def test_every_statement_is_complete(self):
         for name, text in vars(statements).items():
-            if name != "parts":
+            if isinstance(text, str):
                 with self.subTest(name):
                     self.assertNotRegex(text, r"\{[a-z_ =]+\}|^--")
 

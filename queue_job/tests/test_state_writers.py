@@ -43,10 +43,9 @@ _WRITTEN_BY_SQL = re.compile(
 # A list of so many columns is a list of columns.
 MANY = 5
 COLUMN_LISTS = {
-    "delay.py: Delayable": "options of a call, by the names of the contract",
     "models/queue_job_failure.py: QueueJobFailure": "columns that a view depends on",
-    "insight/graph_picture.py: jobs_of_graph": "columns that a graph shows",
-    "models/queue_job_timeline.py: QueueJob._compute_timeline": (
+    "insight/graph_picture.py: _jobs_of_graph": "columns that a graph shows",
+    "models/queue_job.py: QueueJob._compute_timeline": (
         "columns that a computed field depends on"
     ),
 }

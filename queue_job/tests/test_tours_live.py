@@ -16,13 +16,14 @@ class TestToursLive(LiveBrowserCase):
         super().setUp()
         with self.new_env() as env:
             root = env.ref("queue_job.channel_root")
-            channel = {"name": "tour_live", "parent_id": root.id}
-            self.channel_id = env["queue.job.channel"].create(channel).id
-        self.addCleanup(self.remove_channel)
+            names = ("tour_live", "tour_other")
+            channels = [{"name": name, "parent_id": root.id} for name in names]
+            self.channel_ids = env["queue.job.channel"].create(channels).ids
+        self.addCleanup(self.remove_channels)
 
-    def remove_channel(self):
+    def remove_channels(self):
         with self.new_env() as env:
-            env["queue.job.channel"].browse(self.channel_id).unlink()
+            env["queue.job.channel"].browse(self.channel_ids).unlink()
 
     def hold_until_seen(self):
         """Let a test job run until the overview has told somebody that a job runs."""

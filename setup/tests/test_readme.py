@@ -101,8 +101,8 @@ class TestPages(unittest.TestCase):
 
     def test_length_of_a_run_is_that_of_the_code(self):
         text = " ".join((REPO / "README.md").read_text().split())
-        budget = self.constant("protocol.py", "TIME_BUDGET = (.+)")
-        share = self.constant("jobrunner/durations.py", r"FILL = (.+) \* TIME_BUDGET")
+        budget = self.constant("TIME_BUDGET = (.+)")
+        share = self.constant(r"FILL = (.+) \* TIME_BUDGET")
         self.assertIn("as many as should take %g seconds" % (share * budget), text)
         self.assertIn("begins no further one after %g." % budget, text)
 
