@@ -126,7 +126,7 @@ class TestStatements(BaseCase):
                     used.add(node.attr)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     used.add(node.value)
-        included = set(re.findall(r"\{([a-z_]+)[ }]", "".join(texts)))
+        included = set(re.findall(r"[{=]([a-z_]+)(?=[ }])", "".join(texts)))
         # Texts of functions are given to the statement that restores them by name.
         used.update(re.findall(r"'([a-z_]+)'", "".join(texts)))
         self.assertEqual(sorted(statements - used), [], "Statements without a use")
