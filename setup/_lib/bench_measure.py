@@ -15,6 +15,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 STATISTICS_DELAY = 11
 # Statements that frame a transaction and travel alone are not counted as messages.
 BEGIN = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
+# One message ends a transaction and begins the next.
+CHAIN = re.compile(r"\b(COMMIT|ROLLBACK) AND CHAIN\b", re.IGNORECASE)
 END = re.compile(r"(COMMIT|END|ROLLBACK(?! TO))\b", re.IGNORECASE)
 DURATION = re.compile(r" LOG:  duration: ([\d.]+) ms  (?:statement|execute \S+): (.*)")
 REQUEST = re.compile(r'"(?:GET|POST) /queue_job/runjob')
@@ -236,7 +238,10 @@ class StatementLog:
             cost.statements[name] += 1
             cost.times[name] += milliseconds
             begins, ends = BEGIN.match(text), END.match(text)
-            if ends:
+            if CHAIN.search(text):
+                cost.transactions += 1
+                inside.add(backend)
+            elif ends:
                 inside.discard(backend)
             elif backend not in inside:
                 cost.transactions += 1
