@@ -62,6 +62,17 @@ class TestDeadJobs(RunnerCase):
         self.assertEqual(self.value(in_flight), "enqueued")
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
+    def test_odd_numbers_of_tries_end_no_sweep(self):
+        """The wait grows with their square, which was no interval any more."""
+        uuids = {
+            self.dead(retry=retry, max_retries=0)
+            for retry in (-(2**31), -1, None, 2**31 - 1)
+        }
+        self.assertEqual(self.sweep(), uuids)
+        for uuid in uuids:
+            self.assertEqual(self.value(uuid), "pending")
+
+    @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b09_each_death_is_one_try(self):
         uuid = self.job("started", max_retries=5, retry=0)
         tries = 0

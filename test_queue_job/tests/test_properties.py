@@ -150,6 +150,14 @@ class TestTexts(JobCase):
                 row = self.row(job)
                 self.assertEqual((row.name, row.identity_key), (text, text))
 
+    def test_language_that_is_not_installed(self):
+        """Making a job raised, whatever its description."""
+        record = self.record.with_context(lang="xx_YY")
+        for description in (None, "Described", _lt("Described")):
+            with self.subTest(type(description)):
+                job = Job(record.testing_method, description=description)
+                self.assertIn(job.description, ("Described", "Return what was given."))
+
     def test_lazy_translation_is_translated(self):
         job = Job(self.record.testing_method, description=_lt("Described"))
         self.assertEqual(job.description, "Described")
