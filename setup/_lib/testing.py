@@ -90,7 +90,9 @@ def watch(guarded, results, title, log=None):
     :param log: shown before the first test
     """
     news, size = time.monotonic(), 0
-    with progress.step(title, lambda: _place(results) or last_words(log)):
+    with progress.step(
+        title, lambda: _place(results) or (last_words(log) if log else "")
+    ):
         while True:
             try:
                 return guarded.wait(0.5)
