@@ -56,6 +56,7 @@ from . import test_screen_plans
 from . import test_screens
 from . import test_security
 from . import test_security_rpc
+from . import test_side_connection
 from . import test_sql
 from . import test_sql_moves
 from . import test_state_writers
