@@ -46,6 +46,21 @@ class Reason(NamedTuple):
     until: float = 0
 
 
+class ChannelFigures(NamedTuple):
+    """What a channel does now, for metrics.
+
+    ``capacity`` is infinite without a limit; ``waiting`` are the ready jobs that are kept in
+    memory, of which the oldest has been ready for ``oldest_ready_seconds``.
+    """
+
+    capacity: float
+    running: int
+    waiting: int
+    oldest_ready_seconds: float
+    failed_blocking: int
+    paused: bool
+
+
 def _setting(name):
     """Return a property that has the channel asked again when it is set."""
 
@@ -253,6 +268,21 @@ class Channel:
                 channel.shared._running.discard(job)
                 channel.shared._changed()
         self._changed()
+
+    def figures(self, now):
+        """Return the :class:`ChannelFigures` of this very channel."""
+        nodes = self._with_shared()
+        capacities = [node.capacity for node in nodes if node.capacity]
+        ready = [job for job in self._queue if not job.eta or job.eta <= now]
+        since = min((job.waits_since or now for job in ready), default=now)
+        return ChannelFigures(
+            capacity=min(capacities, default=float("inf")),
+            running=len(self._running),
+            waiting=len(ready),
+            oldest_ready_seconds=max(now - since, 0.0),
+            failed_blocking=len(self._failed) if self.sequential else 0,
+            paused=any(node.paused for node in nodes),
+        )
 
     # Choosing ---------------------------------------------------------------
 

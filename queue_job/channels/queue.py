@@ -36,6 +36,7 @@ class ChannelJob:
         "db_name",
         "function",
         "rank",
+        "ready_at",
         "timed",
         "uuid",
     )
@@ -53,6 +54,8 @@ class ChannelJob:
         self.timed = eta or None
         # Model and method, when known: what tells how long the job may take.
         self.function = None
+        # UNIX time from which it waits, when known; its eta comes first.
+        self.ready_at = None
 
     def __repr__(self):
         return f"<ChannelJob {self.uuid}>"
@@ -83,6 +86,11 @@ class ChannelJob:
     @property
     def eta(self):
         return self._eta
+
+    @property
+    def waits_since(self):
+        """UNIX time from which the job could have run, None when that is not known."""
+        return self.timed or self.ready_at
 
     def set_no_eta(self):
         self._eta = None

@@ -11,6 +11,8 @@ from odoo.tools import config
 from ..configuration import setting
 
 DEFAULT_CHANNELS = "root:1"
+# Metrics name functions and channels: they are for this machine unless configured.
+METRICS_INTERFACE = "127.0.0.1"
 CONNECTION_SETTINGS = ("host", "port", "user", "password")
 
 
@@ -40,6 +42,16 @@ def runner_settings():
         "password": setting("http_auth_password"),
         "channel_config_string": channels_setting(),
     }
+
+
+def metrics_address():
+    """Return ``(interface, port)`` at which metrics are served, None when they are not.
+
+    :raise ValueError: for a port that is no number
+    """
+    port = setting("metrics_port")
+    interface = setting("metrics_interface") or METRICS_INTERFACE
+    return (interface, int(port)) if port else None
 
 
 def connection_info_for(db_name):

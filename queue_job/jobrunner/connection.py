@@ -108,6 +108,8 @@ class Connection:
         self.db_name = db_name
         self.conn = None
         self._is_elected = False
+        # When PostgreSQL answered last, by the clock that cannot be set.
+        self.heard_at = time.monotonic()
 
     def close(self):
         """Close the connection, and with it the election; never raises."""
@@ -194,6 +196,7 @@ class Connection:
     def _send(self, cr, statement, values, limit=None):
         cr.execute(statement, values)
         deadlines.wait(self.conn, limit or PATIENCE)
+        self.heard_at = time.monotonic()
 
     def _value(self, statement, values=None):
         rows = self._fetch(statement, values)

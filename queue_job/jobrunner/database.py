@@ -213,6 +213,25 @@ class Database(Connection):
         """
         return self._column(sql.unreported, behind=list(behind))
 
+    def waiting_of_channels(self, names, limit):
+        """Return ``{name: (jobs that are ready, UNIX time of the oldest)}``.
+
+        :param limit: the most that are counted of one channel
+        """
+        rows = self._fetch(
+            sql.waiting_of_channels, {"names": list(names), "limit": limit}
+        )
+        return {name: (count, oldest) for name, count, oldest in rows}
+
+    def oldest_snapshot(self):
+        """Return ``(UNIX time, pid, program, uuid of its job)`` of the session that has
+        the oldest snapshot, None when none has one."""
+        rows = self._fetch(sql.oldest_snapshot)
+        if not rows:
+            return None
+        since, pid, program, job = rows[0]
+        return since, pid, program or "", job or ""
+
     # Moving -----------------------------------------------------------------
 
     def mark_enqueued(self, ids, now):

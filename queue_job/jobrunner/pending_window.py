@@ -12,6 +12,8 @@ Known limit: of jobs whose eta has come, a channel sees a window in the order
 of their etas; only within it they compete by priority.
 """
 
+import time
+from datetime import datetime, timezone
 from sys import intern
 
 from ..states import PENDING
@@ -63,6 +65,14 @@ def _beyond(before, bound):
     return None if bound is None or bound <= before else bound
 
 
+def _created_at(row):
+    """Return the UNIX time at which a job was created, None without a date."""
+    created = row.date_created
+    if not isinstance(created, datetime):
+        return None
+    return created.replace(tzinfo=timezone.utc).timestamp()
+
+
 class PendingJobs:
     """The windows of one database, over its tree.
 
@@ -103,7 +113,7 @@ class PendingJobs:
         if not window.accepts(row):
             self._tree.remove_job(row.uuid, self._db.db_name)
             return
-        self._place(row)
+        self._place(row, time.time())
         self._trim(window)
 
     def refill(self, now):
@@ -179,14 +189,21 @@ class PendingJobs:
         for row in rows:
             self._place(row)
 
-    def _place(self, row):
+    def partial(self):
+        """Return ``{channel: names}`` where more jobs wait than are kept."""
+        return {window.channel: window.names for window in self._partial}
+
+    def _place(self, row, ready_at=None):
         if row.uuid in self._in_flight or row.uuid in self._suspended:
             return
-        self._guard.place(self._place_usable, row)
+        job = self._guard.place(self._place_usable, row)
+        if job is not None and job.ready_at is None:
+            job.ready_at = ready_at or _created_at(row)
 
     def _place_usable(self, row):
         job = self._tree.place(self._db.db_name, *row[:6], PENDING)
         job.function = row.function and intern(row.function)
+        return job
 
     def _forget_except(self, uuids):
         for channel in self._tree.channels():

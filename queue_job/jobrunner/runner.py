@@ -27,7 +27,7 @@ from odoo.tools import config
 from ..channels import ChannelManager, DatabaseTree
 from ..channels.settings import stated_by
 from . import dispatch
-from .config import _channels, channels_setting, runner_settings
+from .config import _channels, channels_setting, metrics_address, runner_settings
 from .connection import (
     PG_ADVISORY_LOCK_ID,
     MasterElectionLost,
@@ -37,7 +37,10 @@ from .connector import Connector, attempt
 from .database import Database, _odoo_now
 from .deadlines import within
 from .dispatch import _async_http_get
+from .endpoint import Endpoint
 from .log_throttle import LogThrottle
+from .metrics import Metrics
+from .metrics_page import Pages
 from .schedule import Clock
 from .session import Session
 from .wakeup_pipe import WakeupPipe
@@ -72,6 +75,8 @@ LISTING_PATIENCE = 10
 # For one choice, when jobs that are locked elsewhere are in the way: then databases
 # and workers have their turn.
 CHOOSING_TIME = 0.5
+# Until an address for metrics that is not free is tried again.
+LISTEN_DELAY = 10
 # For answers to bundles that are under way when the runner stops.
 STOP_DELAY = 1
 
@@ -112,6 +117,11 @@ class QueueJobRunner:
         self._chosen_at = 0
         # Whether the time of the last choice was up before all slots were given.
         self._is_choosing = False
+        self.metrics = Metrics()
+        # Why databases cannot be served, by name.
+        self.troubles = {}
+        self.is_ready = False
+        self._endpoint, self._listen_at = None, 0
         self._throttle = LogThrottle()
         self._clock = Clock()
         self._stop = False
@@ -141,6 +151,16 @@ class QueueJobRunner:
     def db_by_name(self):
         """The databases that this runner is elected for."""
         return {name: session.db for name, session in self._sessions.items()}
+
+    @property
+    def sessions(self):
+        """The sessions of the databases that this runner is elected for, by name."""
+        return self._sessions
+
+    @property
+    def open_requests(self):
+        """How many requests wait for their answer."""
+        return self._dispatcher.open_count
 
     # Databases --------------------------------------------------------------
 
@@ -205,6 +225,9 @@ class QueueJobRunner:
             _logger.info("db %s is gone", name)
             self._close(name)
             self._throttle.forget(name)
+        for name in (self.metrics.databases.keys() | self.troubles.keys()) - names:
+            self.metrics.forget(name)
+            self.troubles.pop(name, None)
 
     def _open(self, name):
         """Try to serve a database, now."""
@@ -213,8 +236,10 @@ class QueueJobRunner:
 
     def _begin(self, name, db, error):
         """Serve a database that was opened; else know when to try again."""
+        self.troubles.pop(name, None)
         if isinstance(error, MasterElectionLost):
             _logger.debug("%s", error)
+            self.metrics.of(name).elected(False)
             delay = max(ELECTION_DELAY, ELECTION_DELAY_EACH * len(self._open_at))
             self._open_at[name] = time.time() + delay
         elif error is not None:
@@ -224,6 +249,7 @@ class QueueJobRunner:
             self._open_at[name] = time.time() + DISCOVERY_DELAY
         else:
             self._sessions[name] = self._new_session(db)
+            self.metrics.of(name).elected(True)
             self._apart(name, lambda session: session.begin(time.time()))
             if name in self._sessions:
                 self._share_root_capacity()
@@ -233,7 +259,8 @@ class QueueJobRunner:
         tree = DatabaseTree(self.channel_manager, self._stated)
         in_flight = self._in_flight.setdefault(db.db_name, {})
         return Session(
-            db, tree, self._dispatcher.send, self._dispatcher.limit, in_flight
+            *(db, tree, self._dispatcher.send, self._dispatcher.limit, in_flight),
+            metrics=self.metrics.of(db.db_name),
         )
 
     def _share_root_capacity(self):
@@ -252,6 +279,8 @@ class QueueJobRunner:
         self._close(name)
         self._open_at[name] = time.time() + ERROR_RECOVERY_DELAY
         text = str(error).strip()
+        self.troubles[name] = text or repr(error)
+        self.metrics.of(name).errors += 1
         if self._throttle.should_log(name, text):
             _logger.error("db %s: %s", name, text or repr(error), exc_info=error)
 
@@ -375,6 +404,8 @@ class QueueJobRunner:
         with selectors.DefaultSelector() as selector:
             for reader in (*readers, self._wakeup_pipe):
                 selector.register(reader, selectors.EVENT_READ)
+            if self._endpoint is not None:
+                selector.register(self._endpoint, selectors.EVENT_READ)
             selector.select(timeout)
         self._wakeup_pipe.clear()
 
@@ -412,6 +443,7 @@ class QueueJobRunner:
                 bundle.sent_at = min(bundle.sent_at, time.time())
 
     def round(self):
+        self._serve_metrics()
         self._follow_clock()
         self._open_databases()
         self.requeue_dead_jobs()
@@ -422,6 +454,39 @@ class QueueJobRunner:
             self.on_round(self)
         self.wait_notification()
 
+    # Metrics ----------------------------------------------------------------
+
+    def _serve_metrics(self):
+        """Answer what asks for metrics or health, where that is configured."""
+        if self._endpoint is None:
+            self._open_endpoint()
+        if self._endpoint is not None:
+            self._endpoint.serve()
+
+    def _open_endpoint(self):
+        """Listen, if that is configured; try again while the address is not free."""
+        now = time.monotonic()
+        if now < self._listen_at:
+            return
+        self._listen_at = now + LISTEN_DELAY
+        try:
+            address = metrics_address()
+            if address is None:
+                self._listen_at = float("inf")
+                return
+            self._endpoint = Endpoint(*address, Pages(self).get)
+        except (OSError, ValueError, OverflowError) as error:
+            if self._throttle.should_log(None, f"metrics: {error}"):
+                _logger.error("metrics are not served: %s", error)
+            return
+        self.metrics.is_served = True
+        _logger.info("metrics served on %s:%s", address[0], self._endpoint.port)
+
+    def _close_endpoint(self):
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = None
+
     # Life -------------------------------------------------------------------
 
     def sleep(self, seconds):
@@ -429,6 +494,8 @@ class QueueJobRunner:
         deadline = time.monotonic() + seconds
         while not self._stop and (left := deadline - time.monotonic()) > 0:
             self._select([], left)
+            if self._endpoint is not None:
+                self._endpoint.serve()
 
     def stop(self):
         _logger.info("graceful stop requested")
@@ -443,6 +510,7 @@ class QueueJobRunner:
                 _logger.debug("initializing database connections")
                 self.initialize_databases()
                 _logger.info("database connections ready")
+                self.is_ready = True
                 while not self._stop:
                     self.round()
             except (KeyboardInterrupt, InterruptedError):
@@ -460,11 +528,13 @@ class QueueJobRunner:
 
     def _finish(self):
         """Requeue unstarted jobs, drain remaining answers, disconnect."""
+        self.is_ready = False
         self._each(lambda session: session.requeue_unstarted())
         deadline = time.monotonic() + STOP_DELAY
         while self._dispatcher.open_count and (left := deadline - time.monotonic()) > 0:
             self._select([], left)
             self.process_notifications()
         self.close_databases()
+        self._close_endpoint()
         self._connector.close()
         self._dispatcher.close()

@@ -7,6 +7,7 @@ in one ends the session, and a new one begins with the rows.
 
 import logging
 import time
+from typing import NamedTuple
 from urllib.parse import quote
 
 from .. import protocol
@@ -15,6 +16,7 @@ from .backoff import Backoff
 from .dispatch import BROKEN, UNREACHABLE, Request
 from .durations import Durations, least_seconds
 from .log_throttle import LogThrottle
+from .metrics import Metrics
 from .schedule import Schedule
 from .sent import SentBundle
 from .tracker import JobTracker
@@ -49,8 +51,20 @@ RELOAD_EVERY, RELOAD_EVERY_WITHOUT_TRIGGERS = 60, 2
 # make that slow while a long job runs.
 RELOAD_SHARE = 1 / 200
 BEAT_EVERY = 10
+# What only metrics need, when they are served; and the most jobs counted in a channel.
+FIGURES_EVERY = 15
+MOST_COUNTED = 100_000
 # Jobs after which a statement that marks bundles is sent.
 MARKED_TOGETHER = 50
+
+
+class OldestSnapshot(NamedTuple):
+    """A session of PostgreSQL; ``since`` is a UNIX time, ``job`` a uuid or empty."""
+
+    since: float
+    pid: int
+    program: str
+    job: str
 
 
 class Session:
@@ -62,12 +76,16 @@ class Session:
     :param slots: slots of a channel without any limit
     :param in_flight: ``{uuid: SentBundle}`` of requests that are open already: from a
         session whose connection was lost
+    :param metrics: the ``DatabaseMetrics`` to count in
     """
 
-    def __init__(self, db, tree, send, slots, in_flight=None):
+    def __init__(self, db, tree, send, slots, in_flight=None, metrics=None):
         self.db = db
         self.tree = tree
         self.durations = Durations()
+        self.metrics = metrics or Metrics().of(db.db_name)
+        # Read by the clock: ``{channel: (jobs that are ready, date of the oldest)}``.
+        self._counted, self.snapshot = {}, None
         self.backoff = Backoff()
         self._throttle, self._has_logged_failure = LogThrottle(), False
         self.in_flight = {} if in_flight is None else in_flight
@@ -191,7 +209,7 @@ class Session:
             channel = bundle.channel
             self._keep_obtained(bundle, channel, obtained, now)
             if bundle.jobs:
-                self._send_bundle(bundle)
+                self._send_bundle(bundle, now)
             else:
                 empty.add(channel)
         for channel in empty:
@@ -221,9 +239,10 @@ class Session:
             self.tracker.defer(job, now)
         bundle.jobs = kept
 
-    def _send_bundle(self, bundle):
+    def _send_bundle(self, bundle, now):
         for job in bundle.jobs:
             self.in_flight[job.uuid] = bundle
+            self.metrics.sent(job, now)
             self.tracker.unblock(job.uuid)
             _logger.info("asking Odoo to run job %s on db %s", job.uuid, self.name)
         sequential = bundle.channel.sequential
@@ -251,6 +270,7 @@ class Session:
         if bundle is None:
             self._reporting.difference_update(answer.request.uuids)
             return
+        self.metrics.answered(answer.kind)
         jobs = self._close_bundle(bundle)
         if answer.report is None:
             self._broken.append((answer, bundle, jobs))
@@ -281,6 +301,7 @@ class Session:
         return jobs
 
     def _job_answered(self, job, outcome, seconds, bundle, now):
+        self.metrics.ended(job, outcome, seconds)
         if outcome in (protocol.DONE, protocol.FAILED):
             self.durations.record(job.function, seconds)
             if job.uuid not in bundle.dirty and not (
@@ -346,6 +367,7 @@ class Session:
                 self._request_failed(answer, bundle, jobs, put_back, now)
             dead = self.db.recover(uuids)
             if dead:
+                self.metrics.dead += len(dead)
                 self._suspect(dead)
                 self.report_dead(now)
             self.tracker.refresh(uuids)
@@ -361,7 +383,9 @@ class Session:
         due = self._schedule.due
         if due("reload", now):
             self.db.check_triggers()
-            self.tracker.refresh(self.db.requeue_dead_jobs(self.in_flight.keys()))
+            dead = self.db.requeue_dead_jobs(self.in_flight.keys())
+            self.metrics.dead += len(dead)
+            self.tracker.refresh(dead)
             self.load(now)
             self.report_dead(now)
         if self._inherited and due("inherited", now):
@@ -384,6 +408,8 @@ class Session:
         if self.in_flight and due("slow", now):
             self._schedule.set("slow", now + SLOW_BUNDLE / 2)
             self._split_slow_bundles(now)
+        if self.metrics.is_served and due("figures", now):
+            self._read_figures(now)
         if due("beat", now):
             self._schedule.set("beat", now + BEAT_EVERY)
             self.db.keep_alive()
@@ -393,6 +419,7 @@ class Session:
         self._schedule.set("sweep", now + SWEEP_EVERY)
         dead = self.db.requeue_dead_among(self.tracker.detached)
         if dead:
+            self.metrics.dead += len(dead)
             self.tracker.refresh(dead)
             self.report_dead(now)
 
@@ -502,6 +529,42 @@ class Session:
             choices.append(self._schedule.next("modules"))
         times.extend(when for when in choices if when > now)
         return min(times)
+
+    # Metrics ----------------------------------------------------------------
+
+    def _read_figures(self, now):
+        """Read what metrics show and memory does not have."""
+        self._schedule.set("figures", now + FIGURES_EVERY)
+        partial = self.tracker.pending.partial()
+        names = [name for names in partial.values() for name in names]
+        counted = self.db.waiting_of_channels(names, MOST_COUNTED) if names else {}
+        self._counted = {}
+        for channel, its_names in partial.items():
+            rows = [counted[name] for name in its_names if name in counted]
+            self._counted[channel] = (
+                sum(count for count, _oldest in rows),
+                min((oldest for _count, oldest in rows if oldest), default=now),
+            )
+        found = self.db.oldest_snapshot()
+        self.snapshot = OldestSnapshot(*found) if found else None
+
+    def channel_figures(self, now):
+        """Yield ``(channel, its ChannelFigures)``, from memory.
+
+        Where more jobs wait than are kept, their number is at most some seconds old.
+        """
+        for channel in self.tree.channels():
+            figures = channel.figures(now)
+            count, oldest = self._counted.get(channel, (0, now))
+            yield (
+                channel,
+                figures._replace(
+                    waiting=max(figures.waiting, count),
+                    oldest_ready_seconds=max(
+                        figures.oldest_ready_seconds, now - oldest
+                    ),
+                ),
+            )
 
     # End --------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from . import test_channels_why_not
 from . import test_claim_plans
 from . import test_dark
 from . import test_explain
+from . import test_exposition
 from . import test_failures
 from . import test_fields
 from . import test_imports
@@ -22,9 +23,11 @@ from . import test_jobrunner_heads
 from . import test_jobrunner_held
 from . import test_jobrunner_end
 from . import test_jobrunner_histories
+from . import test_jobrunner_endpoint
 from . import test_jobrunner_life
 from . import test_jobrunner_loop
 from . import test_jobrunner_log_throttle
+from . import test_jobrunner_metrics
 from . import test_jobrunner_connector
 from . import test_jobrunner_deadlines
 from . import test_jobrunner_plans

@@ -45,6 +45,7 @@ def known_settings(db_name):
     looked_up = set()
     with mock.patch.object(config, "setting", looked_up.add):
         config.runner_settings()
+        config.metrics_address()
         config.connection_info_for(db_name)
     return looked_up
 

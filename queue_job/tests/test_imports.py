@@ -14,7 +14,7 @@ from .source import ADDON, PACKAGE, SATELLITES, imported, name_of, sources
 
 WORDS = {
     *("states", "exception", "retry", "graph", "identity", "options", "fields"),
-    *("utils", "protocol", "configuration"),
+    *("utils", "protocol", "configuration", "exposition"),
 }
 # From top to bottom, each with its files and folders.
 ROOMS = {

@@ -11,6 +11,8 @@ from ..jobrunner import (
     connection,
     dispatch,
     durations,
+    metrics,
+    metrics_page,
     pending_window,
     server,
     session,
@@ -64,6 +66,10 @@ class TestReadme(ReadmeFacts):
                 f"taken back after {session.SLOW_BUNDLE} to {session.SLOW_BUNDLE + 1} seconds",
                 f"tries again after {backoff.Backoff.LAST} seconds at most",
                 f"given up after some {silence} seconds",
+                f"up to {metrics.MAX_FUNCTIONS} functions",
+                f"answered within {metrics_page.SILENCE} seconds",
+                f"more than {pending_window.WINDOW} waiting jobs",
+                f"every {session.FIGURES_EVERY} seconds, up to {session.MOST_COUNTED} jobs",
             ),
             "TROUBLESHOOTING": (
                 f"no reply from PostgreSQL within {connection.BEAT_PATIENCE} s",
@@ -114,6 +120,8 @@ class TestReadme(ReadmeFacts):
             "port": f"``http_port``, else {found['port']}",
             "http_auth_user": "none",
             "http_auth_password": "none",
+            "metrics_port": "none: not served",
+            "metrics_interface": f"``{config.METRICS_INTERFACE}``",
             **{f"jobrunner_db_{k}": f"``db_{k}``" for k in config.CONNECTION_SETTINGS},
         }
         self.assertEqual(rows, defaults)

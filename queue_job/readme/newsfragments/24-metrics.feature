@@ -1,0 +1,1 @@
+``metrics_port``: the runner serves metrics, health and readiness from memory.
