@@ -27,6 +27,7 @@ from ..states import (
     STARTED,
     WAIT_DEPENDENCIES,
 )
+from .condition import pooler_text, way_text
 from .snapshot import LOOKED_AT, duration_text
 
 # A sentence names so many jobs, and says how many more there are.
@@ -137,6 +138,7 @@ def explain_pending(job, snapshot):
     return (
         explain_eta(job, snapshot)
         or job._explain_runner(snapshot)
+        or explain_way(job, snapshot)
         or explain_modules(job, snapshot)
         or explain_channel(job, snapshot)
         or explain_line(job, snapshot)
@@ -149,7 +151,8 @@ def explain_enqueued(job, snapshot):
         text = job.env._("A worker was asked to run it just now.")
         return explanation(job, "sent", INFO, text)
     # Without the runner that sent it, it is not sent again.
-    return job._explain_runner(snapshot) or explanation(
+    held_up = job._explain_runner(snapshot) or explain_way(job, snapshot)
+    return held_up or explanation(
         job,
         "sent",
         WARNING,
@@ -200,6 +203,10 @@ def explain_eta(job, snapshot):
 def explain_runner(job, snapshot):
     if snapshot.runner:
         return None
+    pooler = pooler_text(job.env, snapshot)
+    if pooler:
+        text = job.env._("No runner is alive for this database, so no job starts.")
+        return explanation(job, "no_runner", DANGER, f"{text} {pooler}")
     return explanation(
         job,
         "no_runner",
@@ -211,6 +218,12 @@ def explain_runner(job, snapshot):
             "passes no session locks on."
         ),
     )
+
+
+def explain_way(job, snapshot):
+    """Explain why the runner does not get its requests to the workers."""
+    text = way_text(job.env, snapshot)
+    return explanation(job, "workers", DANGER, text) if text else None
 
 
 def explain_modules(job, snapshot):
@@ -322,6 +335,9 @@ def explain_line(job, snapshot):
 
 def late_text(job, snapshot):
     """Return where to look when nothing in this database holds the job."""
+    pooler = pooler_text(job.env, snapshot)
+    if pooler:
+        return pooler
     return job.env._(
         "Next in line, and nothing in this database holds it. If it stays so, look "
         'in the log of the server with the runner (%s) for "exception in GET": workers may '

@@ -39,6 +39,21 @@ class Runner(NamedTuple):
     address: str | None
 
 
+class Condition(NamedTuple):
+    """What the runner that was elected last has recorded about itself.
+
+    ``trouble`` is how its requests to workers fail, as ``jobrunner.dispatch`` names it,
+    None while they are answered.
+    """
+
+    name: str
+    is_pooled: bool
+    trouble: str | None
+    status: int | None
+    address: str | None
+    since: datetime | None
+
+
 class Snapshot:
     """The queue at this moment; each part is read once, when first asked for.
 
@@ -85,6 +100,12 @@ class Snapshot:
             return None
         name, since, address = rows[0]
         return Runner((name or "").removeprefix("queue_job runner "), since, address)
+
+    @cached_property
+    def condition(self):
+        """The :class:`Condition` of the runner, None where none was elected yet."""
+        rows = self._fetch(sql.read_condition)
+        return Condition(*rows[0]) if rows else None
 
     @cached_property
     def modules_are_changing(self):

@@ -107,6 +107,7 @@ class Connection:
     def __init__(self, db_name):
         self.db_name = db_name
         self.conn = None
+        self.is_pooled = False
         self._is_elected = False
         # When PostgreSQL answered last, by the clock that cannot be set.
         self.heard_at = time.monotonic()
@@ -144,6 +145,8 @@ class Connection:
         self._backend_pid = self.conn.get_backend_pid()
         self._execute(sql.session_settings)
         self._execute(sql.limit_idleness, {"limit": IDLE_LIMIT})
+        # A pooler gives its clients process numbers of its own.
+        self.is_pooled = self._value(sql.backend_pid) != self._backend_pid
 
     def _connect_to(self, info):
         # In autocommit, as asynchronous connections are.

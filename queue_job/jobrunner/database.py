@@ -14,7 +14,7 @@ from psycopg2.errors import LockNotAvailable
 
 from ..channels import ChannelRecord
 from ..sql import statements as sql
-from .connection import Connection
+from .connection import Connection, application_name
 from .log_throttle import LogThrottle
 from .rows import Row
 
@@ -43,6 +43,11 @@ def _odoo_now():
     return datetime.utcnow().replace(microsecond=0)
 
 
+def _name():
+    """Return node and process of this runner."""
+    return application_name().removeprefix("queue_job runner ")
+
+
 def _timestamp(eta):
     """Return a UNIX time as PostgreSQL takes it, also one of a year that Python lacks."""
     try:
@@ -64,11 +69,13 @@ class Database(Connection):
         super().__init__(db_name)
         self.lacks_triggers = False
         self.has_queue_job = False
+        self._has_condition = False
         try:
             self._connect()
             self.has_queue_job = self._has_queue_job()
             if self.has_queue_job:
                 self._acquire_master_lock()
+                self._begin_condition()
                 self._listen()
                 self._execute(sql.prepare)
         except BaseException:
@@ -115,6 +122,27 @@ class Database(Connection):
                 _logger.error("%s cannot be restored yet: %s", names, error)
         else:
             _logger.info("%s trigger restored in db %s", names, self.db_name)
+
+    def _begin_condition(self):
+        """Record this runner, for the screens."""
+        if self.is_pooled and _throttle.should_log(self.db_name, "pooled"):
+            _logger.warning(
+                "db %s: connected through a pooler; jobs start late or never unless it "
+                "passes session locks and LISTEN on, set jobrunner_db_host and "
+                "jobrunner_db_port",
+                self.db_name,
+            )
+        self._has_condition = self._value(sql.has_condition)
+        if self._has_condition:
+            self._execute(
+                sql.begin_condition, {"name": _name(), "is_pooled": self.is_pooled}
+            )
+
+    def record_condition(self, trouble, status=None, address=None):
+        """Record how requests to the workers fail; None when they are answered again."""
+        if self._has_condition:
+            values = {"trouble": trouble, "status": status, "address": address}
+            self._execute(sql.record_condition, {"name": _name(), **values})
 
     def _listen(self):
         self._execute(sql.listen)

@@ -131,6 +131,11 @@ class Answer:
         )
 
     @property
+    def base_url(self):
+        """The address of the workers, without path."""
+        return self.url.partition("/queue_job/")[0]
+
+    @property
     def hint(self):
         return HINTS.get(self.status) or HINTS.get(self.kind, "")
 

@@ -40,6 +40,10 @@ MAX_SUSPECTS = 10_000
 # Bytes of a uuid in an address, above which it is the only one there.
 LONG_UUID = 64
 
+# Failures one after another that are recorded for the screens: of several nodes behind
+# one address, one may be down.
+TROUBLE_AFTER = 2
+
 # Seconds between two rounds of the work for which no notification comes.
 DETACHED_EVERY = 1
 MODULES_EVERY = 1
@@ -100,6 +104,8 @@ class Session:
         self._reporting, self._reported = set(), set()
         self._inherited, self._unlocked = set(), set()
         self._forgotten_after = 0
+        # How requests fail now, ``(kind, status, address)``, and what is recorded of it.
+        self._trouble = self._recorded_trouble = None
         self._schedule = Schedule()
         self._is_changing = False
         self._secret = None
@@ -275,6 +281,7 @@ class Session:
         if answer.report is None:
             self._broken.append((answer, bundle, jobs))
             return
+        self._trouble = None
         if self.backoff.succeeded() and self._has_logged_failure:
             self._has_logged_failure = False
             _logger.info("Odoo answers again for db %s", self.name)
@@ -333,6 +340,8 @@ class Session:
                 self.tracker.suspend(uuid, max(now, self.backoff.until) + delay)
         if not is_new:
             return
+        if self.backoff.failures >= TROUBLE_AFTER and answer.kind != BROKEN:
+            self._trouble = (answer.kind, answer.status, answer.base_url)
         if answer.kind == BROKEN:
             _logger.warning("connection of GET %s broke: %s", answer.url, answer.error)
         elif self._throttle.should_log(answer.kind, str(answer.status)):
@@ -372,6 +381,9 @@ class Session:
                 self.report_dead(now)
             self.tracker.refresh(uuids)
             self._release_behind(uuids)
+        if self._trouble != self._recorded_trouble:
+            self.db.record_condition(*(self._trouble or (None,)))
+            self._recorded_trouble = self._trouble
         if self._to_read:
             uuids, self._to_read = self._to_read, set()
             self.tracker.refresh(uuids)

@@ -9,6 +9,7 @@ from odoo.tools import config
 from ..insight import throughput
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
+from ..insight.condition import pooler_text, way_text
 from ..insight.snapshot import Snapshot
 from ..jobrunner.config import _channels, _is_runner_enabled
 from ..sql import statements as sql
@@ -124,6 +125,7 @@ class QueueJobOverview(models.AbstractModel):
                 "age": seconds_since(runner.since),
                 "is_changing": is_changing,
                 "checks": [],
+                "troubles": self._runner_troubles(snapshot),
             }
         instead = self._runs_instead()
         return {
@@ -131,7 +133,13 @@ class QueueJobOverview(models.AbstractModel):
             "instead": instead or None,
             "is_changing": is_changing,
             "checks": [] if instead else self._checks(),
+            "troubles": [] if instead else self._runner_troubles(snapshot),
         }
+
+    def _runner_troubles(self, snapshot):
+        """Return what the runner has recorded to be wrong with itself, as sentences."""
+        texts = [way_text(self.env, snapshot), pooler_text(self.env, snapshot)]
+        return [text for text in texts if text]
 
     def _runs_instead(self):
         """Return how the jobs are run when no runner is alive, nothing when they are not.

@@ -14,6 +14,7 @@ from . import test_job_function
 from . import test_jobrunner_pending_window
 from . import test_jobrunner_channel_config
 from . import test_jobrunner_channels
+from . import test_jobrunner_condition
 from . import test_jobrunner_config
 from . import test_jobrunner_connection
 from . import test_jobrunner_database

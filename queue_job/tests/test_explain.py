@@ -105,6 +105,37 @@ class TestExplainPending(ExplainCase):
         job = self.job(eta=datetime.now() + timedelta(hours=2), retry=1)
         self.assert_explained(job, "eta", "tried again", "in 2 hours")
 
+    def with_condition(self, **values):
+        self.env["queue.job.runner"].search([]).unlink()
+        since = {"since": datetime.now() - timedelta(days=2)}
+        condition = {"name": "node:12", "address": "http://host:8069", **since}
+        self.env["queue.job.runner"].create({**condition, **values})
+
+    def test_the_runner_does_not_reach_workers(self):
+        for values, text in (
+            ({"trouble": "answered", "status": 401}, "http_auth_user"),
+            ({"trouble": "unreachable"}, "scheme, host and port"),
+            ({"trouble": "gateway", "status": 502}, "The proxy"),
+            ({"trouble": "answered", "status": 404}, "server_wide_modules"),
+        ):
+            with self.subTest(text):
+                self.with_condition(**values)
+                self.assert_explained(self.job(), "workers", text, "http://host:8069")
+        sent = self.job(state="enqueued", date_enqueued=datetime(2020, 1, 1))
+        self.assert_explained(sent, "workers", "server_wide_modules")
+
+    def test_trouble_of_a_runner_that_is_gone_is_no_cause(self):
+        self.with_condition(trouble="unreachable")
+        with mock.patch.object(Snapshot, "runner", None):
+            self.assert_explained(self.job(), "no_runner", "The server log")
+
+    def test_pooler(self):
+        self.with_condition(is_pooled=True)
+        late = self.job(date_created=datetime.now() - timedelta(hours=1))
+        self.assert_explained(late, "next", "node:12", "through a pooler")
+        with mock.patch.object(Snapshot, "runner", None):
+            self.assert_explained(late, "no_runner", "through a pooler")
+
     def test_no_runner(self):
         job = self.job()
         with mock.patch.object(Snapshot, "runner", None):

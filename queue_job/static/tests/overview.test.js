@@ -65,6 +65,7 @@ function figures(values = {}) {
             address: "",
             age: 90,
             checks: [],
+            troubles: [],
         },
         channels: [
             channel("root", {
@@ -220,8 +221,10 @@ test("a page that nobody looks at asks nothing, and at once when it is shown", a
 test("tells what holds up all jobs", async () => {
     answer = figures({channels: [channel("root", {paused: true, stopped: true})]});
     answer.runner.is_changing = true;
+    answer.runner.troubles = ["The workers refuse the runner."];
     await open();
     expect(queryAllTexts(".alert-warning")).toEqual([
+        "The workers refuse the runner.",
         "Modules are being installed, upgraded or removed: no job starts before that is over.",
         "The root channel is paused: no job starts.",
     ]);
@@ -259,6 +262,7 @@ test("without a runner it tells what to check", async () => {
                 {key: "server_wide_modules", is_right: false, text: "Add queue_job"},
                 {key: "channels", is_right: true, text: "The channels are right"},
             ],
+            troubles: [],
         },
     });
     await open();

@@ -183,7 +183,7 @@ export class QueueJobOverview extends Component {
 
     /** What is held up, as sentences; nothing when all goes well. */
     get troubles() {
-        const troubles = [];
+        const troubles = [...this.runner.troubles];
         if (this.runner.is_changing) {
             troubles.push(
                 _t(
