@@ -9,7 +9,11 @@ PACKAGE = "odoo.addons.queue_job"
 # Where these addons are installed beside this one.
 SATELLITES = [
     ADDON.parent / name
-    for name in ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates")
+    for name in (
+        "queue_job_cron_jobrunner",
+        "queue_job_prevent_duplicates",
+        "queue_job_subscribe",
+    )
     if (ADDON.parent / name).is_dir()
 ]
 NOT_PRODUCT = {"tests", "migrations", "__manifest__.py"}

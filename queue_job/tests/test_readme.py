@@ -35,7 +35,11 @@ def longest_runs():
 @tagged("post_install", "-at_install")
 class TestReadme(ReadmeFacts):
     addon = "queue_job"
-    others = ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates")
+    others = (
+        "queue_job_cron_jobrunner",
+        "queue_job_prevent_duplicates",
+        "queue_job_subscribe",
+    )
     foreign = {
         # of nginx, of the kernel, of PostgreSQL
         *("proxy_read_timeout", "proxy_socket_keepalive", "sysctl", "net", "ipv4"),

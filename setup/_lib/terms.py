@@ -15,7 +15,12 @@ from .process import run_logged
 from .progress import step
 from .suite import Suite, choose_addons, find_addons
 
-ADDONS = ("queue_job", "queue_job_cron_jobrunner", "queue_job_prevent_duplicates")
+ADDONS = (
+    "queue_job",
+    "queue_job_cron_jobrunner",
+    "queue_job_prevent_duplicates",
+    "queue_job_subscribe",
+)
 LANGUAGES = ("de", "es", "fr", "it", "nl", "pt_BR")
 # Where Odoo has the terms that the addons inherit.
 SOURCES = ("mail", "base", "web")

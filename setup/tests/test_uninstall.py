@@ -8,6 +8,7 @@ ADDONS = (
     "queue_job",
     "queue_job_cron_jobrunner",
     "queue_job_prevent_duplicates",
+    "queue_job_subscribe",
     "test_queue_job",
 )
 USE = """

@@ -1,0 +1,16 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo.tests import tagged
+
+from odoo.addons.queue_job.tests.readme_case import ReadmeCase
+from odoo.addons.queue_job.tests.readme_facts import ReadmeFacts
+
+
+@tagged("post_install", "-at_install")
+class TestReadme(ReadmeFacts):
+    addon = "queue_job_subscribe"
+
+
+@tagged("post_install", "-at_install")
+class TestConfigure(ReadmeCase):
+    addon = "queue_job_subscribe"
+    fragment = "CONFIGURE"
