@@ -115,6 +115,11 @@ class ChannelManager:
 
     # Jobs -------------------------------------------------------------------
 
+    @property
+    def has_jobs(self):
+        """Whether any job is in it."""
+        return bool(self._jobs)
+
     def job(self, uuid, db_name=None):
         """Return a job that is held here, or None."""
         return self._jobs.get((db_name, uuid))

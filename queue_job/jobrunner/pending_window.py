@@ -126,6 +126,11 @@ class PendingJobs:
         if window is not None:
             self._refill(window, now)
 
+    @property
+    def is_partial(self):
+        """Whether more jobs wait than are kept."""
+        return bool(self._partial)
+
     def waiting(self, channel):
         """Return how many jobs of the channel wait, at least."""
         window = self._windows.get(channel)

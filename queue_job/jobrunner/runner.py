@@ -4,6 +4,8 @@
 One thread does everything but wait for workers and for connections that are being
 made. A round never waits for anything but its one ``select``: on the connections
 of all databases and on a pipe that answers and :meth:`QueueJobRunner.stop` write to.
+It asks the sessions with something to read, an answer, or a step that is due, and
+for jobs those that have some: an idle database costs nothing.
 
 Every database has a session of its own. An error there ends that session
 and no other; it is opened again a few seconds later. An election that is lost
@@ -14,6 +16,7 @@ Moved: ``Database``, ``MasterElectionLost``, ``PG_ADVISORY_LOCK_ID``, ``_odoo_no
 here.
 """
 
+import heapq
 import logging
 import os
 import selectors
@@ -27,6 +30,7 @@ from odoo.tools import config
 from ..channels import ChannelManager, DatabaseTree
 from ..channels.settings import stated_by
 from . import dispatch
+from .agenda import Agenda
 from .config import _channels, channels_setting, metrics_address, runner_settings
 from .connection import (
     PG_ADVISORY_LOCK_ID,
@@ -43,6 +47,7 @@ from .metrics import Metrics
 from .metrics_page import Pages
 from .schedule import Clock
 from .session import Session
+from .sockets import Sockets
 from .wakeup_pipe import WakeupPipe
 
 __all__ = [
@@ -108,6 +113,12 @@ class QueueJobRunner:
         self.channel_manager.simple_configure(channel_config_string or _channels())
         self._stated = stated_by(channel_config_string or "")
         self._sessions = {}
+        # Names of sessions to ask in the next round, and when to ask the others.
+        self._touched, self._agenda = set(), Agenda()
+        # Names of sessions that have jobs, and the number of the last turn of each.
+        self._busy, self._turns, self._turn = set(), {}, 0
+        # Slots of the root channel of each database.
+        self._roots = {}
         # By database, and longer than a session: ``{uuid: SentBundle}`` of open requests.
         self._in_flight = {}
         # When to open a database that is not served.
@@ -127,6 +138,7 @@ class QueueJobRunner:
         self._stop = False
         self._stop_pipe = os.pipe()
         self._wakeup_pipe = WakeupPipe(*self._stop_pipe)
+        self._sockets = Sockets(self._wakeup_pipe)
         self._address = dispatch.Address(scheme, host, port, user, password)
         self._dispatcher = dispatch.Dispatcher(self._address, self._wakeup_pipe.wake)
         self._connector = Connector(_open_database, self._wakeup_pipe.wake)
@@ -140,6 +152,8 @@ class QueueJobRunner:
             return
         if hasattr(self, "_dispatcher"):
             self._dispatcher.close()
+        if hasattr(self, "_sockets"):
+            self._sockets.close()
         if hasattr(self, "_wakeup_pipe"):
             self._wakeup_pipe.close()
 
@@ -205,7 +219,7 @@ class QueueJobRunner:
         :param remove_jobs: give back the slots of their jobs
         """
         for name in list(self._sessions):
-            session = self._sessions.pop(name)
+            session = self._forget_session(name)
             if remove_jobs:
                 session.forget_jobs()
             session.db.close()
@@ -250,9 +264,10 @@ class QueueJobRunner:
         else:
             self._sessions[name] = self._new_session(db)
             self.metrics.of(name).elected(True)
+            self._sockets.add(name, db.conn)
             self._apart(name, lambda session: session.begin(time.time()))
             if name in self._sessions:
-                self._share_root_capacity()
+                self._share_root_capacity([name])
                 _logger.info("queue job runner ready for db %s", name)
 
     def _new_session(self, db):
@@ -263,14 +278,33 @@ class QueueJobRunner:
             metrics=self.metrics.of(db.db_name),
         )
 
-    def _share_root_capacity(self):
-        """Without configuration, the process has the slots of its largest database."""
-        if "root" not in self._stated:
-            roots = [session.tree.root.capacity for session in self._sessions.values()]
-            self.channel_manager.get_channel_by_name("root").capacity = max([1, *roots])
+    def _share_root_capacity(self, names=None):
+        """Without configuration, the process has the slots of its largest database.
+
+        :param names: databases whose slots may have changed; None: all
+        """
+        if "root" in self._stated:
+            return
+        before = dict(self._roots)
+        for name in self._sessions if names is None else names:
+            if name in self._sessions:
+                self._roots[name] = self._sessions[name].tree.root.capacity
+        if self._roots != before:
+            root = self.channel_manager.get_channel_by_name("root")
+            root.capacity = max([1, *self._roots.values()])
+
+    def _forget_session(self, name):
+        """Return the session of a database, None without one; it is asked no more."""
+        self._sockets.discard(name)
+        self._agenda.discard(name)
+        self._touched.discard(name)
+        self._busy.discard(name)
+        self._roots.pop(name, None)
+        self._turns.pop(name, None)
+        return self._sessions.pop(name, None)
 
     def _close(self, name):
-        session = self._sessions.pop(name, None)
+        session = self._forget_session(name)
         if session is not None:
             session.forget_jobs()
             session.db.abandon()
@@ -292,15 +326,16 @@ class QueueJobRunner:
         session = self._sessions.get(name)
         if session is None:
             return None
+        self._touched.add(name)
         try:
             return step(session)
         except Exception as error:
             self._session_failed(name, error)
             return None
 
-    def _each(self, step):
-        """Do one step of the round for each database, apart from the others."""
-        for name in list(self._sessions):
+    def _each(self, names, step):
+        """Do one step of the round for some databases, each apart from the others."""
+        for name in list(names):
             self._apart(name, step)
 
     # The round --------------------------------------------------------------
@@ -308,12 +343,15 @@ class QueueJobRunner:
     def requeue_dead_jobs(self):
         """Sweep each database that is due for it, and do what else the clock asks."""
         now = time.time()
-        self._each(lambda session: session.tick(now))
+        while (name := self._agenda.pop(now)) is not None:
+            self._touched.add(name)
+        self._each(self._touched, lambda session: session.tick(now))
 
     def process_notifications(self):
         """Poll databases, and apply the answers of workers."""
         now = time.time()
-        self._each(lambda session: session.poll())
+        self._touched |= self._sockets.ready()
+        self._each(self._touched, lambda session: session.poll())
         answered = {}
         for answer in self._dispatcher.answers():
             answered.setdefault(answer.request.db_name, []).append(answer)
@@ -321,9 +359,10 @@ class QueueJobRunner:
             if name not in self._sessions:
                 self._forget_in_flight(name, answers)
         self._each(
-            lambda session: self._answer(session, answered.get(session.name, ()), now)
+            self._touched | answered.keys(),
+            lambda session: self._answer(session, answered.get(session.name, ()), now),
         )
-        self._share_root_capacity()
+        self._share_root_capacity(self._touched)
 
     def _answer(self, session, answers, now):
         for answer in answers:
@@ -351,10 +390,17 @@ class QueueJobRunner:
                 return
 
     def _send_best(self, now):
-        """Send a job for each free slot; return whether slots are free again."""
+        """Send a job for each free slot; return whether slots are free again.
+
+        Databases take turns, the one whose last turn is longest ago first: a long
+        queue delays the jobs of others by what runs, not by what waits.
+        """
+        self._busy |= self._touched & self._sessions.keys()
+        turns = [(self._turns.get(name, 0), name) for name in self._busy]
+        heapq.heapify(turns)
         bundles = {}
         for _number in range(self._dispatcher.room):
-            job = self._best(now)
+            job = self._best_of_turn(turns, now)
             if job is None:
                 break
             bundle = self._apart(
@@ -369,45 +415,70 @@ class QueueJobRunner:
         # None: the session ended, and its slots are free.
         return any(each is None or each for each in freed)
 
-    def _best(self, now):
-        """Return the best job of all databases."""
-        best = None
-        for name in list(self._sessions):
+    def _best_of_turn(self, turns, now):
+        """Return the best job of the database whose turn it is, None if none has one.
+
+        :param turns: heap of ``(last turn, database)``; those without a job leave it
+        """
+        while turns:
+            name = turns[0][1]
             job = self._apart(name, lambda session: session.best(now))
-            if job is not None and (best is None or job.rank < best.rank):
-                best = job
-        return best
+            if job is not None:
+                self._turn += 1
+                self._turns[name] = self._turn
+                heapq.heapreplace(turns, (self._turn, name))
+                return job
+            heapq.heappop(turns)
+            if name in self._sessions and self._sessions[name].is_empty:
+                self._busy.discard(name)
+        return None
 
     def wait_notification(self):
         """Wait for a notification, an answer, or the time of the next round."""
-        databases = [session.db for session in self._sessions.values()]
+        has_more = self._note_wakeups()
         if self._is_choosing:
             self._is_choosing = False
             return
-        if self._stop or any(db.has_notifications for db in databases):
+        if self._stop or has_more:
             return
         timeout = self._wakeup_time() - time.time()
         longest = SELECT_TIMEOUT if self.on_round is None else ON_ROUND_DELAY
         timeout = max(0, min(timeout, longest))
         _logger.debug("select() timeout: %.2f sec", timeout)
-        self._select([db.conn for db in databases], timeout)
+        self._touched |= self._select(self._sockets, timeout)
+
+    def _note_wakeups(self):
+        """Note when each session of the round is due again; return whether one is at once."""
+        sessions = [
+            self._sessions[name] for name in self._touched & self._sessions.keys()
+        ]
+        self._touched = {session.name for session in sessions if session.is_unfinished}
+        for session in sessions:
+            self._agenda.set(session.name, session.wakeup_time(self._chosen_at))
+        return any(session.db.has_notifications for session in sessions)
 
     def _wakeup_time(self):
-        times = [self._discover_at]
+        times = [self._discover_at, self._agenda.next()]
         if self._connector.room:
             times.extend(self._open_at.values())
-        for session in self._sessions.values():
-            times.append(session.wakeup_time(self._chosen_at))
         return min(times)
 
-    def _select(self, readers, timeout):
-        with selectors.DefaultSelector() as selector:
-            for reader in (*readers, self._wakeup_pipe):
-                selector.register(reader, selectors.EVENT_READ)
-            if self._endpoint is not None:
-                selector.register(self._endpoint, selectors.EVENT_READ)
-            selector.select(timeout)
+    def _select(self, sockets, timeout):
+        """Wait, and return the names of the databases with something to read.
+
+        :param sockets: those of the databases; empty waits for the wakeup pipe alone
+        """
+        if sockets:
+            ready = sockets.ready(timeout)
+        else:
+            ready = set()
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._wakeup_pipe, selectors.EVENT_READ)
+                if self._endpoint is not None:
+                    selector.register(self._endpoint, selectors.EVENT_READ)
+                selector.select(timeout)
         self._wakeup_pipe.clear()
+        return ready
 
     def _open_databases(self):
         """Find databases, and open those that are due."""
@@ -479,11 +550,13 @@ class QueueJobRunner:
             if self._throttle.should_log(None, f"metrics: {error}"):
                 _logger.error("metrics are not served: %s", error)
             return
+        self._sockets.watch(self._endpoint)
         self.metrics.is_served = True
         _logger.info("metrics served on %s:%s", address[0], self._endpoint.port)
 
     def _close_endpoint(self):
         if self._endpoint is not None:
+            self._sockets.unwatch(self._endpoint)
             self._endpoint.close()
             self._endpoint = None
 
@@ -529,7 +602,7 @@ class QueueJobRunner:
     def _finish(self):
         """Requeue unstarted jobs, drain remaining answers, disconnect."""
         self.is_ready = False
-        self._each(lambda session: session.requeue_unstarted())
+        self._each(self._sessions, lambda session: session.requeue_unstarted())
         deadline = time.monotonic() + STOP_DELAY
         while self._dispatcher.open_count and (left := deadline - time.monotonic()) > 0:
             self._select([], left)

@@ -150,6 +150,22 @@ class Session:
             self.tracker.load_waiting()
         self.tracker.apply_changes(uuids)
 
+    @property
+    def is_unfinished(self):
+        """Whether the next round has something to apply, whatever its reason."""
+        return bool(
+            self._to_put_back
+            or self._to_recover
+            or self._to_read
+            or self._broken
+            or self.db.has_notifications
+        )
+
+    @property
+    def is_empty(self):
+        """Whether no job of this database waits, runs or blocks others."""
+        return not (self.tree.has_jobs or self.tracker.pending.is_partial)
+
     # Choosing and sending ---------------------------------------------------
 
     def best(self, now):

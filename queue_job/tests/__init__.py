@@ -35,6 +35,7 @@ from . import test_jobrunner_plans
 from . import test_jobrunner_priority_queue
 from . import test_jobrunner_rows
 from . import test_jobrunner_runner
+from . import test_jobrunner_agenda
 from . import test_jobrunner_backoff
 from . import test_jobrunner_durations
 from . import test_jobrunner_schedule
@@ -44,6 +45,7 @@ from . import test_jobrunner_session
 from . import test_jobrunner_suspects
 from . import test_jobrunner_tree
 from . import test_jobrunner_trouble
+from . import test_jobrunner_turns
 from . import test_migrations
 from . import test_names
 from . import test_neutralize

@@ -161,6 +161,7 @@ class TestDatabases(RunnerCase):
         error = psycopg2.OperationalError("gone")
         for step in ("best", "compose", "send"):
             runner._sessions = {self.db_name: session}
+            runner._touched.add(self.db_name)
             with (
                 self.subTest(step),
                 patch.object(session, step, side_effect=error),
