@@ -216,6 +216,8 @@ class Job:
         self.graph_uuid = None
         self.company_id = self._company_of_caller()
         self.date_created = datetime.now()
+        # The W3C trace context of the caller, if a module provides it.
+        self.traceparent = None
         self._clear_moves()
         self.result = None
         self.exc_name = self.exc_message = self.exc_info = None

@@ -81,6 +81,7 @@ class QueueJob(models.Model):
       ``_is_release_overridden``
     * explanations: ``_explain_runner``, ``_late_text``
     * vacuum: ``_removal_interval``
+    * attempts: ``_around_job``; traces: ``_current_traceparent``
     """
 
     _name = "queue.job"
@@ -153,6 +154,9 @@ class QueueJob(models.Model):
     identity_key = fields.Char(readonly=True)
     worker_pid = fields.Integer(readonly=True)
 
+    traceparent = fields.Char(
+        readonly=True, help="Trace context of the caller, as W3C defines it."
+    )
     run_number = fields.Integer(
         readonly=True, help="How often a worker has claimed this job."
     )
@@ -733,6 +737,30 @@ class QueueJob(models.Model):
     def _is_release_overridden(self):
         """Return whether others want to know that a job does not wait for others any more."""
         return self._has_write_overrides()
+
+    # Attempts ---------------------------------------------------------------
+
+    @api.model
+    def _around_job(self, job):
+        """Return the context manager that a worker enters around each attempt.
+
+        For tracers, error reporters and profilers. It is entered in the environment of the
+        job, on its cursor and before its method; an exception of the attempt passes
+        through it, and the attempt fails all the same when that is suppressed. An
+        exception of its own fails the attempt. Each try of a conflict enters it again.
+
+        :param job: the claimed :class:`~odoo.addons.queue_job.job.Job`; ``job.retry`` is
+            the number of earlier attempts
+        """
+        return contextlib.nullcontext()
+
+    @api.model
+    def _current_traceparent(self):
+        """Return the W3C ``traceparent`` of the caller, kept on the jobs that it stores.
+
+        Called once for all jobs of a ``delay()``; None keeps nothing.
+        """
+        return None
 
     # Liveness ---------------------------------------------------------------
 

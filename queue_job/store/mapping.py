@@ -56,6 +56,7 @@ COLUMNS = (
     Column("records", "recordset", constant=True, loaded=RULE, protected=ALWAYS),
     Column("args", "args", constant=True, loaded=RULE, protected=ALWAYS),
     Column("kwargs", "kwargs", constant=True, loaded=RULE, protected=ALWAYS),
+    Column("traceparent", "traceparent", constant=True, loaded=AS_IS, protected=ALWAYS),
     Column("state", "state", loaded=AS_IS, protected=FROM_PEOPLE),
     Column("priority", "priority", checked=True, loaded=NUMBER),
     Column("retry", "retry", loaded=NUMBER, protected=FROM_PEOPLE),

@@ -142,6 +142,8 @@ def store(jobs, to_store):
     # A parent that ended in another transaction did not see it wait.
     if waiting:
         release.after_commit(jobs, sql.free_among, waiting)
+    if new:
+        _note_traceparent(jobs, [job for env_jobs in new.values() for job in env_jobs])
     for env, env_jobs in new.items():
         context = {**env.context, **jobs._CREATION_CONTEXT, **_as_editor(jobs)}
         model = env(su=True, context=context)["queue.job"]
@@ -151,6 +153,14 @@ def store(jobs, to_store):
     linked = [job for job in to_store if job.is_linked]
     if linked:
         links.store(jobs, linked)
+
+
+def _note_traceparent(jobs, new):
+    """Give new jobs the trace of their caller, where a module provides one."""
+    traceparent = jobs._current_traceparent()
+    if traceparent:
+        for job in new:
+            job.traceparent = job.traceparent or traceparent
 
 
 def update(jobs, job, record):

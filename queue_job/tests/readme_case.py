@@ -7,8 +7,10 @@ loaded, classes of tests are run as tests, and everything else is executed with
 says what must be true then; it is not shown to readers.
 """
 
+import importlib.util
 import io
 import logging
+import re
 import unittest
 from unittest import mock
 
@@ -20,9 +22,18 @@ from odoo.tests.suite import OdooSuite
 from odoo.tools.convert import convert_xml_import
 
 from ..job import Job
+from ..worker import WorkerDoors
 from .committed_case import DelayCase
 from .common import JobCounter
 from .readme import addon_folder, examples
+
+
+def has_packages(example):
+    """Return whether the packages that an example imports are installed."""
+    names = re.findall(r"^(?:from|import) (\w+)", example.code, re.MULTILINE)
+    if example.language != "python":
+        return True
+    return all(importlib.util.find_spec(name) for name in names)
 
 
 class ReadmeCase(DelayCase):
@@ -42,7 +53,11 @@ class ReadmeCase(DelayCase):
             raise unittest.SkipTest("runs the examples of a fragment")
         cls.module = cls.module or cls.addon
         folder = addon_folder(cls.addon) / "readme"
-        cls.examples = examples(folder / f"{cls.fragment}.rst")
+        cls.examples = [
+            example
+            for example in examples(folder / f"{cls.fragment}.rst")
+            if has_packages(example)
+        ]
         cls.partners = cls.env["res.partner"].create(
             [{"name": f"Partner {number}"} for number in range(25)]
         )
@@ -107,6 +122,8 @@ class ReadmeCase(DelayCase):
             "self": self.partners,
             "jobs": counter.search_created,
             "perform": self._perform,
+            "attempt": self._attempt,
+            "patch": mock.patch,
             "error_of": self._error_of,
         }
         if example.is_test:
@@ -140,6 +157,10 @@ class ReadmeCase(DelayCase):
     def _perform(self, record):
         """Perform the job of a row."""
         return Job.load(self.env, record.uuid).perform()
+
+    def _attempt(self, job):
+        """Perform a job as a worker does."""
+        WorkerDoors._try_perform_job(self.env, Job.load(self.env, job.uuid))
 
     @staticmethod
     def _error_of(function, *args):

@@ -226,11 +226,12 @@ def perform_and_commit(env, job):
                 with _rollback_to(env.cr, work):
                     assert env.cr is job.env.cr, "A job lives on its worker's cursor"
                     transaction.default_env = job.env
-                    job.perform()
-                    # `request.update_env` replaces it too.
-                    transaction.default_env = job.env
-                    # Pending computations belong to the time of the job.
-                    job.env.flush_all()
+                    with _surrounded(job):
+                        job.perform()
+                        # `request.update_env` replaces it too.
+                        transaction.default_env = job.env
+                        # Pending computations belong to the time of the job.
+                        job.env.flush_all()
                 work.check()
                 job.set_done()
                 lease.work_ended = False
@@ -248,6 +249,20 @@ def perform_and_commit(env, job):
     finally:
         transaction.default_env = worker_env
     logger.debug("%s done", job)
+
+
+@contextlib.contextmanager
+def _surrounded(job):
+    """Enter what addons put around an attempt; it cannot suppress the job's error."""
+    errors = []
+    with job.env["queue.job"]._around_job(job):
+        try:
+            yield
+        except BaseException as error:
+            errors.append(error)
+            raise
+    if errors:
+        raise errors.pop()
 
 
 def commit_work(env, lease):

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from importlib.util import find_spec
 
+from . import test_around_job
 from . import test_auto_delay
 from . import test_autovacuum
 from . import test_broken_transactions
