@@ -23,6 +23,13 @@ class Number(NamedTuple):
             bool(parts) and all(number.estimated for number in parts),
         )
 
+    @property
+    def text(self):
+        """The number as the screens write it: ``12``, ``500+`` or ``≈ 40000``."""
+        if self.exact:
+            return str(self.count)
+        return f"≈ {self.count}" if self.estimated else f"{self.count}+"
+
     def or_about(self, estimate):
         """Return the estimate, where the count stopped before it."""
         if self.exact or estimate <= self.count:

@@ -347,15 +347,21 @@ class QueueJobChannel(models.Model):
         self.ensure_one()
         if self._is_root():
             return self.env["queue.job"]._action_list(self.env._("Jobs"), [])
+        name = self.env._("Jobs of %s", self.complete_name)
+        return self.env["queue.job"]._action_list(
+            name, self._domain_of(self.complete_name)
+        )
+
+    @api.model
+    def _domain_of(self, complete_name):
+        """Return the domain of the jobs of a channel, not root, and of what is below it."""
         # Jobs may name their channel without the root.
-        names = Snapshot.spellings(self.complete_name)
-        domain = [
+        names = Snapshot.spellings(complete_name)
+        return [
             *("|", "|"),
             ("channel", "in", names),
             *(("channel", "=like", f"{escape_psql(it)}.%") for it in names),
         ]
-        name = self.env._("Jobs of %s", self.complete_name)
-        return self.env["queue.job"]._action_list(name, domain)
 
     @api.model
     def _removal_deadlines(self, now, field="removal_interval"):

@@ -9,7 +9,7 @@ from odoo.tools import config
 from ..insight import throughput
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
-from ..insight.condition import pooler_text, way_text
+from ..insight.problems import Problems
 from ..insight.snapshot import Snapshot
 from ..jobrunner.config import _channels, _is_runner_enabled
 from ..sql import statements as sql
@@ -43,9 +43,19 @@ class QueueJobOverview(models.AbstractModel):
         companies = companies_seen(self.env)
         minutes, width = PERIODS[period if period in PERIODS else "hour"]
         is_complete = throughput.add_up(self.env, now)
-        figures = ChannelCounts(self.env, companies).channels()
+        counts = ChannelCounts(self.env, companies)
+        figures = counts.channels()
+        functions = throughput.functions(
+            self.env, now, companies, with_newest=is_complete
+        )
+        runner = self._runner()
+        problems = Problems(
+            *(self.env, counts, figures, functions),
+            runs_instead=bool(runner.get("instead")),
+        )
         return {
-            "runner": self._runner(),
+            "runner": runner,
+            "problems": problems.found(),
             "channels": self._channels(figures),
             "series": {
                 "width": width,
@@ -54,7 +64,7 @@ class QueueJobOverview(models.AbstractModel):
                 ),
                 "is_complete": is_complete,
             },
-            "functions": self._functions(now, companies, is_complete),
+            "functions": self._functions(functions),
             "has_jobs": self._has_jobs(),
             "seconds": round(time.monotonic() - started, 4),
         }
@@ -99,9 +109,8 @@ class QueueJobOverview(models.AbstractModel):
 
     # Functions --------------------------------------------------------------
 
-    def _functions(self, now, companies, is_complete):
-        """Return the slowest functions and those that fail most, over a day."""
-        rows = throughput.functions(self.env, now, companies, with_newest=is_complete)
+    def _functions(self, rows):
+        """Return the slowest functions and those that fail most, of the figures of all."""
         slow = [row for row in rows if row["average"]]
         slow.sort(key=lambda row: -row["average"])
         failing = [row for row in rows if row["failed"]]
@@ -125,7 +134,6 @@ class QueueJobOverview(models.AbstractModel):
                 "age": seconds_since(runner.since),
                 "is_changing": is_changing,
                 "checks": [],
-                "troubles": self._runner_troubles(snapshot),
             }
         instead = self._runs_instead()
         return {
@@ -133,13 +141,7 @@ class QueueJobOverview(models.AbstractModel):
             "instead": instead or None,
             "is_changing": is_changing,
             "checks": [] if instead else self._checks(),
-            "troubles": [] if instead else self._runner_troubles(snapshot),
         }
-
-    def _runner_troubles(self, snapshot):
-        """Return what the runner has recorded to be wrong with itself, as sentences."""
-        texts = [way_text(self.env, snapshot), pooler_text(self.env, snapshot)]
-        return [text for text in texts if text]
 
     def _runs_instead(self):
         """Return how the jobs are run when no runner is alive, nothing when they are not.

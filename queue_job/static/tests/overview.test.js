@@ -58,6 +58,7 @@ function channel(name, values = {}) {
 
 function figures(values = {}) {
     return {
+        problems: [],
         runner: {
             is_alive: true,
             node: "odoo1",
@@ -65,7 +66,6 @@ function figures(values = {}) {
             address: "",
             age: 90,
             checks: [],
-            troubles: [],
         },
         channels: [
             channel("root", {
@@ -218,16 +218,41 @@ test("a page that nobody looks at asks nothing, and at once when it is shown", a
     expect(reads).toEqual(["hour", "hour"]);
 });
 
-test("tells what holds up all jobs", async () => {
-    answer = figures({channels: [channel("root", {paused: true, stopped: true})]});
-    answer.runner.is_changing = true;
-    answer.runner.troubles = ["The workers refuse the runner."];
+test("says that all is well", async () => {
     await open();
-    expect(queryAllTexts(".alert-warning")).toEqual([
-        "The workers refuse the runner.",
-        "Modules are being installed, upgraded or removed: no job starts before that is over.",
-        "The root channel is paused: no job starts.",
-    ]);
+    expect(".o_queue_job_problems").toHaveText(/^All is well/);
+    expect(".o_queue_job_problems button").toHaveCount(0);
+});
+
+test("names problems, and solves them with their buttons", async () => {
+    onRpc("queue.job.channel", "action_resume", ({args}) => {
+        expect.step(`resume ${args[0]}`);
+        return true;
+    });
+    answer = figures({
+        problems: [
+            {
+                kind: "paused",
+                level: "warning",
+                text: "root.sub is paused: 2 jobs wait.",
+                buttons: [
+                    {
+                        label: "Resume",
+                        model: "queue.job.channel",
+                        method: "action_resume",
+                        ids: [8],
+                    },
+                ],
+            },
+        ],
+    });
+    await open();
+    expect(".o_queue_job_problems .card-header").toHaveText("1 problem needs you");
+    answer = figures();
+    await click(".o_queue_job_problems button");
+    await animationFrame();
+    expect.verifySteps(["resume 8"]);
+    expect(".o_queue_job_problems").toHaveText(/^All is well/);
 });
 
 test("another period is read at once", async () => {
@@ -262,7 +287,6 @@ test("without a runner it tells what to check", async () => {
                 {key: "server_wide_modules", is_right: false, text: "Add queue_job"},
                 {key: "channels", is_right: true, text: "The channels are right"},
             ],
-            troubles: [],
         },
     });
     await open();

@@ -181,20 +181,30 @@ export class QueueJobOverview extends Component {
         return _t("Every %s", formatDuration(channel.throttle));
     }
 
-    /** What is held up, as sentences; nothing when all goes well. */
-    get troubles() {
-        const troubles = [...this.runner.troubles];
-        if (this.runner.is_changing) {
-            troubles.push(
-                _t(
-                    "Modules are being installed, upgraded or removed: no job starts before that is over."
-                )
-            );
+    get problems() {
+        return this.state.data.problems;
+    }
+
+    /** One sentence: whether all is well. */
+    get headline() {
+        if (this.problems.length) {
+            return this.problems.length === 1
+                ? _t("1 problem needs you")
+                : _t("%s problems need you, the worst first", this.problems.length);
         }
-        if (this.root.paused) {
-            troubles.push(_t("The root channel is paused: no job starts."));
+        return _t("All is well: %(running)s running, %(waiting)s waiting", {
+            running: formatNumber(this.root.running),
+            waiting: formatNumber(this.root.waiting),
+        });
+    }
+
+    async solve({action, model, method, ids}) {
+        if (action) {
+            await this.action.doAction(action, {onClose: () => this.load()});
+        } else {
+            await this.orm.call(model, method, [ids]);
+            await this.load();
         }
-        return troubles;
     }
 
     /** What waits for its time, or for other jobs. */
