@@ -160,6 +160,7 @@ class PlayedDatabase:
         return None
 
     fail_unusable = secret = keep_alive = check_triggers = is_changing = nothing
+    record_condition = nothing
 
     def unreported(self, behind=()):
         return []

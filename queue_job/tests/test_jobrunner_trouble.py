@@ -311,8 +311,16 @@ class TestTrouble(SessionCase):
 
     def test_reading_everything_takes_its_share_of_time_only(self):
         session = self.session()
-        clock = iter((0, 3))
-        with patch.object(session_module.time, "monotonic", lambda: next(clock)):
+        clock, load = [0], session.tracker.load
+
+        def slow_load():
+            load()
+            clock.append(3)
+
+        with (
+            patch.object(session_module.time, "monotonic", lambda: clock[-1]),
+            patch.object(session.tracker, "load", slow_load),
+        ):
             session.load(1000)
         self.assertEqual(session._schedule.next("reload"), 1600)
 
