@@ -9,7 +9,7 @@ import os
 from configparser import ConfigParser
 from functools import lru_cache
 
-from odoo.tools import config
+from odoo.tools import config, str2bool
 
 try:
     from odoo.addons.server_environment import serv_config
@@ -46,3 +46,33 @@ def setting(key):
     return os.environ.get(f"ODOO_QUEUE_JOB_{key.upper()}") or queue_job_section().get(
         key
     )
+
+
+def configured_job_workers():
+    """Return how many job workers are configured, 0 for none.
+
+    :raise ValueError: for what is no number from 0 on
+    """
+    text = setting("workers") or "0"
+    if not text.strip().isdecimal():
+        raise ValueError(f"Invalid number of job workers: {text}")
+    return int(text)
+
+
+def job_workers():
+    """Return how many job workers a server of this configuration starts.
+
+    Only the prefork server has some. Errors are those of
+    :func:`configured_job_workers`.
+    """
+    return configured_job_workers() if config["workers"] else 0
+
+
+def default_root_capacity():
+    """Return the slots of root where neither configuration nor record has a number."""
+    return job_workers() or 1
+
+
+def is_route_public():
+    """Return whether HTTP workers answer the runner: always where no job workers are."""
+    return str2bool(setting("public_route") or "", False) or not job_workers()

@@ -13,6 +13,12 @@ from urllib.parse import quote, unquote
 
 RUNJOB_PATH = "/queue_job/runjob"
 REPORT_DEAD_PATH = "/queue_job/report_dead"
+# A job worker asks itself before it takes the first request.
+WARM_UP_PATH = "/queue_job/warm_up"
+# All that a job worker answers.
+PATHS = "/queue_job/"
+# Key of the WSGI environment of a request to a job worker; no header can set it.
+JOB_WORKER = "queue_job.job_worker"
 DATABASE_HEADER = "X-Odoo-Database"
 SIGNATURE_HEADER = "X-Queue-Job-Signature"
 REPORT_TYPE = "application/json"

@@ -14,9 +14,10 @@ from odoo import SUPERUSER_ID, http
 from odoo.tools import config, str2bool
 
 from .. import protocol
+from ..configuration import is_route_public
 from ..delay import chain, group
 from ..job import Job
-from ..worker import Bundle, WorkerDoors, announce_dead
+from ..worker import Bundle, WorkerDoors, announce_dead, warm_up
 from ..worker.attempt import (
     DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE,
     PG_RETRY,
@@ -88,6 +89,20 @@ class RunJobController(http.Controller, WorkerDoors):
             announce_dead(env, job_uuid)
         return ""
 
+    @http.route(
+        protocol.WARM_UP_PATH,
+        type="http",
+        auth="none",
+        save_session=False,
+        readonly=False,
+    )
+    def warm_up(self, **_kw):
+        """Do what the first job would otherwise wait for; only job workers do."""
+        if not _is_job_worker():
+            raise NotFound()
+        warm_up(self.__class__, self._superuser_env())
+        return ""
+
     @classmethod
     def perform_bundle(
         cls, env, uuids, budget=protocol.TIME_BUDGET, stop_at_failure=False
@@ -100,9 +115,12 @@ class RunJobController(http.Controller, WorkerDoors):
 
     @staticmethod
     def _superuser_env():
-        """Return the environment of the request, as superuser; 404 when the server does
-        not serve the database."""
-        if not http.request.db:
+        """Return the environment of the request, as superuser.
+
+        404 when the server does not serve the database, or when job workers answer
+        the runner and this process is none.
+        """
+        if not http.request.db or not (_is_job_worker() or is_route_public()):
             raise NotFound()
         http.request.update_env(user=SUPERUSER_ID)
         return http.request.env
@@ -216,6 +234,11 @@ class RunJobController(http.Controller, WorkerDoors):
             http.request.env, [first._generated_job.uuid]
         )
         return f"graph uuid: {record.graph_uuid}"
+
+
+def _is_job_worker():
+    """Return whether this request came to the socket of the job workers."""
+    return bool(http.request.httprequest.environ.get(protocol.JOB_WORKER))
 
 
 def _number(convert, value, default):

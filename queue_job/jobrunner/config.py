@@ -8,9 +8,9 @@ defaults; see ``configuration.py``.
 import odoo.sql_db
 from odoo.tools import config
 
-from ..configuration import setting
+from ..configuration import default_root_capacity, setting
+from .job_workers import address_of_job_workers
 
-DEFAULT_CHANNELS = "root:1"
 # Metrics name functions and channels: they are for this machine unless configured.
 METRICS_INTERFACE = "127.0.0.1"
 CONNECTION_SETTINGS = ("host", "port", "user", "password")
@@ -23,7 +23,7 @@ def channels_setting():
 
 def _channels():
     """Return the channel configuration in use."""
-    return channels_setting() or DEFAULT_CHANNELS
+    return channels_setting() or f"root:{default_root_capacity()}"
 
 
 def _is_runner_enabled():
@@ -33,11 +33,11 @@ def _is_runner_enabled():
 
 def runner_settings():
     """Return the keyword arguments of ``QueueJobRunner`` that are configured."""
-    port = setting("port") or config["http_port"] or 8069
+    host, port = address_of_job_workers()
     return {
         "scheme": setting("scheme") or "http",
-        "host": setting("host") or config["http_interface"] or "localhost",
-        "port": port,
+        "host": setting("host") or host or config["http_interface"] or "localhost",
+        "port": setting("port") or port or config["http_port"] or 8069,
         "user": setting("http_auth_user"),
         "password": setting("http_auth_password"),
         "channel_config_string": channels_setting(),

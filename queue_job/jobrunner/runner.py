@@ -29,6 +29,7 @@ from odoo.tools import config
 
 from ..channels import ChannelManager, DatabaseTree
 from ..channels.settings import stated_by
+from ..configuration import default_root_capacity
 from . import dispatch
 from .agenda import Agenda
 from .config import _channels, channels_setting, metrics_address, runner_settings
@@ -271,7 +272,9 @@ class QueueJobRunner:
                 _logger.info("queue job runner ready for db %s", name)
 
     def _new_session(self, db):
-        tree = DatabaseTree(self.channel_manager, self._stated)
+        tree = DatabaseTree(
+            self.channel_manager, self._stated, root_capacity=default_root_capacity()
+        )
         in_flight = self._in_flight.setdefault(db.db_name, {})
         return Session(
             *(db, tree, self._dispatcher.send, self._dispatcher.limit, in_flight),

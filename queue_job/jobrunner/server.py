@@ -18,6 +18,8 @@ from odoo.tools import config
 
 from ..channels import ROOT, Channel
 from ..channels.settings import parse_simple_config
+from ..configuration import configured_job_workers
+from . import job_workers
 from .config import _channels, _is_runner_enabled
 from .runner import QueueJobRunner
 
@@ -28,8 +30,10 @@ except ImportError:  # no prefork server on such systems
 
 _logger = logging.getLogger(__package__)
 
-# Seconds that the server gets to be ready for requests.
+# Seconds that a server without job workers gets to be ready for requests.
 START_DELAY = 5
+# Seconds that job workers get to be ready. A request that comes earlier waits for them.
+READY_TIMEOUT = 60
 # Seconds between two looks at the limits of the worker and at its server.
 LIMITS_EVERY = 1
 
@@ -117,7 +121,10 @@ class WorkerJobRunner(server.Worker):
             self.runner = self._new_runner()
             self._recover = False
         _logger.debug("WorkerJobRunner (%s) starting up", self.pid)
-        self.runner.sleep(START_DELAY)
+        if job_workers.are_here(self.multi):
+            job_workers.wait_until_ready(self.multi, self.wakeup_fd_r, READY_TIMEOUT)
+        else:
+            self.runner.sleep(START_DELAY)
         self.runner.run()
 
 
@@ -138,13 +145,16 @@ def _start_runner_thread(server_type):
         )
 
 
-def _check_channels():
-    """Raise ValueError when the channel configuration is wrong.
+def _check_settings():
+    """Raise ValueError when the configuration of channels or job workers is wrong.
 
     Called when a server object is made, before the server listens or forks: an error in a
     main process that has forked leaves the gevent process and its port behind.
     """
-    if _is_runner_enabled() and not config["stop_after_init"]:
+    if config["stop_after_init"]:
+        return
+    job_workers.check_settings()
+    if _is_runner_enabled():
         for entry in parse_simple_config(_channels()):
             Channel(ROOT, parent=None).configure(entry)
 
@@ -154,12 +164,16 @@ def _patch_threaded_server():
     start, stop = server.ThreadedServer.start, server.ThreadedServer.stop
 
     def init_with_check(self, app):
-        _check_channels()
+        _check_settings()
         init(self, app)
 
     def start_with_runner(self, stop=False):
         start(self, stop=stop)
         if not stop:
+            if configured_job_workers() and not config["stop_after_init"]:
+                _logger.warning(
+                    "job workers: ignored by the threaded server; set workers of Odoo too"
+                )
             # By its public name, because addons replace it.
             sys.modules[__package__]._start_runner_thread("threaded server")
 
@@ -183,7 +197,7 @@ def _patch_prefork_server():
     worker_pop = server.PreforkServer.worker_pop
 
     def init_with_runner(self, app):
-        _check_channels()
+        _check_settings()
         init(self, app)
         self.jobrunner = {}
 
@@ -204,3 +218,4 @@ def _patch_prefork_server():
 
 _patch_threaded_server()
 _patch_prefork_server()
+job_workers.patch_prefork_server()

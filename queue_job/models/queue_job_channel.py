@@ -8,6 +8,7 @@ from odoo.tools.misc import formatLang
 from odoo.tools.sql import escape_psql
 
 from ..channels import settings as channel_settings
+from ..configuration import default_root_capacity
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
 from ..insight.snapshot import Snapshot, duration_text
@@ -232,7 +233,7 @@ class QueueJobChannel(models.Model):
     @api.model
     def _default_root_capacity(self):
         """Return how many jobs run at once when neither configuration nor record says it."""
-        return 1
+        return default_root_capacity()
 
     @api.constrains("parent_id", "name")
     def parent_required(self):

@@ -25,8 +25,8 @@ from . import test_jobrunner_held
 from . import test_jobrunner_end
 from . import test_jobrunner_histories
 from . import test_jobrunner_endpoint
+from . import test_jobrunner_job_workers
 from . import test_jobrunner_life
-from . import test_jobrunner_liveness
 from . import test_jobrunner_loop
 from . import test_jobrunner_log_throttle
 from . import test_jobrunner_metrics

@@ -6,6 +6,7 @@ import configparser
 import importlib.util
 import inspect
 import re
+from contextlib import ExitStack
 from functools import cached_property, lru_cache
 from unittest import SkipTest, mock
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +16,9 @@ from docutils import nodes
 from odoo.tests import TransactionCase
 from odoo.tools import config as odoo_config
 
+from .. import configuration
 from ..channels.settings import parse_simple_config, typed, warnings_about
-from ..jobrunner import config
+from ..jobrunner import config, job_workers
 from .readme import (
     addon_folder,
     examples_in,
@@ -43,7 +45,11 @@ CODE = (".py", ".sql", ".xml", ".js", ".csv")
 def known_settings(db_name):
     """Return the keys that the code looks up in environment and file."""
     looked_up = set()
-    with mock.patch.object(config, "setting", looked_up.add):
+    with ExitStack() as patches:
+        for module in (config, configuration, job_workers):
+            patches.enter_context(mock.patch.object(module, "setting", looked_up.add))
+        configuration.configured_job_workers()
+        configuration.is_route_public()
         config.runner_settings()
         config.metrics_address()
         config.connection_info_for(db_name)

@@ -11,6 +11,7 @@ from ..jobrunner import (
     connection,
     dispatch,
     durations,
+    job_workers,
     metrics,
     metrics_page,
     pending_window,
@@ -36,7 +37,6 @@ def longest_runs():
 class TestReadme(ReadmeFacts):
     addon = "queue_job"
     others = (
-        "queue_job_cron",
         "queue_job_cron_jobrunner",
         "queue_job_prevent_duplicates",
         "queue_job_subscribe",
@@ -119,10 +119,15 @@ class TestReadme(ReadmeFacts):
         ):
             found = config.runner_settings()
         defaults = {
-            "channels": "none: ``root`` has what its record says, else one slot",
+            "channels": "none: ``root`` has what its record says, else a slot for each job"
+            " worker, else one",
             "scheme": f"``{found['scheme']}``",
-            "host": f"``http_interface``, else ``{found['host']}``",
-            "port": f"``http_port``, else {found['port']}",
+            "host": f"that of the job workers, else ``http_interface``, else ``{found['host']}``",
+            "port": f"that of the job workers, else ``http_port``, else {found['port']}",
+            "workers": "0: HTTP workers perform jobs",
+            "worker_interface": f"``{job_workers.INTERFACE}``",
+            "worker_port": "a free one",
+            "public_route": "``False``",
             "http_auth_user": "none",
             "http_auth_password": "none",
             "metrics_port": "none: not served",

@@ -5,12 +5,14 @@
 * :mod:`.attempt`: the pipeline claim, perform, outcome, and its doors
 * :mod:`.outcome`: what is recorded of a job that is not done
 * :mod:`.bundle`: the jobs of one request
+* :mod:`.warm_up`: the work of a first request, done before there is one
 """
 
 from .attempt import CONFLICT_TRIES_AT_ONCE, PG_RETRY, WorkerDoors, perform
 from .bundle import Bundle
 from .lease import Lease, claim_first, lock_first
 from .outcome import Kind, Outcome, announce_dead, record
+from .warm_up import warm_up
 
 __all__ = [
     "CONFLICT_TRIES_AT_ONCE",
@@ -25,4 +27,5 @@ __all__ = [
     "lock_first",
     "perform",
     "record",
+    "warm_up",
 ]

@@ -1,18 +1,6 @@
--- part: claimed
--- The jobs that run, or should.
-q.state IN ('enqueued', 'started') AND {condition}
-
--- part: claimed_among
--- Some of them.
-q.uuid = ANY(%(uuids)s) AND {claimed}
-
--- name: free_locks
--- Check liveness rows, as the regular runner does; also claims without a date.
-{free_locks_of condition=claimed}
-
 -- name: requeue_dead
--- Requeue or fail jobs that two checks found dead.
-{dead_jobs condition=claimed_among}
+-- Requeue or fail dead jobs, as the regular runner does; also claims without a date.
+{dead_jobs}
 
 -- name: has_young
 -- Whether jobs are too young to be found dead, or forgotten by their parents. The newest
