@@ -69,7 +69,7 @@ def only_jobs(application):
     """Return a WSGI application that answers only the addresses of jobs."""
 
     def answer(environ, start_response):
-        if not environ.get("PATH_INFO", "").startswith(protocol.PATHS):
+        if not environ["PATH_INFO"].startswith(protocol.PATHS):
             start_response("404 Not Found", [("Content-Length", "0")])
             return []
         return application({**environ, protocol.JOB_WORKER: True}, start_response)

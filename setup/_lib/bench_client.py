@@ -48,7 +48,7 @@ class Client:
 
         :param blocks: lists of ``[kind, numbers, seconds]``: ``quick`` and ``slow`` jobs,
             or a ``graph``: all but the last before the last; ``deadly`` jobs, which kill
-            their worker, have tries in the place of seconds
+            their worker, have tries in the place of seconds, ``leaking`` jobs megabytes
         """
 
         def delay():
@@ -70,6 +70,10 @@ class Client:
             self.env[MODEL].with_delay(**{**properties, "max_retries": tries}).die(
                 number
             )
+
+    def _delay_leaking(self, numbers, megabytes, properties):
+        for number in numbers:
+            self.env[MODEL].with_delay(**properties).insert_and_grow(number, megabytes)
 
     def _delay_graph(self, numbers, _seconds, properties):
         from odoo.addons.queue_job.delay import group

@@ -25,6 +25,7 @@ class BenchServer(OdooServer):
     """A serving Odoo whose cron stays off.
 
     :param name: of its log
+    :param options: more of Odoo's
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class BenchServer(OdooServer):
         *,
         workers=4,
         channels="root:4",
+        job_workers=0,
         port=None,
+        options=(),
         environment=None,
     ):
         super().__init__(
@@ -44,12 +47,13 @@ class BenchServer(OdooServer):
             port=port or free_port(),
             workers=workers,
             channels=channels,
+            job_workers=job_workers,
             server_wide=SERVER_WIDE,
             environment=environment,
         )
         self.database = database
         self.log = odoo.cache.log("%s-%s" % (name, database))
-        self._command.append("--max-cron-threads=0")
+        self._command += ["--max-cron-threads=0", *options]
 
     @property
     def pid(self):

@@ -63,6 +63,7 @@ class Watched:
 class OdooServer(Watched):
     """One serving Odoo; use as a context manager, which ends it with all its workers.
 
+    :param job_workers: how many workers perform jobs and nothing else
     :param environment: more variables
     """
 
@@ -75,6 +76,7 @@ class OdooServer(Watched):
         workers,
         channels,
         server_wide,
+        job_workers=0,
         environment=None,
     ):
         self.port = port
@@ -92,7 +94,9 @@ class OdooServer(Watched):
             "--gevent-port=%d" % free_port(),
         )
         self._environment = odoo.environment(
-            ODOO_QUEUE_JOB_CHANNELS=channels, **(environment or {})
+            ODOO_QUEUE_JOB_CHANNELS=channels,
+            ODOO_QUEUE_JOB_WORKERS=str(job_workers),
+            **(environment or {}),
         )
 
     def __enter__(self):

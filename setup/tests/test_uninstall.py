@@ -6,7 +6,6 @@ from _lib.suite import Suite
 
 ADDONS = (
     "queue_job",
-    "queue_job_cron",
     "queue_job_cron_jobrunner",
     "queue_job_prevent_duplicates",
     "queue_job_subscribe",

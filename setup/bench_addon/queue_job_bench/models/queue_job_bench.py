@@ -5,6 +5,9 @@ import time
 
 from odoo import fields, models
 
+# Kept until the process ends.
+_leaked = []
+
 
 class QueueJobBench(models.Model):
     """One row for each time that a numbered job was performed."""
@@ -32,6 +35,11 @@ class QueueJobBench(models.Model):
         self.create({"number": number})
         self.env.flush_all()
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def insert_and_grow(self, number, megabytes):
+        """Insert a numbered row, and keep memory as a worker that leaks does."""
+        self.create({"number": number})
+        _leaked.append(bytearray(megabytes << 20))
 
     def insert_slowly(self, number, seconds):
         """Insert a numbered row and stay in the middle of the work for a while."""
