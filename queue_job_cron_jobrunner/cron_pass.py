@@ -138,12 +138,18 @@ class CronPass:
 
     def _look_after_others(self):
         """Requeue what dead workers left, announce failures that nobody could announce."""
+        self._requeue_dead_jobs()
+        if pause := self.jobs._check_dead_in():
+            time.sleep(pause)
+            self._requeue_dead_jobs()
+        self._announce_failures()
+
+    def _requeue_dead_jobs(self):
         self.jobs._begin_pick()
         for uuid in self.jobs._requeue_dead_jobs():
             _logger.warning("Re-queued dead job with uuid: %s", uuid)
         # The lock of picks is not kept while failures are announced.
         self.env.cr.commit()  # pylint: disable=invalid-commit
-        self._announce_failures()
 
     def _announce_failures(self):
         """Tell of jobs that failed while their worker could not; each once."""

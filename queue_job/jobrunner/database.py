@@ -289,29 +289,42 @@ class Database(Connection):
         return set(self._column(sql.put_back, uuids=list(uuids)))
 
     def recover(self, uuids):
-        """Requeue or fail the jobs of a request that broke, if they do not run.
+        """Requeue or fail dead jobs of a request that broke; return their uuids.
 
-        As :meth:`requeue_dead_jobs`, without waiting: it is known that their
-        request is gone.
+        As :meth:`requeue_dead_among`, also those that were sent a moment ago.
         """
         return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=True)
 
-    def unlocked(self, uuids):
-        """Return the uuids of jobs that began a while ago and do not run."""
-        return set(self._column(sql.unlocked, uuids=list(uuids)))
+    def free_locks(self, uuids, at_once=False):
+        """Return ``{uuid: last lock}`` of running jobs whose liveness row is free; locks nothing.
+
+        One check proves no death, see :class:`.liveness.DeadJobs`.
+
+        :param at_once: those that were sent less than ten seconds ago, too
+        """
+        if not uuids:
+            return {}
+        values = {"uuids": list(uuids), "at_once": at_once}
+        return dict(self._fetch(sql.free_locks, values))
+
+    def free_locks_of_begun(self, uuids):
+        """Return the same of jobs that began a while ago."""
+        if not uuids:
+            return {}
+        return dict(self._fetch(sql.free_locks_of_begun, {"uuids": list(uuids)}))
 
     def requeue_dead_among(self, uuids):
-        """Sweep some jobs only; cheap, whatever passed through the table."""
+        """Requeue or fail some jobs that two checks found dead; return their uuids.
+
+        By key, and so cheap, whatever passed through the table.
+        """
         return self._requeue(sql.requeue_dead_among, uuids=list(uuids), at_once=False)
 
-    def requeue_dead_jobs(self, in_flight=()):
-        """Requeue or fail the jobs that are dead; return their uuids.
+    def requeue_dead_jobs(self):
+        """Requeue or fail the jobs whose liveness row is free now; return their uuids.
 
-        :param in_flight: uuids in open requests of this runner, which are not
-            dead however long they wait for a worker (B29)
+        A door for others. The runner checks twice before, and sweeps the jobs that it found.
         """
-        if in_flight:
-            return self._requeue(sql.requeue_dead_but, in_flight=list(in_flight))
         return self._requeue(self._query_requeue_dead_jobs())
 
     def _query_requeue_dead_jobs(self):

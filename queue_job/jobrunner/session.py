@@ -15,6 +15,7 @@ from ..states import ENQUEUED, STARTED
 from .backoff import Backoff
 from .dispatch import BROKEN, UNREACHABLE, Request
 from .durations import Durations, least_seconds
+from .liveness import CHECK_INTERVAL, DeadJobs
 from .log_throttle import LogThrottle
 from .metrics import Metrics
 from .schedule import Schedule
@@ -102,7 +103,10 @@ class Session:
         # How often requests with these jobs broke; until one of them is answered.
         self._suspects = {}
         self._reporting, self._reported = set(), set()
-        self._inherited, self._unlocked = set(), set()
+        self._inherited = set()
+        # Dead ones among detached jobs, jobs of broken requests and jobs of long requests.
+        self._dead, self._dead_of_broken = DeadJobs(), DeadJobs()
+        self._dead_in_flight = DeadJobs()
         self._forgotten_after = 0
         # How requests fail now, ``(kind, status, address)``, and what is recorded of it.
         self._trouble = self._recorded_trouble = None
@@ -390,11 +394,7 @@ class Session:
             put_back = self.db.put_back(uuids)
             for answer, bundle, jobs in broken:
                 self._request_failed(answer, bundle, jobs, put_back, now)
-            dead = self.db.recover(uuids)
-            if dead:
-                self.metrics.dead += len(dead)
-                self._suspect(dead)
-                self.report_dead(now)
+            self._find_dead_of_broken(uuids - put_back, now)
             self.tracker.refresh(uuids)
             self._release_behind(uuids)
         if self._trouble != self._recorded_trouble:
@@ -404,6 +404,40 @@ class Session:
             uuids, self._to_read = self._to_read, set()
             self.tracker.refresh(uuids)
 
+    # Dead jobs --------------------------------------------------------------
+
+    def _find_dead_of_broken(self, uuids, now):
+        """Check jobs whose request broke, and those whose row was free before.
+
+        A job whose row is locked runs, and is detached from now on.
+        """
+        uuids = (uuids | self._dead_of_broken.suspects) - self.in_flight.keys()
+        free = self.db.free_locks(uuids, at_once=True)
+        self._recover(self._dead_of_broken.confirm(free, now), now)
+        self._schedule.set("broken", now + CHECK_INTERVAL)
+
+    def _recover(self, uuids, now):
+        """Requeue or fail jobs that are dead; return the uuids that were moved."""
+        dead = self.db.recover(uuids) if uuids else []
+        if dead:
+            self.metrics.dead += len(dead)
+            self._suspect(dead)
+            self.report_dead(now)
+            self.tracker.refresh(dead)
+            self._release_behind(dead)
+        return dead
+
+    def sweep(self, now):
+        """Requeue or fail the dead among the detached jobs."""
+        dead = self._dead.confirm(self.db.free_locks(self.tracker.detached), now)
+        if dead:
+            moved = self.db.requeue_dead_among(dead)
+            self.metrics.dead += len(moved)
+            self.tracker.refresh(moved)
+            self.report_dead(now)
+        delay = CHECK_INTERVAL if self._dead.suspects else SWEEP_EVERY
+        self._schedule.set("sweep", now + delay)
+
     # By the clock -----------------------------------------------------------
 
     def tick(self, now):
@@ -411,15 +445,14 @@ class Session:
         due = self._schedule.due
         if due("reload", now):
             self.db.check_triggers()
-            dead = self.db.requeue_dead_jobs(self.in_flight.keys())
-            self.metrics.dead += len(dead)
-            self.tracker.refresh(dead)
             self.load(now)
             self.report_dead(now)
         if self._inherited and due("inherited", now):
             self._to_recover |= self._inherited & self.tracker.detached
             self._inherited = set()
             self.apply_answers(now)
+        if self._dead_of_broken.suspects and due("broken", now):
+            self._find_dead_of_broken(set(), now)
         if self.tracker.detached and due("sweep", now):
             self.sweep(now)
         if self.in_flight and due("vanished", now):
@@ -441,15 +474,6 @@ class Session:
         if due("beat", now):
             self._schedule.set("beat", now + BEAT_EVERY)
             self.db.keep_alive()
-
-    def sweep(self, now):
-        """Requeue the dead among the detached jobs."""
-        self._schedule.set("sweep", now + SWEEP_EVERY)
-        dead = self.db.requeue_dead_among(self.tracker.detached)
-        if dead:
-            self.metrics.dead += len(dead)
-            self.tracker.refresh(dead)
-            self.report_dead(now)
 
     def report_dead(self, now):
         """Have the jobs announced that the sweep failed, by a worker."""
@@ -483,8 +507,7 @@ class Session:
         """Recover the jobs of open requests whose worker is gone.
 
         A proxy waits for the answer of a node that vanished for as long as it is
-        configured to. A worker releases its lock for a moment when it begins anew after a
-        conflict: so the lock has to be free twice.
+        configured to.
         """
         bundles = {
             bundle
@@ -492,10 +515,9 @@ class Session:
             if bundle.sent_at + LONG_REQUEST <= now
         }
         uuids = [uuid for bundle in bundles for uuid in bundle.uuids]
-        unlocked = self.db.unlocked(uuids) if uuids else set()
-        vanished = {self.in_flight[uuid] for uuid in unlocked & self._unlocked}
-        self._unlocked = unlocked
-        for bundle in vanished:
+        free = self.db.free_locks_of_begun(uuids)
+        dead = self._recover(self._dead_in_flight.confirm(free, now), now)
+        for bundle in {self.in_flight[uuid] for uuid in dead}:
             _logger.warning(
                 "worker lost, abandoning its request; jobs: %s",
                 ", ".join(bundle.uuids),
@@ -549,6 +571,8 @@ class Session:
             times.append(again)
         if self.tracker.detached:
             times.append(self._schedule.next("detached", "sweep"))
+        if self._dead_of_broken.suspects:
+            times.append(self._schedule.next("broken"))
         if any(len(bundle.jobs) > 1 for bundle in self.in_flight.values()):
             times.append(self._schedule.next("slow"))
         # A time that was due then and let no job start waits for another event.

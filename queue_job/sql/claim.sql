@@ -68,13 +68,18 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql;
 
--- The same as a statement whose result is not read.
+-- The same as a statement whose result is not read. The message says whether the run is
+-- over, or a sweep holds the row for a moment.
 CREATE OR REPLACE FUNCTION queue_job_lock_own_run(job_id integer, own_run integer)
 RETURNS void AS $$
 BEGIN
     {lock_run_of_job};
     IF NOT FOUND THEN
-        RAISE SQLSTATE 'QJ002';
+        RAISE SQLSTATE 'QJ002' USING MESSAGE = CASE WHEN EXISTS (
+            SELECT FROM queue_job
+            WHERE id = job_id AND state IS NOT DISTINCT FROM 'started'
+              AND COALESCE(run_number, 0) = own_run
+        ) THEN 'locked' ELSE 'over' END;
     END IF;
 END;
 $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;

@@ -1,7 +1,8 @@
 -- part: dead_jobs
 -- Requeue or fail the dead among the jobs of a condition on queue_job q.
 --
--- A dead job was sent to a worker or claimed by one, and its lock is free.
+-- A dead job was sent to a worker or claimed by one, and its lock is free: at two checks
+-- before (see is_free), and now.
 -- Both locks are taken before the move and none is waited for: a lock row that is
 -- locked means alive, a job row that is locked is being moved by another session. Locking
 -- a row reads its newest version, so a job that ended after the statement began no
@@ -75,32 +76,53 @@ q.date_enqueued < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
 -- By the index of what runs.
 q.state IN ('enqueued', 'started') AND {is_abandoned}
 
--- part: abandoned_but
--- Without the jobs in open requests.
-{abandoned} AND NOT (q.uuid = ANY(%(in_flight)s))
-
 -- part: running_among
 -- By key.
 q.uuid = ANY(%(uuids)s)
 AND (q.state IS NOT DISTINCT FROM 'enqueued' OR q.state IS NOT DISTINCT FROM 'started')
 AND (%(at_once)s OR {is_abandoned})
 
--- name: requeue_dead
--- Sweep all jobs. No parameters and no percent sign: others execute it as it stands.
-{dead_jobs condition=abandoned}
+-- part: begun_among
+-- By key.
+q.uuid = ANY(%(uuids)s) AND q.state IS NOT DISTINCT FROM 'started'
+AND q.date_started < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
 
--- name: requeue_dead_but
--- The same, without the jobs in open requests of this runner, which are not dead however
--- long they wait for a worker.
-{dead_jobs condition=abandoned_but}
+-- name: requeue_dead
+-- Sweep all jobs, without a check before: the runner does not. No parameters and no percent
+-- sign: others execute it as it stands.
+{dead_jobs condition=abandoned}
 
 -- name: requeue_dead_among
 -- Sweep some jobs, at once where their requests are known to be gone.
 {dead_jobs condition=running_among}
 
--- name: unlocked
--- Those of some jobs that began a while ago and whose liveness lock is free.
-SELECT q.uuid FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
-WHERE q.uuid = ANY(%(uuids)s) AND q.state IS NOT DISTINCT FROM 'started'
-  AND q.date_started < (now() AT TIME ZONE 'UTC') - interval '10 seconds'
-FOR NO KEY UPDATE OF l SKIP LOCKED
+-- part: is_free
+-- The liveness row l of a job is free: the transaction that locked it last is over. A lock
+-- may not be taken to find that out, because a worker that commits a step, or begins again
+-- after a conflict, takes its lock anew at that moment and would find it taken. So one
+-- check proves little: dead is a job whose row is free at two checks a second apart with
+-- the same xmax, which changes with each lock. The sweep then locks the row all the same: a
+-- row with several lockers has a number as xmax that no transaction has.
+(l.xmax IS NULL OR l.xmax <> ALL (ARRAY(
+    SELECT transactionid FROM pg_locks
+    WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted
+)))
+
+-- part: free_locks_of
+-- The running jobs of a condition whose liveness row is free, with the last lock of it.
+SELECT q.uuid, concat_ws(' ', l.xmax, q.state, q.run_number) AS last_lock
+FROM queue_job q LEFT JOIN queue_job_lock l ON l.queue_job_id = q.id
+WHERE {condition} AND {is_free}
+
+-- name: free_locks
+-- Check the liveness rows of some jobs, without locks.
+{free_locks_of condition=running_among}
+
+-- name: free_locks_of_begun
+-- The same of those that began a while ago, however long they waited in an open request.
+{free_locks_of condition=begun_among}
+
+-- name: is_in_run
+-- Whether a job is in a run.
+SELECT FROM queue_job
+WHERE id = %(job)s AND state IS NOT DISTINCT FROM 'started' AND COALESCE(run_number, 0) = %(run)s

@@ -27,6 +27,7 @@ from . import test_jobrunner_histories
 from . import test_jobrunner_endpoint
 from . import test_jobrunner_job_workers
 from . import test_jobrunner_life
+from . import test_jobrunner_liveness
 from . import test_jobrunner_loop
 from . import test_jobrunner_log_throttle
 from . import test_jobrunner_metrics

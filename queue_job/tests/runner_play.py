@@ -32,7 +32,7 @@ class Played:
         self.channel, self.priority, self.eta = channel, priority, eta
         self.state = PENDING
         # The worker that has its liveness lock; whether somebody holds the row.
-        self.worker = None
+        self.worker, self.locks = None, 0
         self.is_held = False
         self.enqueued_at = self.started_at = 0
         self.times_done = 0
@@ -43,6 +43,10 @@ class Played:
             *(self.channel, self.uuid, self.id, self.id, self.priority, self.eta),
             *(self.state, "<played>.job"),
         )
+
+    @property
+    def last_lock(self):
+        return f"{self.locks} {self.state}"
 
 
 class PlayedDatabase:
@@ -121,12 +125,15 @@ class PlayedDatabase:
         return self._move(free, uuids)
 
     def requeue_dead_among(self, uuids):
-        free = [job for job in self._rows(ENQUEUED, STARTED) if job.worker is None]
-        old = [job for job in free if job.enqueued_at < self.play.now - 10]
-        return self._move(old, uuids)
+        return self._move(self._free(False), uuids)
 
-    def requeue_dead_jobs(self, in_flight=()):
-        return self.requeue_dead_among(self.play.jobs.keys() - set(in_flight))
+    def free_locks(self, uuids, at_once=False):
+        free = [job for job in self._free(at_once) if job.uuid in uuids]
+        return {job.uuid: job.last_lock for job in free}
+
+    def _free(self, at_once):
+        free = [job for job in self._rows(ENQUEUED, STARTED) if job.worker is None]
+        return [job for job in free if at_once or job.enqueued_at < self.play.now - 10]
 
     def _move(self, jobs, uuids):
         moved = [job.uuid for job in jobs if job.uuid in uuids and not job.is_held]
@@ -134,12 +141,13 @@ class PlayedDatabase:
             self.play.move(self.play.jobs[uuid], PENDING)
         return moved
 
-    def unlocked(self, uuids):
-        started = [job for job in self._rows(STARTED) if job.uuid in uuids]
+    def free_locks_of_begun(self, uuids):
         return {
-            job.uuid
-            for job in started
-            if job.worker is None and job.started_at < self.play.now - 10
+            job.uuid: job.last_lock
+            for job in self._rows(STARTED)
+            if job.uuid in uuids
+            and job.worker is None
+            and job.started_at < self.play.now - 10
         }
 
     def release_behind(self, uuids):
@@ -152,6 +160,7 @@ class PlayedDatabase:
         return None
 
     fail_unusable = secret = keep_alive = check_triggers = is_changing = nothing
+    record_condition = nothing
 
     def unreported(self, behind=()):
         return []
@@ -272,6 +281,7 @@ class Play:
     def claim(self, worker, job):
         if job.state == ENQUEUED and not job.is_held:
             job.state, job.worker, job.started_at = STARTED, worker, self.now
+            job.locks += 1
             worker.job = job
         else:
             worker.report.add(job.uuid, protocol.REFUSED)

@@ -58,6 +58,7 @@ SATELLITE_EXCEPTIONS = {
     (_CRON + "queue_job_overview.py", "insight.snapshot"): _OF_SCREENS,
     (_CRON + "queue_job_pick.py", "insight.snapshot"): "asks for the elected runner",
     (_CRON + "queue_job_pick.py", "jobrunner.rows"): "sets odd rows aside by one rule",
+    (_CRON + "queue_job_pick.py", "jobrunner.liveness"): "finds dead jobs by one rule",
     (_CRON + "queue_job_pick.py", "store.attempts"): "records a job over a limit",
 }
 

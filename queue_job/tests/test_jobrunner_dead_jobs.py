@@ -17,8 +17,8 @@ class TestDeadJobs(RunnerCase):
     def dead(self, state="started", **columns):
         return self.job(state, date_enqueued=self.old(11), **columns)
 
-    def sweep(self, in_flight=()):
-        return set(self.database().requeue_dead_jobs(in_flight)) & self.mine
+    def sweep(self):
+        return set(self.database().requeue_dead_jobs()) & self.mine
 
     def test_dead_jobs_are_requeued_and_told(self):
         sent, claimed = self.dead("enqueued", retry=2), self.dead(retry=2)
@@ -55,11 +55,16 @@ class TestDeadJobs(RunnerCase):
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_b29_jobs_in_open_requests_are_not_dead(self):
-        in_flight, dead = self.dead("enqueued"), self.dead("enqueued")
-        self.assertEqual(
-            self.sweep(in_flight={in_flight, "with ' quote and % percent"}), {dead}
-        )
+        in_flight = self.job("pending")
+        session = self.session()
+        self.dispatch(session)
+        self.update(in_flight, date_enqueued=self.old(11))
+        dead = self.dead("enqueued", uuid="with ' quote and % percent")
+        session.tracker.load()
+        for now in (1001, 1002):
+            session.sweep(now)
         self.assertEqual(self.value(in_flight), "enqueued")
+        self.assertEqual(self.value(dead), "pending")
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
     def test_odd_numbers_of_tries_end_no_sweep(self):

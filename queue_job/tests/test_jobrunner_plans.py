@@ -96,9 +96,14 @@ class TestPlans(RunnerCase):
         uuids = [f"plan-{number}" for number in range(50)]
         self.check(sql.read_jobs, {"uuids": uuids}, "queue_job__uuid_index")
         self.check(sql.put_back, {"uuids": uuids}, "queue_job__uuid_index")
-        for at_once in (True, False):
-            values = {"uuids": uuids, "at_once": at_once}
-            nodes = self.nodes(sql.requeue_dead_among, values)
+        among = {"uuids": uuids, "at_once": True}
+        for statement, values in (
+            (sql.requeue_dead_among, among),
+            (sql.requeue_dead_among, {**among, "at_once": False}),
+            (sql.free_locks, among),
+            (sql.free_locks_of_begun, {"uuids": uuids}),
+        ):
+            nodes = self.nodes(statement, values)
             indexes = {node.get("Index Name") for node in nodes} - {None}
             self.assertFalse(
                 {name for name in indexes if "running" in name or "state" in name}
@@ -106,13 +111,9 @@ class TestPlans(RunnerCase):
 
     def test_sweeps_look_at_what_they_are_about(self):
         self.check(sql.running_jobs, None, "queue_job_running_index")
-        for dead, values in (
-            (sql.requeue_dead, None),
-            (sql.requeue_dead_but, {"in_flight": ["plan-1"]}),
-        ):
-            nodes = self.nodes(dead, values)
-            scans = [n for n in nodes if n.get("Relation Name") == "queue_job"]
-            self.assertNotIn("Seq Scan", [node["Node Type"] for node in scans])
+        nodes = self.nodes(sql.requeue_dead)
+        scans = [n for n in nodes if n.get("Relation Name") == "queue_job"]
+        self.assertNotIn("Seq Scan", [node["Node Type"] for node in scans])
         self.check(sql.unreported, {"behind": []}, "queue_job_to_report_index")
         looked_at = [
             node

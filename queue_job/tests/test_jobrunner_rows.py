@@ -168,7 +168,7 @@ class TestOddRows(SessionCase):
         self.tell(session, healthy, *filter(None, (odd,)))
         session.sweep(now)
         session.db.release_behind(self.mine)
-        session.db.unlocked(self.mine)
+        session.db.free_locks_of_begun(self.mine)
         runs = self.dispatch(session, now)
         self.assertIn([healthy], runs, columns)
         for request in self.sent:

@@ -9,6 +9,7 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
+from ..jobrunner.liveness import CHECK_INTERVAL
 from ..protocol import DONE
 from .runner_case import SessionCase
 
@@ -38,6 +39,9 @@ class TestSuspects(SessionCase):
             self.assertEqual(self.dispatch(session, now), [[uuid]])
             self.update(uuid, state="started")
             self.break_request(session, self.sent[-1], now=now)
+            now += CHECK_INTERVAL
+            with mute_logger(RUNNER_LOGGER):
+                session.tick(now)
             self.assertEqual(self.value(uuid, "retry"), 1)
             self.assertGreater(self.wait_of(uuid), 3)
             self.assertEqual(session.backoff.failures, 0)
@@ -106,7 +110,8 @@ class TestSuspects(SessionCase):
         self.update(suspect, state="started")
         self.break_request(session, self.sent[-1])
         now = time.time() + 600
-        session.tick(now)
+        with mute_logger(RUNNER_LOGGER):
+            session.tick(now)
         self.assertEqual(self.dispatch(session, now), [[suspect]])
         self.update(suspect, state="done")
         self.answer(session, self.sent[-1], (suspect, DONE), now=now)

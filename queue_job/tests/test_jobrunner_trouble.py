@@ -11,6 +11,7 @@ from odoo.tools import mute_logger
 from ..jobrunner import session as session_module
 from ..jobrunner import tracker
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
+from ..jobrunner.liveness import CHECK_INTERVAL
 from ..protocol import DONE, HELD, REPORT_DEAD_PATH
 from .runner_case import SessionCase
 
@@ -42,18 +43,20 @@ class TestTrouble(SessionCase):
             self.answer(
                 session, self.sent[0], kind=BROKEN, error=ConnectionError("reset")
             )
+            self.assertEqual(self.value(dead), "started")
+            session.tick(1001 + CHECK_INTERVAL)
         self.assertEqual(self.value(done), "done")
         self.assertEqual((self.value(dead), self.value(dead, "retry")), ("pending", 1))
         self.assertEqual(
             (self.value(waiting), self.value(waiting, "retry")), ("pending", None)
         )
         self.assertEqual(self.value(alive), "started")
-        self.assertEqual(self.dispatch(session, 1001), [[waiting]])
+        self.assertEqual(self.dispatch(session, 1002), [[waiting]])
         self.assertEqual(self.dispatch(session, self.later()), [[dead]])
         # The job that runs on keeps its slot until its row says that it ended.
         self.assertIn(alive, session.tracker.detached)
         self.update(alive, state="done")
-        session.tick(1003)
+        session.tick(1004)
         self.assertNotIn(alive, session.tracker.detached)
 
     def test_many_connections_that_break_at_once(self):
@@ -205,7 +208,7 @@ class TestTrouble(SessionCase):
             self.assertEqual(self.value(gone), "started")
             now = 1000 + session_module.LONG_REQUEST + session_module.VANISHED_EVERY
             session.tick(now)
-        self.assertIn("worker lost, abandoning its request", logs.output[0])
+        self.assertIn("worker lost, abandoning its request", "".join(logs.output))
         self.assertEqual((self.value(gone), self.value(gone, "retry")), ("pending", 1))
         self.assertEqual(self.value(behind), "pending")
         self.assertEqual(self.dispatch(session, now), [[behind]])
@@ -260,7 +263,10 @@ class TestTrouble(SessionCase):
         self.assertEqual(self.dispatch(session), [[waiting]])
         session.tick(1001)
         self.assertEqual(self.value(dead), "started")
-        session.tick(1000 + session_module.CLAIM_DELAY)
+        now = 1000 + session_module.CLAIM_DELAY
+        session.tick(now)
+        self.assertEqual(self.value(dead), "started")
+        session.tick(now + CHECK_INTERVAL)
         self.assertEqual((self.value(dead), self.value(dead, "retry")), ("pending", 1))
         self.assertEqual(self.value(alive), "started")
         self.assertEqual(self.value(waiting), "enqueued")
@@ -297,13 +303,24 @@ class TestTrouble(SessionCase):
         worker.rollback()
         session.tick(1003)
         self.assertEqual(self.value(uuid), "started")
-        session.tick(1000 + session_module.SWEEP_EVERY)
+        now = 1000 + session_module.SWEEP_EVERY
+        session.tick(now)
+        self.assertEqual(session.wakeup_time(now), now + CHECK_INTERVAL)
+        session.tick(now + CHECK_INTERVAL)
         self.assertEqual(self.dispatch(session, self.later()), [[uuid]])
 
     def test_reading_everything_takes_its_share_of_time_only(self):
         session = self.session()
-        clock = iter((0, 3))
-        with patch.object(session_module.time, "monotonic", lambda: next(clock)):
+        clock, load = [0], session.tracker.load
+
+        def slow_load():
+            load()
+            clock.append(3)
+
+        with (
+            patch.object(session_module.time, "monotonic", lambda: clock[-1]),
+            patch.object(session.tracker, "load", slow_load),
+        ):
             session.load(1000)
         self.assertEqual(session._schedule.next("reload"), 1600)
 
@@ -312,6 +329,7 @@ class TestTrouble(SessionCase):
         uuid = self.job("started", date_enqueued=self.old(11))
         session = self.session()
         session.tick(1000)
+        session.tick(1000 + CHECK_INTERVAL)
         self.assertEqual(self.dispatch(session, self.later()), [[uuid]])
 
     @mute_logger("odoo.addons.queue_job.jobrunner.runner")
@@ -319,9 +337,10 @@ class TestTrouble(SessionCase):
         uuid = self.job("started", date_enqueued=self.old(11), max_retries=1)
         session = self.session()
         session.tick(1000)
+        session.tick(1000 + CHECK_INTERVAL)
         reports = [each for each in self.sent if each.uuids == (uuid,)]
         self.assertEqual([each.path for each in reports], [REPORT_DEAD_PATH])
-        session.report_dead(1001)
+        session.report_dead(1002)
         self.assertEqual(len([each for each in self.sent if each.uuids == (uuid,)]), 1)
 
     def test_what_could_not_be_announced_goes_behind(self):

@@ -15,6 +15,7 @@ jobs that ever passed through them.
 import contextlib
 import os
 import re
+import time
 from datetime import datetime
 
 import psycopg2
@@ -43,8 +44,11 @@ CLAIMED = "claimed"
 CHANGED = "changed"
 # What a claim writes, as attribute of a job and as column.
 CLAIM_COLUMNS = ("state", *MOVES["claim"].sets)
-# Raised by the function in the database that locks a run, when it cannot.
-LOST_RUN = "QJ002"
+# Raised by the function in the database that locks a run, when it cannot; the message
+# while another session holds the lock.
+LOST_RUN, LOCKED = "QJ002", "locked"
+# Seconds in which a lock that a sweep holds for a moment is asked for again, and between.
+LOCK_PATIENCE, LOCK_PAUSE = 2, 0.05
 
 
 BROKEN_TRANSACTION = (
@@ -61,6 +65,10 @@ def _broken_transaction_noticed():
         yield
     except (InvalidSavepointSpecification, NoActiveSqlTransaction) as error:
         raise BrokenTransactionError(BROKEN_TRANSACTION) from error.__context__
+
+
+class LockedRunError(LostRunError):
+    """The run is this worker's, and another session holds its liveness lock."""
 
 
 class WorkSavepoint(_FlushingSavepoint):
@@ -325,11 +333,30 @@ class Lease:
         self.renew()
 
     def lock(self):
-        """Lock the liveness row; return False, with a log line, when that is impossible."""
-        if self.job.lock():
-            return True
-        self.log_lost()
-        return False
+        """Lock the liveness row; return False, with a log line, when that is impossible.
+
+        The transaction has done nothing yet: it begins again while a sweep holds the row.
+        """
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not self.job.lock():
+            if not (self._is_in_run() and self._may_lock_again(deadline)):
+                self.log_lost()
+                return False
+        return True
+
+    def _is_in_run(self):
+        values = {"job": self.job.row_id, "run": self.run_number or 0}
+        cr = self.job.env.cr
+        cr.execute(sql.is_in_run, values)
+        return bool(cr.rowcount)
+
+    def _may_lock_again(self, deadline):
+        """Begin a transaction and return True while it is worth to ask for the lock again."""
+        if not self.commits or time.monotonic() >= deadline:
+            return False
+        self.job.env.cr.rollback()
+        time.sleep(LOCK_PAUSE)
+        return True
 
     def log_lost(self):
         logger.warning(
@@ -367,10 +394,20 @@ class Lease:
         cr.flush()
         if self.is_unlocked:
             self.is_unlocked = False
-            self._execute(cr, sql.lock_and_begin_work)
+            self._lock_and_begin_work(cr)
         else:
             cr.execute(sql.savepoint_of_work)
         return WorkSavepoint(cr)
+
+    def _lock_and_begin_work(self, cr):
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                self._execute(cr, sql.lock_and_begin_work)
+                return
+            except LockedRunError:
+                if not self._may_lock_again(deadline):
+                    raise
 
     def store_done(self, cr):
         """Write the row of a job that is done, with the release of its savepoint."""
@@ -429,13 +466,16 @@ class Lease:
                 self._execute(cr, statement, before=before and before.job.row_id)
             if look:
                 has_no_dependents = cr.fetchone()[0]
-        except LostRunError:
+        except LostRunError as error:
             # The commit came before.
             _forget_transaction(cr)
             cr.rollback()
-            raise
+            if not isinstance(error, LockedRunError):
+                raise
+            # The lock is taken in another transaction, with patience.
+            self.is_unlocked, has_no_dependents = True, not look
         _forget_transaction(cr)
-        if has_no_dependents:
+        if has_no_dependents and not self.is_unlocked:
             self._begun = WorkSavepoint(cr)
         if look:
             before.has_no_dependents = has_no_dependents
@@ -446,7 +486,9 @@ class Lease:
             cr.execute(statement, values, log_exceptions=False)
         except psycopg2.Error as error:
             if error.pgcode == LOST_RUN:
-                raise LostRunError(
+                is_locked = error.diag.message_primary == LOCKED
+                kind = LockedRunError if is_locked else LostRunError
+                raise kind(
                     f"Job {self.job.uuid} is not in run {self.run_number}"
                 ) from error
             raise

@@ -18,6 +18,7 @@ from odoo import api, models
 
 from odoo.addons.queue_job.channels import ChannelRecord, fixed_settings
 from odoo.addons.queue_job.insight.snapshot import Snapshot
+from odoo.addons.queue_job.jobrunner.liveness import CHECK_INTERVAL, DeadJobs
 from odoo.addons.queue_job.jobrunner.rows import Row, RowGuard
 from odoo.addons.queue_job.sql import statements as runner_sql
 from odoo.addons.queue_job.store import attempts
@@ -36,6 +37,8 @@ LARGEST_WINDOW = 20_000
 
 # Rows that were set aside and logged by this process.
 _logged = set()
+# What this process knows of dead jobs, by database.
+_dead_jobs = {}
 # Of a job that waits for dependencies: a regular runner looks after a longer time.
 SHORTEST_AGE = "5 seconds"
 
@@ -189,11 +192,28 @@ class QueueJob(models.Model):
 
     @api.model
     def _requeue_dead_jobs(self):
-        """Requeue jobs whose worker vanished, or fail them; return their uuids."""
+        """Requeue jobs whose worker vanished, or fail them; return their uuids.
+
+        Those are jobs that a call a second before has suspected, see :meth:`_check_dead_in`.
+        """
         self.env.flush_all()
-        self.env.cr.execute(sql.requeue_dead)
+        self.env.cr.execute(sql.free_locks)
+        free = dict(self.env.cr.fetchall())
+        dead = self._dead_jobs().confirm(free, self._database_time())
+        if not dead:
+            return []
+        self.env.cr.execute(sql.requeue_dead, {"uuids": list(dead)})
         self.env.invalidate_all()
         return [uuid for (uuid,) in self.env.cr.fetchall()]
+
+    @api.model
+    def _check_dead_in(self):
+        """Return in how many seconds another check finds jobs dead, None when none may be."""
+        return CHECK_INTERVAL if self._dead_jobs().suspects else None
+
+    @api.model
+    def _dead_jobs(self):
+        return _dead_jobs.setdefault(self.env.cr.dbname, DeadJobs())
 
     @api.model
     def _next_unreported(self, skipped=()):

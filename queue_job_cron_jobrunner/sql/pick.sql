@@ -23,20 +23,10 @@ COALESCE(q.date_enqueued, q.date_started, '1970-01-01'::timestamp)
     - CASE WHEN q.state = 'started' THEN interval '3 seconds' ELSE interval '10 seconds' END
 
 -- name: alive
--- The jobs that hold a slot: enqueued and started ones, less those that are dead.
-WITH free AS MATERIALIZED (
-    SELECT l.queue_job_id FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id
-    WHERE q.state IN ('enqueued', 'started') AND {condition}
-    FOR NO KEY UPDATE OF l SKIP LOCKED
-)
+-- The jobs that hold a slot: enqueued and started ones, less those whose lock is free.
 SELECT q.channel, q.uuid, q.id, {readable_date}, q.priority, q.state
-FROM queue_job q
-WHERE q.state IN ('enqueued', 'started') AND NOT (
-    {condition} AND (
-        q.id IN (SELECT queue_job_id FROM free)
-        OR NOT EXISTS (SELECT FROM queue_job_lock l WHERE l.queue_job_id = q.id)
-    )
-)
+FROM queue_job q LEFT JOIN queue_job_lock l ON l.queue_job_id = q.id
+WHERE q.state IN ('enqueued', 'started') AND NOT ({condition} AND {is_free})
 
 -- name: last_starts
 -- The last starts in throttled channels. A start that is later than now was written

@@ -1,6 +1,18 @@
+-- part: claimed
+-- The jobs that run, or should.
+q.state IN ('enqueued', 'started') AND {condition}
+
+-- part: claimed_among
+-- Some of them.
+q.uuid = ANY(%(uuids)s) AND {claimed}
+
+-- name: free_locks
+-- Check liveness rows, as the regular runner does; also claims without a date.
+{free_locks_of condition=claimed}
+
 -- name: requeue_dead
--- Requeue or fail dead jobs, as the regular runner does; also claims without a date.
-{dead_jobs}
+-- Requeue or fail jobs that two checks found dead.
+{dead_jobs condition=claimed_among}
 
 -- name: has_young
 -- Whether jobs are too young to be found dead, or forgotten by their parents. The newest

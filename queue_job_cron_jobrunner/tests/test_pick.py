@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Claims between two sessions, on cursors of their own; what they commit is deleted."""
 
+from unittest import mock
+
 import psycopg2
 
 from odoo import SUPERUSER_ID, api
@@ -168,7 +170,11 @@ class TestTwoSessions(BaseCase):
         self.one.env.cr.commit()
         self.assertTrue(job.lock())
         self.two._begin_pick()
-        requeued = self.two._requeue_dead_jobs()
+        self.assertNotIn(dead, self.two._requeue_dead_jobs())
+        self.assertTrue(self.two._check_dead_in())
+        later = self.two._database_time() + self.two._check_dead_in()
+        with mock.patch.object(type(self.two), "_database_time", lambda _jobs: later):
+            requeued = self.two._requeue_dead_jobs()
         self.assertIn(dead, requeued)
         self.assertNotIn(alive, requeued)
         self.two.env.cr.rollback()

@@ -18,7 +18,10 @@ from .suite import SERVER_WIDE, Suite, choose_addons, find_addons
 OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
 # Addons that the tests of another want installed beside it.
-BESIDE = {"queue_job_prevent_duplicates": ("queue_job_cron_jobrunner",)}
+BESIDE = {
+    "queue_job_cron": ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates"),
+    "queue_job_prevent_duplicates": ("queue_job_cron_jobrunner",),
+}
 RULE = "=" * 70
 # Seconds without news from the tests after which they are taken for stuck. The longest
 # silence is one test class's set-up or one browser test.

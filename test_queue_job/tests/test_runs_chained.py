@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The commit of one job of a run, and the beginning of the next, in one message."""
 
+import threading
 from unittest import mock
 
 from psycopg2.errors import SerializationFailure
@@ -14,12 +15,19 @@ from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.alone import without_extensions
+from odoo.addons.queue_job.worker import lease as lease_module
 
 from .common import CONTROLLER_LOGGER, Unheard
 from .test_runs import RunCase, TestRuns
 from .test_runs_leaks import TestNothingLeaks
 
 JOBS = 10
+
+
+class Acquiring(RunJobController):
+    @classmethod
+    def _acquire_job(cls, env, job_uuid):
+        return super()._acquire_job(env, job_uuid)
 
 
 class ChainedCase(Unheard, RunCase):
@@ -45,8 +53,15 @@ class ChainedCase(Unheard, RunCase):
             self.move(uuid, "enqueued")
         return uuids
 
-    def hold_lock_of(self, uuid):
-        """Hold the liveness lock of a job elsewhere until the end of the test."""
+    def hold_lock_of(self, uuid, patience=0):
+        """Hold the liveness lock of a job elsewhere until the end of the test.
+
+        Return the cursor that holds it.
+
+        :param patience: seconds for which a worker waits for the lock
+        """
+        patch = mock.patch.object(lease_module, "LOCK_PATIENCE", patience)
+        self.startPatcher(patch)
         cr = self.registry.cursor()
         self.addCleanup(cr.close)
         cr.execute(
@@ -60,6 +75,7 @@ class ChainedCase(Unheard, RunCase):
             "WHERE q.uuid = %s FOR NO KEY UPDATE OF l",
             (uuid,),
         )
+        return cr
 
 
 @tagged("post_install", "-at_install")
@@ -208,6 +224,24 @@ class TestChained(ChainedCase):
         )
         # Whoever holds the lock performs it, or the sweep finds it dead.
         self.assertEqual(self.states(uuids), ["done", "started", "done"])
+
+    def check_lock_that_is_held_for_a_moment(self, number, controller=RunJobController):
+        uuids = self.delay_plain(3)
+        holder = self.hold_lock_of(uuids[number], patience=30)
+        release = threading.Timer(0.3, holder.rollback)
+        release.start()
+        self.addCleanup(release.join)
+        report = self.perform(uuids, controller)
+        self.assertEqual(set(self.outcomes(report).values()), {protocol.DONE})
+        self.assertEqual(self.states(uuids), ["done"] * 3)
+
+    def test_lock_that_a_sweep_holds_for_a_moment_is_asked_for_again(self):
+        """A job that began again was lost, and waited for its sweep as a dead one."""
+        for number in (0, 1):
+            with self.subTest(number):
+                self.check_lock_that_is_held_for_a_moment(number)
+        with self.subTest("claimed by a door that a module overrides"):
+            self.check_lock_that_is_held_for_a_moment(0, Acquiring)
 
     def test_first_job_whose_lock_is_held_elsewhere_is_passed_over(self):
         uuids = self.delay_plain(2)
