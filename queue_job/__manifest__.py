@@ -17,6 +17,7 @@
         "wizards/queue_requeue_job_views.xml",
         "wizards/queue_jobs_to_done_views.xml",
         "wizards/queue_jobs_to_cancelled_views.xml",
+        "wizards/queue_job_pause_views.xml",
         "views/queue_job_attempt_views.xml",
         "views/queue_job_menus.xml",
         "views/queue_job_overview_views.xml",

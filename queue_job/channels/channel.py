@@ -93,6 +93,8 @@ class Channel:
         self._held = set()
         self._asked_at = 0
         self._pause_until = 0
+        # When a pause ends by itself.
+        self.paused_until = 0
         self.capacity = capacity
         self.throttle = throttle
         self.paused = paused
@@ -179,11 +181,18 @@ class Channel:
         """Apply what applies to this channel, a :class:`ChannelSettings`."""
         if settings[1:] == (
             *(self.capacity, self.sequential, self.throttle, self.paused),
+            self.paused_until,
         ):
             return
-        _name, self.capacity, self.sequential, self.throttle, self.paused = settings
-        if not self.throttle:
+        was_paused_until = self.paused_until
+        _name, self.capacity, self.sequential, self.throttle, self.paused, _until = (
+            settings
+        )
+        self.paused_until = settings.paused_until
+        if not self.throttle or was_paused_until:
             self.end_wait()
+        if self.paused_until:
+            self.wait_until(self.paused_until)
         logger.debug("Configured channel by its record: %s", self)
 
     def get_subchannel_by_name(self, name):
@@ -318,6 +327,11 @@ class Channel:
             return Reason(ETA, self, until=job.eta)
         path = [*self.path][::-1]
         found = [Reason(channel.obstacle(job), channel) for channel in path]
+        found += [
+            Reason(PAUSED, channel, until=channel.paused_until)
+            for channel in path
+            if channel.paused_until > now
+        ]
         found.sort(key=lambda reason: reason.rule != PAUSED)
         for channel in path:
             if channel._is_throttling(now):
@@ -354,8 +368,8 @@ class Channel:
             node.wait_until(now + node.throttle)
 
     def wait_until(self, moment):
-        """Start no job before ``moment``."""
-        self._pause_until = moment
+        """Start no job before ``moment``, nor before the end of a pause."""
+        self._pause_until = max(moment, self.paused_until)
 
     def end_wait(self):
         self._pause_until = 0

@@ -15,23 +15,32 @@ FALSE_WORDS = ("", "0", "false", "no", "off", "none")
 
 
 class ChannelRecord(NamedTuple):
-    """A row of ``queue_job_channel``; None is not set."""
+    """A row of ``queue_job_channel``; None is not set, ``paused_until`` a UNIX time."""
 
     complete_name: str
     capacity: int | None = None
     sequential: bool | None = None
     throttle: float | None = None
     paused: bool | None = None
+    paused_until: float | None = None
 
 
 class ChannelSettings(NamedTuple):
-    """What applies to a channel; a capacity of 0 is no limit of its own."""
+    """What applies to a channel; a capacity of 0 is no limit of its own.
+
+    It starts no job while ``paused``, nor before the UNIX time ``paused_until``.
+    """
 
     name: str
     capacity: int
     sequential: bool
     throttle: float
     paused: bool
+    paused_until: float = 0
+
+    def is_paused(self, now):
+        """Return whether the channel is paused at a UNIX time."""
+        return self.paused or self.paused_until > now
 
 
 def split_strip(text, separator, maxsplit=-1):
@@ -218,4 +227,5 @@ class AppliedSettings:
             sequential,
             stated.get("throttle", record.throttle) or 0,
             bool(stated.get("paused") or record.paused),
+            record.paused_until or 0,
         )

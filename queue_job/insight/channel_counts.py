@@ -97,14 +97,14 @@ class ChannelCounts:
     def _figures_of(self, name, own):
         numbers = own.get(name, {})
         settings = self.snapshot.settings(name)
-        path = self.snapshot.path(name)
+        path, now = self.snapshot.path(name), self.snapshot.now.timestamp()
         return {
             "name": name,
             "capacity": settings.capacity,
             "sequential": settings.sequential,
             "throttle": settings.throttle,
-            "paused": settings.paused,
-            "stopped": any(channel.paused for channel in path),
+            "paused": settings.is_paused(now),
+            "stopped": any(channel.is_paused(now) for channel in path),
             "has_fixed_pause": self.snapshot.is_pause_fixed(name),
             "oldest": numbers.get("oldest"),
             **{key: numbers.get(key, Number()) for key in _NUMBERS},

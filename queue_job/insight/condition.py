@@ -16,7 +16,7 @@ def way_text(env, snapshot):
         return ""
     known = {
         "address": condition.address or "?",
-        "since": _time_text(env, condition.since),
+        "since": time_text(env, condition.since),
         "status": condition.status or "",
     }
     if condition.status == 401:
@@ -58,7 +58,7 @@ def pooler_text(env, snapshot):
     )
 
 
-def _time_text(env, date):
+def time_text(env, date):
     """Return a date as its time of the day, for the reader, with the day unless today."""
     if not date:
         return "?"
@@ -67,5 +67,5 @@ def _time_text(env, date):
         local.date()
         == Datetime.context_timestamp(env["queue.job"], datetime.now()).date()
     ):
-        return format_time(env, local, time_format="short")
+        return format_time(env, date, time_format="short")
     return format_datetime(env, date)

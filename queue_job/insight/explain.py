@@ -250,8 +250,20 @@ def explain_channel(job, snapshot):
 
 
 def explain_paused(job, _snapshot, channel):
-    text = job.env._("The channel %s is paused.", channel.name)
-    return explanation(job, "paused", WARNING, text)
+    return explanation(job, "paused", WARNING, paused_text(job.env, channel.name))
+
+
+def paused_text(env, name):
+    """Return that a channel is paused, until when, by whom and why."""
+    domain = [("complete_name", "=", name)]
+    record = env["queue.job.channel"].sudo().search(domain, limit=1)
+    if not record.pause_text:
+        return env._("The channel %s is paused.", name)
+    return env._(
+        "The channel %(channel)s is paused %(pause)s.",
+        channel=name,
+        pause=record.pause_text,
+    )
 
 
 def explain_throttled(job, snapshot, channel):

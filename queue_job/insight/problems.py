@@ -13,6 +13,7 @@ from odoo.tools import SQL
 from ..sql import statements as sql
 from .companies import belongs_to
 from .condition import pooler_text, way_text
+from .explain import paused_text
 from .snapshot import duration_text
 
 # The overview shows so many.
@@ -132,14 +133,11 @@ class Problems:
             yield self._problem("paused", level, self._paused_text(each), *buttons)
 
     def _paused_text(self, figures):
-        _ = self.env._
+        text = paused_text(self.env, figures["name"])
         if figures["name"] == "root":
-            return _("The root channel is paused: no job starts.")
-        return _(
-            "%(channel)s is paused: %(count)s jobs wait.",
-            channel=figures["name"],
-            count=figures["waiting"].text,
-        )
+            return f"{text} {self.env._('No job starts.')}"
+        waiting = self.env._("%s jobs wait.", figures["waiting"].text)
+        return f"{text} {waiting}"
 
     def _resume(self, channel):
         return {

@@ -222,7 +222,7 @@ class Database(Connection):
     def channel_records(self):
         """Return the settings of the channel records."""
         columns = self._column(sql.channel_columns)
-        if set(columns) < set(ChannelRecord._fields):
+        if not set(ChannelRecord._fields) - {"paused_until"} <= set(columns):
             return []
         return [ChannelRecord(*row) for row in self._fetch(sql.channel_records)]
 

@@ -11,6 +11,7 @@ from ..channels import settings as channel_settings
 from ..configuration import default_root_capacity
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
+from ..insight.condition import time_text
 from ..insight.snapshot import Snapshot, duration_text
 from ..store import triggers
 from .install import create_or_reuse
@@ -47,6 +48,7 @@ class QueueJobChannel(models.Model):
     """
 
     _name = "queue.job.channel"
+    _inherit = ["mail.thread"]
     _description = "Job Channels"
     _rec_name = "complete_name"
     _order = "complete_name, id"
@@ -107,6 +109,24 @@ class QueueJobChannel(models.Model):
     )
     paused = fields.Boolean(
         help="No job of this channel and its sub-channels starts. Running jobs end normally.",
+    )
+    paused_until = fields.Datetime(
+        copy=False,
+        help="No job of this channel and its sub-channels starts before; then they start "
+        "by themselves.",
+    )
+    pause_reason = fields.Char(copy=False)
+    pause_user_id = fields.Many2one(
+        "res.users", string="Paused By", readonly=True, copy=False
+    )
+    pause_date = fields.Datetime(string="Paused Since", readonly=True, copy=False)
+    is_paused = fields.Boolean(
+        string="Paused Now", compute="_compute_pause", search="_search_is_paused"
+    )
+    pause_text = fields.Char(
+        string="Pause",
+        compute="_compute_pause",
+        help="Until when the channel is paused, by whom and why.",
     )
     is_root = fields.Boolean(compute="_compute_is_root")
     configuration_note = fields.Char(
@@ -192,6 +212,46 @@ class QueueJobChannel(models.Model):
                 for option, value in settings.items()
                 if option != "name"
             )
+
+    @api.depends(
+        "paused", "paused_until", "pause_date", "pause_reason", "pause_user_id"
+    )
+    @api.depends_context("lang", "tz")
+    def _compute_pause(self):
+        now = fields.Datetime.now()
+        for channel in self:
+            until = channel.paused_until
+            is_timed = bool(until and until > now)
+            channel.is_paused = channel.paused or is_timed
+            channel.pause_text = (
+                channel._describe_pause(now) if channel.is_paused else ""
+            )
+
+    def _describe_pause(self, now):
+        """Return until when, since when, by whom and why this channel is paused."""
+        _ = self.env._
+        parts = []
+        if not self.paused:
+            date = time_text(self.env, self.paused_until)
+            parts.append(_("until %s", date))
+        elif self.pause_date:
+            seconds = (now - self.pause_date).total_seconds()
+            parts.append(_("for %s", duration_text(self.env, max(seconds, 1))))
+        if self.pause_user_id:
+            parts.append(_("by %s", self.pause_user_id.sudo().name))
+        text = " ".join(parts)
+        return ": ".join(filter(None, [text, self.pause_reason]))
+
+    def _search_is_paused(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        paused = fields.Domain("paused", "=", True) | fields.Domain(
+            "paused_until", ">", "now"
+        )
+        domain = fields.Domain.FALSE
+        for wanted in value:
+            domain |= paused if wanted else ~paused
+        return domain
 
     @api.depends("complete_name")
     def _compute_depth(self):
@@ -312,7 +372,10 @@ class QueueJobChannel(models.Model):
             and {"name", "parent_id"} & vals.keys()
         ):
             self._refuse_move_of_root()
+        vals = self._with_author_of_pause(vals)
         result = super().write(vals)
+        if "pause_date" in vals and not self.env.context.get("install_mode"):
+            self._log_pause()
         if {"name", "parent_id"} & vals.keys():
             # The settings of job functions hold the complete name.
             self.env.flush_all()
@@ -335,13 +398,52 @@ class QueueJobChannel(models.Model):
                 self.env._("The root channel cannot be deleted.")
             )
 
+    @api.model
+    def _with_author_of_pause(self, vals):
+        """Return the values of a write with who pauses or resumes, and when."""
+        if not {"paused", "paused_until"} & vals.keys():
+            return vals
+        is_pause = vals.get("paused") or vals.get("paused_until")
+        author = {
+            "pause_user_id": self.env.uid if is_pause else False,
+            "pause_date": fields.Datetime.now() if is_pause else False,
+        }
+        return {"pause_reason": False, **vals, **author}
+
+    def _log_pause(self):
+        """Note in the chatter what was paused and resumed."""
+        for channel in self:
+            text = (
+                self.env._("Paused %s", channel.pause_text)
+                if channel.is_paused
+                else self.env._("Resumed")
+            )
+            channel._message_log(body=text)
+
+    @api.private
+    def pause(self, until=False, reason=False):
+        """Stop starting jobs of these channels and of what is below them.
+
+        :param until: naive UTC datetime at which they start again by themselves, or False
+        """
+        values = {"paused": not until, "paused_until": until, "pause_reason": reason}
+        return self.write(values)
+
     def action_pause(self):
-        """Stop starting jobs of these channels and of what is below them."""
-        return self.write({"paused": True})
+        """Stop starting jobs of these channels and of what is below them, until resumed."""
+        return self.pause()
 
     def action_resume(self):
         """Start jobs of these channels again."""
-        return self.write({"paused": False})
+        return self.write({"paused": False, "paused_until": False})
+
+    def action_pause_for(self):
+        """Return the dialog that asks for how long."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job_pause"
+        )
+        return {**action, "context": {"default_channel_id": self.id}}
 
     def action_open_jobs(self):
         """Return the action that lists the jobs of this channel and of what is below it."""

@@ -85,7 +85,8 @@ class QueueJobOverview(models.AbstractModel):
 
     def _channels(self, figures):
         records = self.env["queue.job.channel"].search_fetch([], ["complete_name"])
-        ids = {record.complete_name: record.id for record in records}
+        by_name = {record.complete_name: record for record in records}
+        none = records.browse()
         return [
             {
                 **{
@@ -93,7 +94,8 @@ class QueueJobOverview(models.AbstractModel):
                     for key, value in channel.items()
                     if key != "oldest"
                 },
-                "id": ids.get(channel["name"], False),
+                "id": by_name.get(channel["name"], none).id,
+                "pause_text": by_name.get(channel["name"], none).pause_text or "",
                 "label": channel["name"].rpartition(".")[2],
                 "depth": channel["name"].count("."),
                 "age": seconds_since(channel["oldest"]),

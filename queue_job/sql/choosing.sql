@@ -138,8 +138,10 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass('queue_job_channel') AND NOT attisdropped
 
 -- name: channel_records
--- The settings of channel records.
-SELECT complete_name, capacity, sequential, throttle, paused FROM queue_job_channel
+-- The settings of channel records; a database that is not upgraded yet lacks the last one.
+SELECT complete_name, capacity, sequential, throttle, paused,
+    extract(epoch FROM (to_jsonb(channel) ->> 'paused_until')::timestamp)::float8
+FROM queue_job_channel AS channel
 
 -- name: unreported
 -- Jobs whose failure is still to be announced; those that were asked for in vain come last.

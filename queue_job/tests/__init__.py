@@ -53,6 +53,7 @@ from . import test_names
 from . import test_neutralize
 from . import test_notify
 from . import test_older_workers
+from . import test_pause
 from . import test_problems
 from . import test_queue_job_channel_screen
 from . import test_queue_job_load

@@ -121,6 +121,10 @@ class TestExplainPending(ExplainCase):
             with self.subTest(text):
                 self.with_condition(**values)
                 self.assert_explained(self.job(), "workers", text, "http://host:8069")
+        today = {"since": datetime.now().replace(hour=0, minute=0)}
+        self.with_condition(trouble="answered", status=404, **today)
+        self.env.user.tz = "UTC"
+        self.assert_explained(self.job(), "workers", "since 12:00")
         sent = self.job(state="enqueued", date_enqueued=datetime(2020, 1, 1))
         self.assert_explained(sent, "workers", "server_wide_modules")
 

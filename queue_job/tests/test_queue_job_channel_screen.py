@@ -105,7 +105,7 @@ class TestChannelScreen(OverviewCase):
                 (condition,) = arch.xpath(f"//button[@name='{button}']/@invisible")
                 for paused in (True, False):
                     with self.subTest(view=name, button=button, paused=paused):
-                        values = {"paused": paused, "has_fixed_pause": True, "id": 1}
+                        values = {"is_paused": paused, "has_fixed_pause": True, "id": 1}
                         self.assertTrue(eval(condition, values))
                         values["has_fixed_pause"] = False
                         is_hidden = paused == (button == "action_pause")

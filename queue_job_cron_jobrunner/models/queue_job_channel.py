@@ -13,6 +13,7 @@ class QueueJobChannel(models.Model):
         "sequential",
         "throttle",
         "paused",
+        "paused_until",
         "name",
         "parent_id",
     }

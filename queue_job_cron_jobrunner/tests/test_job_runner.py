@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The runner as others know it: choosing, performing, waking."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from freezegun import freeze_time
 from lxml import etree
@@ -231,6 +231,20 @@ class TestChoice(CronRunnerCase):
         job = self.delay(channel="root.still")
         self.assertFalse(self.jobs._acquire_one_job())
         channel.action_resume()
+        self.assertEqual(self.jobs._acquire_one_job(), job)
+
+    def test_channel_that_is_paused_for_a_while(self):
+        """The pass knows when it ends, and is triggered then; a throttle ends it no sooner."""
+        channel = self.channel("still", throttle=1)
+        first = self.delay(channel="root.still")
+        self.assertEqual(self.jobs._acquire_one_job(), first)
+        first.write({"state": "done"})
+        job = self.delay(channel="root.still")
+        channel.pause(datetime.now() + timedelta(minutes=15))
+        self.assertFalse(self.jobs._acquire_one_job())
+        self.assertAlmostEqual(self.jobs._last_pick().wake_in, 900, delta=5)
+        channel.pause(datetime.now() - timedelta(seconds=1))
+        self.env["queue.job.cron.start"].search([]).unlink()
         self.assertEqual(self.jobs._acquire_one_job(), job)
 
     def test_failed_job_holds_up_a_sequential_channel(self):

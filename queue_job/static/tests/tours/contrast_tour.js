@@ -1,7 +1,7 @@
 import {registry} from "@web/core/registry";
 
-// Below this ratio of the WCAG large text is not legible.
-const LEAST = 3;
+// The least ratio of the WCAG (AA) for text of the usual size.
+const LEAST = 4.5;
 
 /** Return a colour as the browser computes it: stylesheets write them in many ways. */
 function computed(color) {

@@ -22,7 +22,8 @@ class QueueJobChannel extends models.Model {
     capacity = fields.Integer();
     default_capacity = fields.Integer();
     waiting_text = fields.Char();
-    paused = fields.Boolean();
+    is_paused = fields.Boolean();
+    pause_text = fields.Char();
     is_stopped = fields.Boolean();
     has_fixed_capacity = fields.Boolean();
     has_fixed_pause = fields.Boolean();
@@ -35,7 +36,7 @@ class QueueJobChannel extends models.Model {
             complete_name: "root.a",
             depth: 1,
             capacity: 0,
-            paused: true,
+            is_paused: true,
         },
         {id: 3, name: "b", complete_name: "root.a.b", depth: 2, capacity: 5},
         {id: 4, name: "c", complete_name: "root.c", depth: 1, capacity: 0},
@@ -84,7 +85,8 @@ async function open() {
             <field name="depth" column_invisible="1"/>
             <field name="name" column_invisible="1"/>
             <field name="default_capacity" column_invisible="1"/>
-            <field name="paused" column_invisible="1"/>
+            <field name="is_paused" column_invisible="1"/>
+            <field name="pause_text" column_invisible="1"/>
             <field name="is_stopped" column_invisible="1"/>
             <field name="has_fixed_capacity" column_invisible="1"/>
             <field name="has_fixed_pause" column_invisible="1"/>

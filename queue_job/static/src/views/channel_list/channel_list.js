@@ -104,8 +104,10 @@ export class ChannelNameField extends Component {
         if (this.data.has_fixed_pause) {
             return _t("Paused in the configuration");
         }
-        if (this.data.paused) {
-            return _t("Paused");
+        if (this.data.is_paused) {
+            return this.data.pause_text
+                ? _t("Paused %s", this.data.pause_text)
+                : _t("Paused");
         }
         return this.data.is_stopped ? _t("Paused above") : "";
     }

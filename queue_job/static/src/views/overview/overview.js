@@ -246,6 +246,18 @@ export class QueueJobOverview extends Component {
         await this.load();
     }
 
+    pausedWords(channel) {
+        return channel.pause_text ? _t("Paused %s", channel.pause_text) : _t("Paused");
+    }
+
+    /** Ask for how long a channel is to be paused. */
+    async pauseFor(channel) {
+        const action = await this.orm.call("queue.job.channel", "action_pause_for", [
+            [channel.id],
+        ]);
+        await this.action.doAction(action, {onClose: () => this.load()});
+    }
+
     openChannel(channel) {
         this.action.doAction({
             type: "ir.actions.act_window",
