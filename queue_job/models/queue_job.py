@@ -167,6 +167,11 @@ class QueueJob(models.Model):
         readonly=True, help="States in which the policy blocks a twin."
     )
     can_user_requeue = fields.Boolean(compute="_compute_can_user_requeue")
+    is_in_paused_channel = fields.Boolean(
+        compute="_compute_is_in_paused_channel",
+        search="_search_is_in_paused_channel",
+        help="The channel of the job, or one above it, is paused.",
+    )
     to_report = fields.Boolean(readonly=True, help="The failure was not announced yet.")
     attempt_ids = fields.One2many(
         "queue.job.attempt",
@@ -419,6 +424,36 @@ class QueueJob(models.Model):
             return NotImplemented
         ids = [int(record_id) for record_id in value if record_id]
         return [("id", "in", SQL(sql.jobs_about, ids=ids))]
+
+    @api.depends("channel")
+    def _compute_is_in_paused_channel(self):
+        snapshot = Snapshot(self.env)
+        now = snapshot.now.timestamp()
+        paused = {
+            name: any(settings.is_paused(now) for settings in snapshot.path(name))
+            for name in set(self.mapped("channel"))
+        }
+        for job in self:
+            job.is_in_paused_channel = paused[job.channel]
+
+    def _search_is_in_paused_channel(self, operator, value):
+        """Return the domain of jobs in channels that are paused now, or in none of them."""
+        if operator != "in":
+            return NotImplemented
+        channels = self.env["queue.job.channel"].sudo()
+        snapshot = Snapshot(self.env)
+        now = snapshot.now.timestamp()
+        names = {
+            name
+            for name in {"root", *filter(None, snapshot.records), *snapshot.configured}
+            if snapshot.settings(name).is_paused(now)
+        }
+        paused = (
+            Domain.TRUE
+            if "root" in names
+            else Domain.OR(Domain(channels._domain_of(name)) for name in names)
+        )
+        return Domain.OR(paused if wanted else ~paused for wanted in value)
 
     def _group_expand_state(self, states, domain):
         """Return the columns of the kanban: states that have jobs, or may by the filters.
@@ -898,6 +933,20 @@ class QueueJob(models.Model):
             (jobs - own)._change_job_state(PENDING)
         return True
 
+    def button_run_now(self):
+        """Let pending jobs that wait for their time run as soon as there is room.
+
+        Refused for whoever may not write the jobs; the caller commits.
+        """
+        self.check_access("write")
+        jobs = self.filtered(lambda job: job.state == PENDING and job.eta)
+        jobs._editor().write({"eta": False})
+        for job in jobs:
+            job.sudo()._message_log(
+                body=self.env._("To be run now"), author_id=self.env.user.partner_id.id
+            )
+        return True
+
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.
 
@@ -944,6 +993,8 @@ class QueueJob(models.Model):
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "queue_job.action_queue_job"
         )
+        # The address of the menu's action would open that one again.
+        action.pop("path", None)
         # The web client shows the display name.
         action.update(name=name, display_name=name, domain=domain, **values)
         return action

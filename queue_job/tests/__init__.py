@@ -9,6 +9,7 @@ from . import test_exposition
 from . import test_failures
 from . import test_fields
 from . import test_imports
+from . import test_inbox
 from . import test_job_channel
 from . import test_job_function
 from . import test_jobrunner_pending_window

@@ -268,7 +268,10 @@ export class QueueJobOverview extends Component {
     }
 
     async openJobs(name, domain) {
-        const action = await this.action.loadAction("queue_job.action_queue_job");
+        // The address of the menu's action would open that one again.
+        const {path, ...action} = await this.action.loadAction(
+            "queue_job.action_queue_job"
+        );
         await this.action.doAction({
             ...action,
             name,

@@ -1,0 +1,1 @@
+The list of jobs has buttons in each row (requeue, run now, cancel), filters for what needs somebody (Failed Today, Running for 10 Minutes, Blocked by a Failed Job, Paused Channel), and an address of its own.
