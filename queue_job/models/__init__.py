@@ -14,4 +14,5 @@ from . import queue_job_record_mixin
 from . import queue_job_minute
 from . import queue_job_hour
 from . import queue_job_runner
+from . import queue_job_deploy
 from . import queue_job_overview

@@ -60,6 +60,10 @@ _CLIENT_MODULES = (
     *("odoo.addons.web.controllers.", "odoo.addons.base_import."),
 )
 _ERROR_FIELDS = ("exc_name", "exc_message", "exc_info")
+# Jobs that a step of "try one first" requeues, by how many were tried before; then all.
+TRY_STEPS = {0: 1, 1: 10}
+# Seconds between two looks at the jobs that were tried.
+TRY_PAUSE = 3
 # Attribute of an override of ``write`` that does nothing for jobs.
 PASSES_OVER = "_queue_job_passes_over"
 COMPONENT_EVENT = "odoo.addons.component_event."
@@ -932,6 +936,48 @@ class QueueJob(models.Model):
         if jobs - own or not own:
             (jobs - own)._change_job_state(PENDING)
         return True
+
+    # Try one first ----------------------------------------------------------
+
+    @api.model
+    def _try_requeue(self, ids, tried=()):
+        """Requeue the first of failed jobs, ten more when it is done, then all.
+
+        Each step is a job of the person who asked; the caller commits. Jobs that were moved
+        by somebody else meanwhile are left alone.
+
+        :param ids: of the jobs that are left to requeue
+        :param tried: of those that were requeued by the steps before
+        """
+        length = TRY_STEPS.get(len(tried), len(ids))
+        jobs = self.browse(ids[:length]).exists()._filtered_access("write")
+        jobs.filtered(lambda job: job.state in CAN_REQUEUE).requeue()
+        if len(ids) > length:
+            text = self.env._(
+                "Requeue %s more jobs if the first ones are done", len(ids) - length
+            )
+            self.with_delay(
+                description=text, max_retries=0, eta=TRY_PAUSE
+            )._go_on_requeuing(ids[length:], [*tried, *ids[:length]])
+
+    def _go_on_requeuing(self, ids, tried):
+        """Requeue more jobs, once those that were tried are done.
+
+        :raise RetryableJobError: while one of them waits or runs
+        """
+        states = set(self.browse(tried).exists().mapped("state"))
+        if not states.isdisjoint((FAILED, CANCELLED)):
+            return self.env._(
+                "Not all of the first jobs are done: %s others stay failed", len(ids)
+            )
+        if states - {DONE}:
+            raise RetryableJobError(
+                "The jobs that were requeued first are not over yet",
+                seconds=TRY_PAUSE,
+                ignore_retry=True,
+            )
+        self._try_requeue(ids, tried)
+        return None
 
     def button_run_now(self):
         """Let pending jobs that wait for their time run as soon as there is room.

@@ -1,5 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo import fields, models
+from datetime import timedelta
+
+from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
@@ -42,6 +44,20 @@ class QueueJobFailure(models.Model):
     last_job_id = fields.Many2one("queue.job")
     exc_message = fields.Char(related="last_job_id.exc_message", string="Last Message")
 
+    is_new = fields.Boolean(
+        string="New",
+        compute="_compute_is_new",
+        help="Failed for the first time after the last deploy.",
+    )
+
+    @api.depends("first_seen")
+    def _compute_is_new(self):
+        deploy = self.env["queue.job.deploy"]._last_deploy()
+        for failure in self:
+            failure.is_new = bool(
+                deploy and failure.first_seen and failure.first_seen >= deploy
+            )
+
     @property
     def _table_query(self):
         return SQL(sql.failures)
@@ -69,6 +85,12 @@ class QueueJobFailure(models.Model):
             self.env._("Failed Jobs"), self._jobs_domain(), context={}
         )
 
+    def action_open_jobs_since(self, hours):
+        """Return the action that lists the jobs of these groups that failed lately."""
+        action = self.action_open_jobs()
+        since = fields.Datetime.now() - timedelta(hours=hours)
+        return {**action, "domain": [*action["domain"], *failed_since(since)]}
+
     def action_requeue(self):
         return self._confirm("queue_job.action_requeue_job")
 
@@ -81,5 +103,28 @@ class QueueJobFailure(models.Model):
     def _confirm(self, xmlid):
         """Return the wizard that says how many jobs there are, and moves them."""
         action = self.env["ir.actions.act_window"]._for_xml_id(xmlid)
-        action["context"] = {"default_jobs_domain": self._jobs_domain()}
+        context = {"default_jobs_domain": self._jobs_domain()}
+        if len(self) == 1 and xmlid == "queue_job.action_requeue_job":
+            context["default_error_text"] = ": ".join(
+                filter(None, [self.function, self.exc_name])
+            )
+        action["context"] = context
         return action
+
+
+def failed_since(date):
+    """Return the domain of failed jobs whose last run began after a date.
+
+    As ``failed_at`` in ``sql/insight.sql``: a job that never began counts by its dates.
+    """
+    return [
+        "|",
+        ("date_started", ">=", date),
+        "&",
+        ("date_started", "=", False),
+        "|",
+        ("date_enqueued", ">=", date),
+        "&",
+        ("date_enqueued", "=", False),
+        ("date_created", ">=", date),
+    ]

@@ -7,6 +7,7 @@ from . import test_dark
 from . import test_explain
 from . import test_exposition
 from . import test_failures
+from . import test_failures_since
 from . import test_fields
 from . import test_imports
 from . import test_inbox

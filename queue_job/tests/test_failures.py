@@ -7,8 +7,7 @@ from odoo.exceptions import AccessError
 from odoo.tests import Form, TransactionCase, new_test_user, tagged
 
 
-@tagged("post_install", "-at_install")
-class TestFailures(TransactionCase):
+class FailuresCase(TransactionCase):
     def setUp(self):
         super().setUp()
         self.env.cr.execute("DELETE FROM queue_job")
@@ -38,6 +37,9 @@ class TestFailures(TransactionCase):
         self.env.invalidate_all()
         return jobs
 
+
+@tagged("post_install", "-at_install")
+class TestFailures(FailuresCase):
     def open_wizard(self, action):
         model = self.env[action["res_model"]].with_context(**action["context"])
         return Form(model, view=action["view_id"][0]).save()

@@ -1,11 +1,17 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from datetime import timedelta
+
 from odoo import api, fields, models
 from odoo.fields import Domain
+from odoo.tools import format_datetime
 
-from ..states import CAN_REQUEUE, DONE
+from ..models.queue_job_failure import failed_since
+from ..states import CAN_REQUEUE, DONE, PENDING
 
 # More are neither shown nor sent to the browser one by one.
 SHOWN = 500
+# Starts that are told apart when jobs are spread: each is one write.
+SLOTS = 60
 
 
 class QueueRequeueJob(models.TransientModel):
@@ -44,9 +50,39 @@ class QueueRequeueJob(models.TransientModel):
     jobs_count = fields.Integer(compute="_compute_counts")
     moved_count = fields.Integer(compute="_compute_counts")
     left_count = fields.Integer(compute="_compute_counts")
+    error_text = fields.Char(
+        readonly=True, help="The error of the failed jobs that are requeued."
+    )
+    scope = fields.Selection(
+        "_scopes", default="all", required=True, help="Since when the jobs failed."
+    )
+    spread_minutes = fields.Integer(
+        string="Spread Over (minutes)",
+        help="Minutes over which the starts of the jobs are spread. 0: all at once.",
+    )
     done_count = fields.Integer(
         compute="_compute_done_count", help="Those that were done run once more."
     )
+
+    @api.model
+    def _scopes(self):
+        """Return since when; of a deploy only where one is known."""
+        _ = self.env._
+        scopes = [("all", _("All")), ("hour", _("1 hour")), ("day", _("24 hours"))]
+        deploy = self.env["queue.job.deploy"]._last_deploy()
+        if deploy:
+            text = _("Since the deploy (%s)", format_datetime(self.env, deploy))
+            scopes.append(("deploy", text))
+        return scopes
+
+    def _scope_domain(self):
+        now = fields.Datetime.now()
+        since = {
+            "hour": now - timedelta(hours=1),
+            "day": now - timedelta(days=1),
+            "deploy": self.env["queue.job.deploy"]._last_deploy(),
+        }.get(self.scope)
+        return Domain(failed_since(since)) if since else Domain.TRUE
 
     def _is_for_jobs(self):
         return self.env.context.get("active_model") == "queue.job"
@@ -68,7 +104,7 @@ class QueueRequeueJob(models.TransientModel):
         parameters = self.env["ir.config_parameter"].sudo()
         return int(parameters.get_param("web.active_ids_limit", default="20000"))
 
-    @api.depends("job_ids", "jobs_domain")
+    @api.depends("job_ids", "jobs_domain", "scope")
     def _compute_counts(self):
         for wizard in self:
             domain = wizard._domain()
@@ -77,7 +113,7 @@ class QueueRequeueJob(models.TransientModel):
             wizard.moved_count = jobs.search_count(wizard._moved_domain())
             wizard.left_count = wizard.jobs_count - wizard.moved_count
 
-    @api.depends("job_ids", "jobs_domain")
+    @api.depends("job_ids", "jobs_domain", "scope")
     def _compute_done_count(self):
         for wizard in self:
             domain = wizard._moved_domain() & Domain("state", "=", DONE)
@@ -85,8 +121,8 @@ class QueueRequeueJob(models.TransientModel):
 
     def _domain(self):
         if self.jobs_domain:
-            return Domain(self.jobs_domain)
-        return Domain("id", "in", self.job_ids._origin.ids)
+            return Domain(self.jobs_domain) & self._scope_domain()
+        return Domain("id", "in", self.job_ids._origin.ids) & self._scope_domain()
 
     def _moved_domain(self):
         return self._domain() & Domain("state", "in", self._moved_states)
@@ -101,5 +137,40 @@ class QueueRequeueJob(models.TransientModel):
         )
 
     def requeue(self):
-        self._jobs().requeue()
+        jobs = self._jobs()
+        jobs.requeue()
+        self._spread(jobs)
         return {"type": "ir.actions.act_window_close"}
+
+    def _spread(self, jobs):
+        """Give the jobs that are pending now etas over the minutes that were asked for."""
+        if self.spread_minutes <= 0:
+            return
+        pending = jobs.filtered(lambda job: job.state == PENDING)
+        slots = min(len(pending), SLOTS)
+        now = fields.Datetime.now()
+        for slot in range(1, slots):
+            part = pending[
+                slot * len(pending) // slots : (slot + 1) * len(pending) // slots
+            ]
+            seconds = slot * self.spread_minutes * 60 // slots
+            part._editor().write({"eta": now + timedelta(seconds=seconds)})
+
+    def try_one(self):
+        """Requeue one job, then ten, then all: each step only if the one before is done."""
+        self.ensure_one()
+        jobs = self.env["queue.job"]
+        ids = jobs.search(self._moved_domain(), order="id").ids
+        if ids:
+            jobs._try_requeue(ids)
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "message": self.env._(
+                    "One job was requeued. The others follow once it is done; if it fails, "
+                    "they stay as they are."
+                ),
+                "next": {"type": "ir.actions.act_window_close"},
+            },
+        }

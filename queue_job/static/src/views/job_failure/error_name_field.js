@@ -13,6 +13,11 @@ export class JobErrorNameField extends Component {
         return this.props.record.data[this.props.name] || "";
     }
 
+    /** Whether it came up with the last deploy. */
+    get isNew() {
+        return this.props.record.data.is_new;
+    }
+
     get shortName() {
         return this.name.slice(this.name.lastIndexOf(".") + 1);
     }

@@ -1,0 +1,1 @@
+The wizard that requeues names the error and asks since when the jobs failed (1 hour, 24 hours, the deploy), spreads their starts over minutes, and tries one job first: the others follow once it is done. Failures that are new since the deploy are marked, and the figures open their jobs.
