@@ -12,14 +12,14 @@ from odoo import api, fields, models, tools
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Domain
 from odoo.tools import SQL
-from odoo.tools.misc import clean_context
+from odoo.tools.misc import clean_context, formatLang
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
 from ..channels import ROOT, full_name
 from ..exception import JobError, RetryableJobError
 from ..fields import IntegerArray, JobSerialized
-from ..insight import explain, graph_picture, timeline
+from ..insight import explain, function_figures, graph_picture, timeline
 from ..insight.snapshot import Snapshot
 from ..sql import statements as sql
 from ..states import (
@@ -237,6 +237,11 @@ class QueueJob(models.Model):
         aggregator=None,
         help="Seconds of the last run; until now if it runs.",
     )
+    usual_text = fields.Char(
+        string="Usually",
+        compute="_compute_usual_text",
+        help="How long the jobs of this function took that were done last.",
+    )
     tries = fields.Char(
         compute="_compute_tries", help="The number of the try, and of how many."
     )
@@ -342,6 +347,19 @@ class QueueJob(models.Model):
         durations = timeline.durations(self)
         for job in self:
             job.waited, job.ran = durations[job]
+
+    @api.depends("channel_method_name", "channel")
+    @api.depends_context("uid", "allowed_company_ids", "lang")
+    def _compute_usual_text(self):
+        for job in self:
+            count, (half, most, _nearly) = function_figures.durations(
+                self.env, job.channel_method_name, job.channel
+            )
+            job.usual_text = count and self.env._(
+                "usually %(half)s s, 95 %% within %(most)s s",
+                half=formatLang(self.env, half, digits=2),
+                most=formatLang(self.env, most, digits=2),
+            )
 
     @api.depends("retry", "max_retries", "state")
     def _compute_tries(self):

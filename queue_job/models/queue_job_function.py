@@ -3,13 +3,18 @@ import ast
 import logging
 import re
 from collections import namedtuple
+from datetime import datetime
 
 from odoo import api, fields, models, tools
 from odoo.exceptions import UserError, ValidationError
 
 from .. import retry
 from ..fields import JobSerialized
+from ..insight import function_figures, throughput
+from ..insight.companies import companies_seen
+from ..insight.snapshot import duration_text
 from ..sql import statements as sql
+from ..states import DEFAULT_MAX_RETRIES, RETRY_INTERVAL
 from .install import create_or_reuse
 
 _logger = logging.getLogger(__name__)
@@ -119,6 +124,20 @@ class QueueJobFunction(models.Model):
         "the method must cope with that.",
     )
 
+    figures = fields.Json(
+        compute="_compute_figures",
+        help="How long the jobs take, and how many end well.",
+    )
+    done_count = fields.Integer(
+        string="Done (24 h)", compute="_compute_day", aggregator=None
+    )
+    failed_count = fields.Integer(
+        string="Failed (24 h)", compute="_compute_day", aggregator=None
+    )
+    mean = fields.Float(string="Mean", compute="_compute_day", aggregator=None)
+    longest = fields.Float(string="Longest", compute="_compute_day", aggregator=None)
+    retry_text = fields.Char(string="Retries", compute="_compute_retry_text")
+
     related_action_by_user = fields.Boolean(readonly=True)
     on_fail_method_by_user = fields.Boolean(readonly=True)
 
@@ -131,6 +150,77 @@ class QueueJobFunction(models.Model):
                 )
             else:
                 record.name = ""
+
+    @api.depends("name", "channel")
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_figures(self):
+        for record in self:
+            record.figures = (
+                function_figures.figures(self.env, record.name, record.channel)
+                if record._origin and record.name
+                else False
+            )
+
+    @api.depends("name")
+    @api.depends_context("uid", "allowed_company_ids")
+    def _compute_day(self):
+        rows = throughput.functions(
+            self.env, datetime.now(), companies_seen(self.env), with_newest=False
+        )
+        figures = {row["function"]: row for row in rows}
+        for record in self:
+            row = figures.get(record.name, {})
+            record.done_count = row.get("done", 0)
+            record.failed_count = row.get("failed", 0)
+            record.mean = row.get("average") or 0
+            record.longest = row.get("longest") or 0
+
+    @api.depends("retry_pattern")
+    @api.depends_context("lang")
+    def _compute_retry_text(self):
+        for record in self:
+            record.retry_text = record._retry_words()
+
+    def _retry_words(self):
+        """Return the retry rule in words, "1 minute, from try 5 on 10 minutes; 5 attempts"."""
+        _ = self.env._
+        if not retry.is_pattern(self.retry_pattern):
+            return ""
+        parts = []
+        for tries, seconds in sorted(self._parse_retry_pattern().items()):
+            if isinstance(seconds, tuple):
+                text = _(
+                    "%(least)s to %(most)s",
+                    least=duration_text(self.env, seconds[0]),
+                    most=duration_text(self.env, seconds[1]),
+                )
+            else:
+                text = duration_text(self.env, seconds)
+            if parts:
+                text = _("from try %(tries)s on %(wait)s", tries=tries, wait=text)
+            parts.append(text)
+        waits = ", ".join(parts) or duration_text(self.env, RETRY_INTERVAL)
+        return _(
+            "%(waits)s; %(attempts)s attempts, unless a caller asks for another number",
+            waits=waits,
+            attempts=DEFAULT_MAX_RETRIES,
+        )
+
+    def action_open_jobs(self):
+        """Return the action that lists the jobs of this function."""
+        self.ensure_one()
+        domain = [("channel_method_name", "=", self.name)]
+        name = self.env._("Jobs of %s", self.name)
+        return self.env["queue.job"]._action_list(name, domain, context={})
+
+    def action_open_failures(self):
+        """Return the action that shows the failures of this function by error."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_queue_job_failure"
+        )
+        action.pop("path", None)
+        return {**action, "domain": [("function", "=", self.name)]}
 
     def _inverse_name(self):
         for record in self:

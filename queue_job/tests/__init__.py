@@ -9,6 +9,7 @@ from . import test_exposition
 from . import test_failures
 from . import test_failures_since
 from . import test_fields
+from . import test_function_figures
 from . import test_imports
 from . import test_inbox
 from . import test_job_channel

@@ -8,6 +8,9 @@ from unittest import mock
 
 from odoo import sql_db
 from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tools import SQL
+
+from ..sql import statements as sql
 
 ACTIVE = ("wait_dependencies", "pending", "enqueued", "started", "failed")
 
@@ -133,6 +136,19 @@ class TestScreenPlans(TransactionCase):
             self.env["queue.job.failure"]._table_query,
             "Index Only",
         )
+
+    def test_figures_of_a_function(self):
+        values = {
+            "channel": "root.1",
+            "function": "<m1>.f",
+            "limit": 100,
+            "visible": SQL("TRUE"),
+        }
+        self.assert_uses(
+            "queue_job_channel_date_done_date_created_index",
+            SQL(sql.durations_of_function, **values),
+        )
+        self.assert_uses("queue_job_eta_index", SQL(sql.waiting_of_function, **values))
 
     def test_search_box_asks_for_whole_uuids(self):
         """A part of a uuid would be looked for in every row."""

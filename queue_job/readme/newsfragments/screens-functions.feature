@@ -1,0 +1,1 @@
+The form of a job function shows how long its jobs take (mean, 50th, 95th and 99th percentile, histogram), done and failed by hour, what waits, and the retry rule in words; the list has the figures of a day. The form of a job says how long it usually takes.
