@@ -54,6 +54,13 @@ class BrokenTransactionError(JobError):
     """The job ended the transaction of its worker, by SQL or on the connection."""
 
 
+class JobSuspended(BaseException):
+    """A job in steps ends here, after a commit, and goes on in another attempt.
+
+    No ``Exception``, so that ``except Exception`` in a job does not go on.
+    """
+
+
 class WorkerExitError(JobError):
     """The cause is no ``Exception``, and would have ended the worker."""
 

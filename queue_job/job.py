@@ -26,7 +26,14 @@ from odoo.tools.misc import frozendict
 from .exception import FailedJobError, NoSuchJobError, RetryableJobError
 from .fields import encode_arguments
 from .identity import identity_exact, identity_exact_hasher
-from .options import JobOptions, check_executes, key_or_function, not_before, text
+from .options import (
+    FREE,
+    JobOptions,
+    check_executes,
+    key_or_function,
+    not_before,
+    text,
+)
 from .protocol import LONGEST_UUID, is_uuid
 from .retry import as_wait, is_last_try, wait_before
 from .states import (
@@ -64,6 +71,8 @@ __all__ = [
     "identity_exact_hasher",
 ]
 
+# Attribute of a cursor: the ``worker.Lease`` of the job that is performed on it.
+LEASE = "_queue_job_lease"
 # Characters of a call that are kept; the rest is replaced by a digest.
 FUNC_STRING_LENGTH = 4000
 # What is stored of a job that lists no other.
@@ -153,6 +162,20 @@ def _store_one_by_one(jobs):
     for job in jobs:
         job.store()
     return {}
+
+
+@contextmanager
+def _performed_on(cr, lease):
+    """Let methods on this cursor find the claim of their job in this block.
+
+    :param lease: None for a call without a worker, also inside of a job
+    """
+    before = vars(cr).get(LEASE)
+    setattr(cr, LEASE, lease)
+    try:
+        yield
+    finally:
+        setattr(cr, LEASE, before)
 
 
 class Job:
@@ -253,6 +276,14 @@ class Job:
     def _read_config(self):
         functions = self.env["queue.job.function"].sudo()
         return functions.job_config(self.job_function_name)
+
+    @property
+    def commit_mode(self):
+        """When the method may commit, see ``options.py``."""
+        if self.job_config.allow_commit:
+            return FREE
+        functions = self.env["queue.job.function"].sudo()
+        return functions.job_settings(self.job_function_name).commit_mode
 
     def _check_on_fail_method(self):
         name = self.on_fail_method_name
@@ -636,7 +667,8 @@ class Job:
 
         :raise FailedJobError: for a generator or a coroutine
         """
-        result = self.func(*self.args, **self.kwargs)
+        with _performed_on(self.env.cr, self.lease):
+            result = self.func(*self.args, **self.kwargs)
         if inspect.isgenerator(result) or inspect.iscoroutine(result):
             result.close()
         elif not (inspect.isasyncgen(result) or inspect.isawaitable(result)):

@@ -12,6 +12,9 @@ from odoo.tools.translate import LazyGettext
 
 from .states import DEFAULT_MAX_RETRIES, DEFAULT_PRIORITY
 
+# Commit modes of a job function.
+NEVER, STEPS, FREE = "never", "steps", "free"
+
 _TEXTS = (str, LazyGettext)
 # Calls of such functions return an object, and execute nothing.
 _EXECUTES_NOTHING = (

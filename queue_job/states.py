@@ -81,6 +81,7 @@ MOVES = {
         ("eta", "retry", "result"),
         (*_DATES, "worker_pid", "exc_name", "exc_info"),
     ),
+    "suspend": Move((STARTED,), PENDING, ("retry",), (*_DATES, "worker_pid")),
     "fail": Move((STARTED,), FAILED, (*_ERROR, "exc_cause", "retry")),
     "release": Move((WAIT_DEPENDENCIES,), PENDING),
     # The sweep of dead jobs.

@@ -90,7 +90,9 @@ class Database(Connection):
             _logger.debug("queue_job is not installed for db %s", self.db_name)
             return False
         needed = list(NEEDED_COLUMNS)
-        if self._value(sql.count_columns, {"names": needed}) < len(needed):
+        if self._value(sql.count_columns, {"names": needed}) < len(needed) or (
+            not self._value(sql.has_functions)
+        ):
             if _throttle.should_log(self.db_name, "needs an upgrade"):
                 _logger.error(
                     "db %s needs an upgrade of queue_job (-u queue_job)", self.db_name
@@ -233,6 +235,10 @@ class Database(Connection):
     def secret(self):
         """Return the secret that requests are signed with, None if there is none."""
         return self._value(sql.secret)
+
+    def functions_in_steps(self):
+        """Return the names of the job functions whose jobs commit in steps."""
+        return frozenset(self._column(sql.functions_in_steps))
 
     def unreported(self, behind=()):
         """Return the uuids of some jobs whose failure is still to be announced.

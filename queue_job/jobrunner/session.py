@@ -113,6 +113,7 @@ class Session:
         self._schedule = Schedule()
         self._is_changing = False
         self._secret = None
+        self._in_steps = frozenset()
 
     @property
     def name(self):
@@ -140,6 +141,7 @@ class Session:
         """Read everything anew, and know when to do so again."""
         began = time.monotonic()
         self._secret = self.db.secret()
+        self._in_steps = self.db.functions_in_steps()
         self.tracker.load()
         delay = (
             RELOAD_EVERY_WITHOUT_TRIGGERS if self.db.lacks_triggers else RELOAD_EVERY
@@ -208,8 +210,16 @@ class Session:
         return None if job is None or self._travels_alone(job) else job
 
     def _travels_alone(self, job):
-        """Return whether a job may break the request, or its uuid fill the address."""
-        return job.uuid in self._suspects or len(quote(job.uuid)) > LONG_UUID
+        """Return whether a job must have a request for itself.
+
+        It may break that, its uuid may fill the address, or it commits in steps: then it
+        is as long as its steps, however short others of its function were.
+        """
+        return (
+            job.uuid in self._suspects
+            or job.function in self._in_steps
+            or len(quote(job.uuid)) > LONG_UUID
+        )
 
     def send(self, bundles, now):
         """Mark the jobs of bundles as enqueued and send what was obtained.

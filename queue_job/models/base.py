@@ -9,6 +9,7 @@ from ..delay import Delayable, DelayableRecordset
 from ..options import OPTION_NAMES, JobOptions, signature_with_options
 from ..store import records
 from ..utils import must_run_without_delay
+from ..worker import current_job
 
 
 def _takes_options(method):
@@ -60,6 +61,14 @@ class Base(models.AbstractModel):
         graph. The parameters are those of :meth:`with_delay`.
         """
         return Delayable(self, **options.keywords())
+
+    def _current_job(self):
+        """Return the job that calls this method: its steps, checkpoint and progress.
+
+        Without a job, an object of the same methods that do nothing, so that a method
+        can be called both ways. See :class:`~..worker.current.CurrentJob`.
+        """
+        return current_job(self.env)
 
     def _patch_job_auto_delay(self, method_name, context_key=None):
         """Return a wrapper of a method that delays each call of it.

@@ -19,7 +19,7 @@ from odoo.addons.base_sparse_field.models.fields import Serialized
 from ..channels import ROOT, full_name
 from ..exception import JobError, RetryableJobError
 from ..fields import IntegerArray, JobSerialized
-from ..insight import explain, function_figures, graph_picture, timeline
+from ..insight import explain, function_figures, graph_picture, progress, timeline
 from ..insight.snapshot import Snapshot
 from ..sql import statements as sql
 from ..states import (
@@ -249,6 +249,11 @@ class QueueJob(models.Model):
         compute="_compute_timeline", help="The states the job went through, and when."
     )
 
+    progress = fields.Json(
+        compute="_compute_progress",
+        help="How far the job says that it is.",
+    )
+
     # Hash, because a key may be longer than an entry of a btree.
     _identity_key_state_partial_index = models.Index(
         "USING hash (identity_key) WHERE state IN ('pending', 'enqueued', 'wait_dependencies') "
@@ -360,6 +365,12 @@ class QueueJob(models.Model):
                 half=formatLang(self.env, half, digits=2),
                 most=formatLang(self.env, most, digits=2),
             )
+
+    @api.depends("state", "run_number")
+    def _compute_progress(self):
+        found = progress.progress_of(self)
+        for job in self:
+            job.progress = found.get(job.id, False)
 
     @api.depends("retry", "max_retries", "state")
     def _compute_tries(self):

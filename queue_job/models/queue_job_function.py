@@ -13,6 +13,7 @@ from ..fields import JobSerialized
 from ..insight import function_figures, throughput
 from ..insight.companies import companies_seen
 from ..insight.snapshot import duration_text
+from ..options import FREE, NEVER, STEPS
 from ..sql import statements as sql
 from ..states import DEFAULT_MAX_RETRIES, RETRY_INTERVAL
 from .install import create_or_reuse
@@ -64,6 +65,9 @@ class QueueJobFunction(models.Model):
         "allow_commit "
         "on_fail_method_name",
     )
+
+    # What is no part of the contract of JobConfig.
+    JobSettings = namedtuple("JobSettings", "commit_mode", defaults=(NEVER,))
 
     def _default_channel(self):
         return self.env.ref("queue_job.channel_root")
@@ -137,9 +141,22 @@ class QueueJobFunction(models.Model):
     mean = fields.Float(string="Mean", compute="_compute_day", aggregator=None)
     longest = fields.Float(string="Longest", compute="_compute_day", aggregator=None)
     retry_text = fields.Char(string="Retries", compute="_compute_retry_text")
+    commit_mode = fields.Selection(
+        [(NEVER, "Never"), (STEPS, "Steps"), (FREE, "Free")],
+        default=NEVER,
+        help="Never: all work of a job is one transaction.\n"
+        "Steps: the job commits as it goes, and goes on behind its last step when it is run "
+        "again.\n"
+        "Free: the job commits in a transaction of its own. What it has committed stays when "
+        "the job fails or is run again: the method must cope with that.",
+    )
 
     related_action_by_user = fields.Boolean(readonly=True)
     on_fail_method_by_user = fields.Boolean(readonly=True)
+
+    def init(self):
+        """State the commit mode of the records that a release before has made."""
+        self.env.cr.execute(sql.fill_commit_modes)
 
     @api.depends("model_id.model", "method")
     def _compute_name(self):
@@ -260,6 +277,15 @@ class QueueJobFunction(models.Model):
             if not _is_related_action(record.related_action):
                 raise ValidationError(record._related_action_help())
 
+    @api.onchange("commit_mode")
+    def _onchange_commit_mode(self):
+        self.allow_commit = self.commit_mode == FREE
+
+    @api.onchange("allow_commit")
+    def _onchange_allow_commit(self):
+        if self.allow_commit != (self.commit_mode == FREE):
+            self.commit_mode = FREE if self.allow_commit else NEVER
+
     @api.onchange("model_id", "method", "on_fail_method", "edit_related_action")
     def _onchange_names(self):
         """Warn of names that exist nowhere, and of a second record."""
@@ -279,7 +305,9 @@ class QueueJobFunction(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         create = super().create
-        vals_list = [self._with_author(vals) for vals in vals_list]
+        vals_list = [
+            self._with_commit_mode(self._with_author(vals)) for vals in vals_list
+        ]
         if self.env.context.get("install_mode"):
             records = create_or_reuse(create, vals_list, self._find_declared)
         else:
@@ -291,7 +319,11 @@ class QueueJobFunction(models.Model):
 
     def write(self, vals):
         vals = self._with_author(vals)
-        result = super().write(vals)
+        in_steps = self.filtered(lambda record: record.commit_mode == STEPS)
+        if in_steps and "commit_mode" not in vals and vals.get("allow_commit") is False:
+            # That is what this mode says already.
+            vals = {name: vals[name] for name in vals if name != "allow_commit"}
+        result = super().write(self._with_commit_mode(vals))
         self._check_named_methods(vals)
         self.env.registry.clear_cache()
         return result
@@ -300,6 +332,15 @@ class QueueJobFunction(models.Model):
         result = super().unlink()
         self.env.registry.clear_cache()
         return result
+
+    @staticmethod
+    def _with_commit_mode(vals):
+        """Return ``vals`` with commit mode and ``allow_commit`` in step."""
+        if vals.get("commit_mode"):
+            return {**vals, "allow_commit": vals["commit_mode"] == FREE}
+        if "allow_commit" in vals:
+            return {**vals, "commit_mode": FREE if vals["allow_commit"] else NEVER}
+        return vals
 
     @staticmethod
     def job_function_name(model_name, method_name):
@@ -319,17 +360,26 @@ class QueueJobFunction(models.Model):
         )
 
     @api.private
-    @tools.ormcache("name")
     def job_config(self, name):
         """Return the settings of the jobs of function ``name``, from the cache.
 
         Of several records of one name the oldest counts.
         """
+        return self._cached_settings(name)[0]
+
+    @api.private
+    def job_settings(self, name):
+        """Return the newer settings of the jobs of function ``name``, from the cache."""
+        return self._cached_settings(name)[1]
+
+    @tools.ormcache("name")
+    def _cached_settings(self, name):
+        """Return ``(JobConfig, JobSettings)`` of the jobs of function ``name``."""
         function = self.search([("name", "=", name)], order="id", limit=1)
         if not function:
-            return self.job_default_config()
+            return self.job_default_config(), self.JobSettings()
         action = function.related_action
-        return self.JobConfig(
+        config = self.JobConfig(
             channel=function.channel,
             retry_pattern=function._parse_retry_pattern(),
             related_action_enable=action.get("enable", True),
@@ -339,6 +389,13 @@ class QueueJobFunction(models.Model):
             allow_commit=function.allow_commit,
             on_fail_method_name=function.on_fail_method,
         )
+        return config, self.JobSettings(commit_mode=function._effective_commit_mode())
+
+    def _effective_commit_mode(self):
+        """Return the commit mode; code of a release before writes ``allow_commit`` only."""
+        if self.allow_commit:
+            return FREE
+        return STEPS if self.commit_mode == STEPS else NEVER
 
     def _parse_retry_pattern(self):
         """Return the pattern with whole numbers as keys and pairs as tuples."""

@@ -96,12 +96,17 @@ END;
 $$ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan;
 
 -- part: lock_run_of_job
--- Lock the liveness row of a job, if its last run is this one. While the transaction
--- lasts, no timeout of the database or role ends it: the lock would be free while the
--- job runs. Temporary tables of this very transaction stay.
+-- Lock the liveness row of a job at its begin. Temporary tables of this very transaction
+-- stay.
 IF pg_current_xact_id_if_assigned() IS NULL THEN
     DISCARD TEMP;
 END IF;
+{lock_row_of_run}
+
+-- part: lock_row_of_run
+-- Lock the liveness row of a job, if its last run is this one. While the transaction
+-- lasts, no timeout of the database or role ends it: the lock would be free while the
+-- job runs.
 PERFORM set_config(name, '0', true) FROM unnest(
     ARRAY['idle_in_transaction_session_timeout', 'transaction_timeout']
 ) AS name WHERE current_setting(name, true) <> '0';

@@ -11,6 +11,7 @@
 --
 -- A started job has used up a try; the others were never tried, and fail only
 -- when their tries were used up before. A try that was used up is kept as an attempt.
+-- A try that has committed a step begins to count anew.
 --
 -- A job whose worker died may have been the reason. It waits for 5 seconds, 20, 45, 80 and
 -- so on, and the others run: at once it would be the next one again.
@@ -20,10 +21,11 @@ WITH freed AS MATERIALIZED (
     FOR NO KEY UPDATE OF l SKIP LOCKED
 ), dead AS MATERIALIZED (
     SELECT q.id, q.state = 'started' AS was_started,
-        LEAST(COALESCE(q.retry, 0), 2147483646) + 1 AS tries,
+        queue_job_tries(q.id, COALESCE(q.run_number, 0), q.retry) AS tries,
         CASE
             WHEN COALESCE(q.max_retries, 0) <= 0 THEN false
-            WHEN q.state = 'started' THEN COALESCE(q.retry, 0) >= q.max_retries - 1
+            WHEN q.state = 'started'
+                THEN queue_job_tries(q.id, COALESCE(q.run_number, 0), q.retry) >= q.max_retries
             ELSE COALESCE(q.retry, 0) > q.max_retries
         END AS is_over
     FROM queue_job q

@@ -43,6 +43,10 @@ SELECT true FROM ir_module_module WHERE name = 'queue_job' AND state IN ('instal
 SELECT count(*) FROM pg_attribute
 WHERE attrelid = to_regclass('queue_job') AND attname = ANY(%(names)s) AND NOT attisdropped
 
+-- name: has_functions
+-- Whether the functions of this release are there, that of steps being the newest.
+SELECT to_regproc('queue_job_tries') IS NOT NULL
+
 -- name: try_lock
 -- Stand for election.
 SELECT pg_try_advisory_lock(%(key)s)

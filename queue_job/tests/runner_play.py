@@ -97,6 +97,9 @@ class PlayedDatabase:
             found += sorted(rows, key=key)[:limit]
         return found
 
+    def functions_in_steps(self):
+        return frozenset()
+
     def channel_records(self):
         return [ChannelRecord("root", 9), ChannelRecord("root.new", 2)]
 

@@ -6,10 +6,14 @@
 * :mod:`.outcome`: what is recorded of a job that is not done
 * :mod:`.bundle`: the jobs of one request
 * :mod:`.warm_up`: the work of a first request, done before there is one
+* :mod:`.current`: what a method may say and ask of its own job
+* :mod:`.suspension`: when a job in steps goes on in another process
+* :mod:`.side`: the connection of a worker beside those of its jobs
 """
 
 from .attempt import CONFLICT_TRIES_AT_ONCE, PG_RETRY, WorkerDoors, perform
 from .bundle import Bundle
+from .current import current_job
 from .lease import Lease, claim_first, lock_first
 from .outcome import Kind, Outcome, announce_dead, record
 from .warm_up import warm_up
@@ -24,6 +28,7 @@ __all__ = [
     "WorkerDoors",
     "announce_dead",
     "claim_first",
+    "current_job",
     "lock_first",
     "perform",
     "record",

@@ -19,11 +19,13 @@ from odoo.tools import config
 
 from ..exception import (
     JobError,
+    JobSuspended,
     LostRunError,
     RetryableJobError,
     contained,
     exceptions_only,
 )
+from ..options import STEPS
 from ..utils import text_of
 from . import outcome as outcomes
 from .lease import Lease, acquire, clean_session, rollback
@@ -31,6 +33,8 @@ from .log import logger
 from .outcome import Kind, Outcome
 
 PG_RETRY = 5  # seconds until a job that met a conflict is tried again
+# Seconds: 0 would stand for the retry pattern.
+AT_ONCE = 0.001
 DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 # A conflict goes away when the other transaction ends: try at once before postponing.
 CONFLICT_TRIES_AT_ONCE = 3
@@ -61,6 +65,7 @@ class WorkerDoors:
         """
         kind, error = perform(cls, env, job)
         if kind is Kind.DONE:
+            Lease.of(job).forget_progress()
             cls._enqueue_dependent_jobs(env, job)
             return
         _forget_changes(env, job)
@@ -117,6 +122,8 @@ def perform(doors, env, job):
         return Outcome(Kind.LOST, error)
     except RetryableJobError as error:
         return Outcome(Kind.POSTPONED, error)
+    except JobSuspended as error:
+        return Outcome(Kind.SUSPENDED, error)
     except BaseException as error:  # noqa: BLE001 a job may raise anything
         return Outcome(Kind.FAILED, contained(error))
     return Outcome(Kind.DONE)
@@ -125,29 +132,36 @@ def perform(doors, env, job):
 def _perform_until_no_conflict(doors, env, lease):
     job = lease.job
     tries = CONFLICT_TRIES_AT_ONCE if lease.commits else 1
-    for number in range(1, tries + 1):
-        retry = job.retry
+    number = 0
+    while True:
+        number += 1
+        retry, steps = job.retry, lease.step_number
         try:
             doors._try_perform_job(env, job)
             return
         except (OperationalError, InterfaceError, ConcurrencyError) as error:
+            has_stepped = lease.step_number > steps
             if env.cr.closed or _is_of_lost_connection(error):
                 # Not the job's fault, but the try is counted.
-                raise _counted(job, error) from error
+                pause = AT_ONCE if lease.step_number else PG_RETRY
+                raise _counted(job, error, pause) from error
             if not _is_conflict(error):
                 raise
+            if has_stepped and lease.commits:
+                # It goes on from its checkpoint, which gets ahead.
+                number, retry = 0, job.retry - 1
             if number == tries or job.job_config.allow_commit:
                 raise _counted(job, error) from error
             _begin_again(env, lease, number)
             job.retry = retry
 
 
-def _counted(job, error):
+def _counted(job, error, seconds=PG_RETRY):
     """Return the retryable error for a database error, if a try is left."""
     cause = _first_cause(error)
     if isinstance(cause, JobError):
         return cause
-    retryable = RetryableJobError(text_of(cause), seconds=PG_RETRY)
+    retryable = RetryableJobError(text_of(cause), seconds=seconds)
     # The traceback of a job that fails begins with it.
     retryable.__cause__ = error
     job.check_tries(retryable)
@@ -222,7 +236,7 @@ def perform_and_commit(env, job):
     worker_env = transaction.default_env
     try:
         with lease.begin_work(env.cr) as work:
-            with _prevent_commit(env.cr):
+            with _commit_by_mode(lease, env.cr, work):
                 with _rollback_to(env.cr, work):
                     assert env.cr is job.env.cr, "A job lives on its worker's cursor"
                     transaction.default_env = job.env
@@ -233,6 +247,7 @@ def perform_and_commit(env, job):
                         # Pending computations belong to the time of the job.
                         job.env.flush_all()
                 work.check()
+                lease.end_steps(env.cr)
                 job.set_done()
                 lease.work_ended = False
                 if lease.bundle:
@@ -302,15 +317,34 @@ def _commit(env):
         logger.exception("a hook that runs after the commit failed, the job is done")
 
 
+def _commit_by_mode(lease, cr, work):
+    """Return the block in which ``cr.commit`` does what the job function allows."""
+    if lease.job.commit_mode == STEPS:
+        return _commit_steps(lease, cr, work)
+    return _prevent_commit(cr)
+
+
+@contextlib.contextmanager
+def _commit_steps(lease, cr, work):
+    """Let ``cr.commit`` end a step in this block, and know the savepoints of the job."""
+    commit, savepoint = cr.commit, cr.savepoint
+    cr.commit = lambda: lease.commit_step(cr, work, chained=may_commit())
+    cr.savepoint = lambda flush=True: work.note(savepoint(flush=flush))
+    try:
+        yield
+    finally:
+        cr.commit, cr.savepoint = commit, savepoint
+
+
 @contextlib.contextmanager
 def _prevent_commit(cr):
     """Forbid ``cr.commit`` in this block: it would split the job and free its lock."""
 
     def forbidden_commit():
         raise RuntimeError(
-            "Commit is forbidden in queue jobs: what was committed would be done again when "
-            "the job is retried. If the job can bear that, set the Allow Commit option of its "
-            "job function."
+            "Commit is forbidden in queue jobs: a retry would repeat the committed work. To "
+            "commit in steps, set the commit mode of the job function to Steps (or Free, "
+            "formerly Allow Commit)."
         )
 
     original = cr.commit

@@ -17,6 +17,7 @@ import os
 import re
 import time
 from datetime import datetime
+from functools import cached_property
 
 import psycopg2
 from psycopg2 import InterfaceError, OperationalError
@@ -28,16 +29,23 @@ from psycopg2.extensions import (
 )
 
 from odoo import http
-from odoo.sql_db import _FlushingSavepoint
+from odoo.sql_db import Cursor, _FlushingSavepoint
 from odoo.tools import SQL
 
-from ..exception import BrokenTransactionError, LostRunError, contained
+from ..exception import (
+    BrokenTransactionError,
+    JobSuspended,
+    LostRunError,
+    contained,
+)
 from ..job import Job
 from ..protocol import HELD, REFUSED
 from ..sql import statements as sql
 from ..states import ENQUEUED, MOVES, PENDING
 from ..store import rows, transitions
+from .current import CurrentJob
 from .log import logger
+from .suspension import Suspension
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CLAIMED = "claimed"
@@ -49,12 +57,15 @@ CLAIM_COLUMNS = ("state", *MOVES["claim"].sets)
 LOST_RUN, LOCKED = "QJ002", "locked"
 # Seconds in which a lock that a sweep holds for a moment is asked for again, and between.
 LOCK_PATIENCE, LOCK_PAUSE = 2, 0.05
+# Raised by a step that finds that its job is not started by this claim any more.
+LOST_STEP = "QJ003"
 
 
 BROKEN_TRANSACTION = (
     "The job ended the transaction of its worker, by COMMIT or ROLLBACK in SQL or on the "
     "connection: what was committed stays, and the job was not protected from running twice. "
-    "To commit in a job, set the Allow Commit option of its job function."
+    "To commit in a job, set the commit mode of its job function to Steps or, formerly Allow "
+    "Commit, to Free."
 )
 
 
@@ -81,13 +92,27 @@ class WorkSavepoint(_FlushingSavepoint):
         self.name = "queue_job_work"
         self._cr = cr
         self.closed = False
+        # The savepoints that a job in steps has made behind this one.
+        self.opened = []
 
     def check(self):
         """Refuse a transaction that was ended; the commit finds what this does not see."""
         if self._cr.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
             raise BrokenTransactionError(BROKEN_TRANSACTION)
 
+    def note(self, savepoint):
+        """Know a savepoint that the job makes."""
+        while self.opened and self.opened[-1].closed:
+            self.opened.pop()
+        self.opened.append(savepoint)
+        return savepoint
+
+    def has_inner(self):
+        """Return whether a savepoint of the job is open."""
+        return not all(savepoint.closed for savepoint in self.opened)
+
     def rollback(self):
+        self.opened.clear()
         self._cr.clear()
         with _broken_transaction_noticed():
             self._cr.execute(sql.undo_work, log_exceptions=False)
@@ -286,6 +311,11 @@ class Lease:
         self.links_after = None
         # It is known that this job releases no other.
         self.has_no_dependents = False
+        # What the method sees of its job, and the steps of this attempt; see steps.
+        self.current = None
+        self.step_number = 0
+        # The error of a claim that was lost in a step: a job that catches it is not done.
+        self.lost = None
         job.lease = self
         self.renew()
 
@@ -302,6 +332,10 @@ class Lease:
     @property
     def has_begun(self):
         return self._begun is not None
+
+    @property
+    def run(self):
+        return self.run_number or 0
 
     def recording(self):
         """Return the block in which an outcome is recorded: a transaction of its own."""
@@ -389,6 +423,7 @@ class Lease:
             another session holds the lock
         """
         begun, self._begun = self._begun, None
+        self.current = None
         if begun:
             return begun
         cr.flush()
@@ -479,6 +514,190 @@ class Lease:
             self._begun = WorkSavepoint(cr)
         if look:
             before.has_no_dependents = has_no_dependents
+
+    # Steps ------------------------------------------------------------------
+
+    def current_on(self, cr):
+        """Return what the method sees of its job."""
+        if self.current is None:
+            self.current = CurrentJob(cr, self)
+        return self.current
+
+    @cached_property
+    def suspension(self):
+        return Suspension()
+
+    def commit_step(self, cr, work, chained=True):
+        """Commit the work so far with its checkpoint, and begin the next step.
+
+        One message checks that the job is still started by this claim, commits, takes the
+        liveness lock, outside of the savepoint, and makes the savepoint. Its errors say
+        nothing about the commit: the rows are asked. The hooks of the commit run with the
+        lock; what they wrote on other connections is seen by the next step.
+
+        :param work: the savepoint of the work, which is made anew
+        :param chained: False: the transaction is that of a test, which commits nothing
+        :raise RuntimeError: inside a savepoint of the job
+        :raise LostRunError: the claim was lost; nothing was committed since it was
+        :raise JobSuspended: after the commit, when the job has to end
+        """
+        if self.lost:
+            raise self.lost
+        if work.has_inner():
+            raise RuntimeError(
+                "Commit inside an open savepoint is forbidden: a commit ends all savepoints. "
+                "Commit when the savepoint is closed."
+            )
+        cr.flush()
+        current = self.current_on(cr)
+        values = self._step_values(current)
+        current.withdraw()
+        if not (chained and self.commits and isinstance(cr, Cursor)):
+            self._keep_step(cr, sql.keep_step_here, values)
+            self._count_step(cr, current)
+            _forget_transaction(cr)
+            return
+        has_hooks = bool(cr.postcommit)
+        try:
+            self._keep_step(cr, sql.commit_step, values)
+        except psycopg2.Error as error:
+            self._mend_step(cr, values, error)
+        self._count_step(cr, current)
+        cr.clear()
+        cr._now = None
+        cr.prerollback.clear()
+        cr.postrollback.clear()
+        self.job.env.registry.signal_changes()
+        if has_hooks:
+            self._run_hooks(cr)
+            self._chain_step(cr, values)
+        self.check_suspension()
+
+    def keep_apart(self, cr, current):
+        """Keep the checkpoint of a job that commits on its own connection, before it does."""
+        values = self._step_values(current)
+        current.withdraw()
+        self._keep_step(cr, sql.keep_step_apart, values)
+        self._count_step(cr, current)
+
+    def check_suspension(self):
+        """Raise ``JobSuspended`` when the job has to end and to go on in another attempt."""
+        reason = self.suspension.reason()
+        if reason:
+            raise JobSuspended(reason)
+
+    def end_steps(self, cr):
+        """Forget the steps of a job that is done, in the transaction that says so.
+
+        :raise LostRunError: when a step has found that the claim was lost
+        """
+        if self.lost:
+            raise self.lost
+        if self.current and self.current.is_kept_here():
+            cr.execute(sql.drop_checkpoints, {"jobs": [self.job.row_id]})
+
+    def forget_progress(self):
+        """Let the screens forget what was shown of a job that is done, after its commit."""
+        if self.current:
+            self.current.forget()
+
+    def _step_values(self, current):
+        return {
+            **current.values(),
+            "job": self.job.row_id,
+            "run": self.run,
+            "number": self.step_number + 1,
+            "tries": self.job.retry - 1,
+        }
+
+    def _keep_step(self, cr, statement, values):
+        try:
+            with _broken_transaction_noticed():
+                cr.execute(statement, values, log_exceptions=False)
+        except psycopg2.Error as error:
+            if error.pgcode == LOST_STEP:
+                raise self._lose() from error
+            raise
+
+    def _count_step(self, cr, current):
+        self.step_number += 1
+        # The attempts count anew.
+        self.job.retry = cr.fetchone()[0]
+        current.kept()
+
+    def _mend_step(self, cr, values, error):
+        """Begin the next step after a message that broke, if its commit was done.
+
+        Else begin this one again, and raise the error.
+
+        :raise LostRunError: when the job is not started by this claim any more
+        """
+        if cr.closed:
+            raise error
+        cr._cnx.rollback()
+        cr.execute(sql.last_step, values)
+        is_done = cr.fetchone() == (values["number"],)
+        try:
+            self._begin_step_anew(cr, values, error)
+        except LostRunError:
+            if is_done:
+                self._run_hooks(cr)
+            raise
+        if not is_done:
+            cr.clear()
+            cr.postcommit.clear()
+            cr.prerollback.run()
+            cr.postrollback.run()
+            raise error
+
+    def _begin_step_anew(self, cr, values, error):
+        """Take the lock again in a new transaction, and make the savepoint.
+
+        :raise LostRunError: when the job is not started by this claim any more
+        """
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            cr._cnx.rollback()
+            try:
+                cr.execute(sql.begin_step_anew, values, log_exceptions=False)
+                return
+            except psycopg2.Error as refused:
+                if refused.pgcode != LOST_RUN:
+                    raise
+            cr._cnx.rollback()
+            if not self._is_in_run() or time.monotonic() > deadline:
+                raise self._lose() from error
+            time.sleep(LOCK_PAUSE)
+
+    def _chain_step(self, cr, values):
+        cr.flush()
+        try:
+            cr.execute(sql.chain_step, values, log_exceptions=False)
+        except psycopg2.Error as error:
+            if cr.closed:
+                raise
+            self._begin_step_anew(cr, values, error)
+        _forget_transaction(cr)
+
+    def _run_hooks(self, cr):
+        """Run the hooks of a commit; one that fails is logged: nothing is undone."""
+        while cr.postcommit:
+            try:
+                cr.postcommit.run()
+            except JobSuspended:
+                raise
+            except BaseException as error:
+                contained(error)
+                logger.exception(
+                    "job %s: a hook that runs after the commit of a step failed",
+                    self.job.uuid,
+                )
+
+    def _lose(self):
+        self.lost = LostRunError(
+            f"Job {self.job.uuid} is not in run {self.run} any more"
+        )
+        return self.lost
 
     def _execute(self, cr, statement, **values):
         values.update(job=self.job.row_id, run=self.run_number)

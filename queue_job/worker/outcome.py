@@ -23,12 +23,13 @@ from ..exception import (
     exceptions_only,
 )
 from ..job import Job
+from ..retry import is_last_try
 from ..sql import statements as sql
 from ..states import FAILED
 from ..store import attempts
 from ..store.mapping import MUTABLE
 from ..utils import storable_text, text_of
-from .lease import Lease
+from .lease import Lease, rollback
 from .log import logger
 
 # Characters of the SQL statement that is kept of a database error.
@@ -40,6 +41,7 @@ class Kind(Enum):
 
     DONE = "done"
     POSTPONED = "postponed"
+    SUSPENDED = "suspended"
     FAILED = "failed"
     LOST = "lost"
 
@@ -63,6 +65,8 @@ def record(doors, job, outcome):
         job.state = Lease.of(job).state
     elif outcome.kind is Kind.POSTPONED:
         _record_postponed(doors, job, outcome.error)
+    elif outcome.kind is Kind.SUSPENDED:
+        _record_suspended(doors, job, outcome.error)
     elif outcome.kind is Kind.FAILED:
         _record_failure(doors, job, outcome.error)
 
@@ -96,6 +100,32 @@ def _record_postponed(doors, job, error):
         if failure is not raised:
             raise failure from raised
         raise
+
+
+def _record_suspended(doors, job, error):
+    """Make a job pending again whose worker has to end; its steps are committed.
+
+    Counts as no attempt, unless those that count anew are used up. The liveness lock is
+    released before: another worker may claim the job at once.
+    """
+    lease = Lease.of(job)
+    logger.info("job %s: suspended after a step: %s", job.uuid, error)
+    if lease.bundle:
+        lease.bundle.stop()
+    if job.retry > 1 and is_last_try(job.retry, job.max_retries):
+        _record_failure(doors, job, FailedJobError(f"Max. retries reached: {error}"))
+        return
+    if job.retry == 1:
+        job.retry = 0
+    if lease.commits:
+        rollback(job.env.cr)
+    with lease.recording():
+        if not lease.is_current():
+            job.state = lease.state
+            return
+        job.set_pending(reset_retry=False)
+        job.store()
+        job.env.flush_all()
 
 
 def _record_failure(doors, job, error):

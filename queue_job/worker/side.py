@@ -82,6 +82,11 @@ class SideConnection:
             self._start()
             self._changed.notify()
 
+    def withdraw(self, key):
+        """Forget what was posted with a key and is not sent yet."""
+        with self._changed:
+            self._posted.pop(key, None)
+
     def flush(self):
         """Execute what is posted, now and in this thread."""
         with self._changed:

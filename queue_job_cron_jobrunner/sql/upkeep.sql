@@ -44,7 +44,8 @@ SELECT count(*) FROM (
 
 -- name: fail_over_limit
 -- Fail a job that runs longer than its worker may.
-UPDATE queue_job SET state = 'failed', retry = COALESCE(retry, 0) + 1, to_report = true,
-    exc_name = %(exc_name)s, exc_message = %(exc_message)s, exc_info = %(exc_info)s
+UPDATE queue_job SET state = 'failed', to_report = true,
+    exc_name = %(exc_name)s, exc_message = %(exc_message)s, exc_info = %(exc_info)s,
+    retry = queue_job_tries(id, %(run_number)s, retry)
 WHERE id = %(id)s AND state = 'started' AND COALESCE(run_number, 0) = %(run_number)s
 RETURNING retry

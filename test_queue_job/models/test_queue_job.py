@@ -73,6 +73,12 @@ class TestQueueJob(models.Model):
                 recordsets.append(value)
         return [records.env.cr for records in recordsets]
 
+    def work_in_steps(self, *args):
+        """Commit in steps."""
+
+    def work_freely(self, *args):
+        """Commit on a connection of its own."""
+
     def write_name(self, name):
         """Write the name."""
         self.write({"name": name})

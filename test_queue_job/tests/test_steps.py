@@ -1,0 +1,315 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Jobs that commit in steps: the work and the place to go on are one commit."""
+
+import time
+from unittest import mock
+
+from psycopg2.errors import SerializationFailure
+
+from odoo.sql_db import Cursor
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from odoo.addons.queue_job.exception import LostRunError, RetryableJobError
+from odoo.addons.queue_job.worker import suspension
+from odoo.addons.queue_job.worker.side import side_connection
+
+from .common import CONTROLLER_LOGGER
+from .test_runs import RunCase
+
+ERRORS = mute_logger(CONTROLLER_LOGGER)
+
+
+class StepsCase(RunCase):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(side_connection().close)
+
+    def work(self, method, uuid=None, name="work_in_steps", **properties):
+        """Let a worker perform a job of this method; return its uuid."""
+        uuid = uuid or self.delay(name, **properties)
+        if self.columns(uuid, "state")["state"] == "pending":
+            self.move(uuid, "enqueued")
+        with mock.patch.object(self.model_class, name, method):
+            self.perform([uuid])
+        return uuid
+
+    def outcome(self, uuid):
+        row = self.columns(uuid, "state", "retry", "exc_message")
+        return row["state"], row["retry"]
+
+    def value(self, query, *values):
+        with self.registry.cursor() as cr:
+            cr.execute(query, values)
+            row = cr.fetchone()
+            return row and row[0]
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def rows_of(self, table, uuid):
+        return self.value(
+            f"SELECT count(*) FROM {table} t JOIN queue_job q ON q.id = t.id WHERE uuid = %s",
+            uuid,
+        )
+
+
+@tagged("post_install", "-at_install")
+class TestSteps(StepsCase):
+    def test_step_is_committed_when_the_job_fails_behind_it(self):
+        def method(record):
+            record.name = "kept"
+            record.env.cr.commit()
+            record.name = "lost"
+            record.flush_recordset()
+            raise ValueError("wrong")
+
+        with ERRORS:
+            uuid = self.work(method)
+        self.assertEqual(self.outcome(uuid), ("failed", 1))
+        self.assertEqual(self.name_of_record(), "kept")
+
+    def test_done_after_steps(self):
+        def method(record):
+            for number in range(3):
+                record.name = f"part {number}"
+                record.env.cr.commit()
+            return "result"
+
+        uuid = self.work(method)
+        self.assertEqual(self.outcome(uuid), ("done", 1))
+        self.assertEqual(self.name_of_record(), "part 2")
+        self.assertEqual(self.rows_of("queue_job_checkpoint", uuid), 0)
+
+    def test_rollback_goes_back_to_the_last_step(self):
+        def method(record):
+            record.name = "kept"
+            record.env.cr.commit()
+            record.name = "lost"
+            record.flush_recordset()
+            record.env.cr.rollback()
+            assert record.name == "kept"
+
+        self.assertEqual(self.outcome(self.work(method)), ("done", 1))
+        self.assertEqual(self.name_of_record(), "kept")
+
+    def test_next_attempt_goes_on_from_the_checkpoint(self):
+        seen = []
+
+        def method(record):
+            job = record._current_job()
+            seen.append(job.checkpoint)
+            if job.checkpoint is None:
+                job.step(done=1, total=3, checkpoint={"page": 1})
+                raise RetryableJobError("later", seconds=1)
+
+        uuid = self.work(method)
+        self.assertEqual(self.outcome(uuid), ("pending", 1))
+        self.work(method, uuid)
+        self.assertEqual(seen, [None, {"page": 1}])
+        self.assertEqual(self.outcome(uuid), ("done", 2))
+
+    def test_lost_lease_is_found_before_the_commit(self):
+        uuid = self.delay("work_in_steps")
+
+        def method(record):
+            record.name = "committed"
+            record.env.cr.commit()
+            record.name = "of a job that was moved"
+            self.move(uuid, "pending")
+            try:
+                record.env.cr.commit()
+            except LostRunError:
+                # A job that goes on all the same.
+                record.name = "again"
+
+        with mute_logger(CONTROLLER_LOGGER):
+            self.work(method, uuid)
+        self.assertEqual(self.outcome(uuid)[0], "pending")
+        self.assertEqual(self.name_of_record(), "committed")
+
+    def test_edit_of_the_row_begins_again_from_the_last_step(self):
+        uuid = self.delay("work_in_steps")
+        seen = []
+
+        def method(record):
+            job = record._current_job()
+            seen.append(job.checkpoint)
+            if len(seen) == 1:
+                job.step(checkpoint=1)
+                self.value(
+                    "UPDATE queue_job SET priority = 3 WHERE uuid = %s RETURNING 1",
+                    uuid,
+                )
+            job.step(checkpoint=2)
+
+        self.work(method, uuid)
+        self.assertEqual(seen, [None, 1])
+        self.assertEqual(self.outcome(uuid), ("done", 1))
+
+    def test_commit_inside_a_savepoint_is_refused(self):
+        def method(record):
+            with record.env.cr.savepoint():
+                pass
+            record.env.cr.commit()
+            with record.env.cr.savepoint():
+                record.env.cr.commit()
+
+        with ERRORS:
+            uuid = self.work(method)
+        self.assertIn(
+            "inside an open savepoint", self.columns(uuid, "exc_message")["exc_message"]
+        )
+
+    def test_attempts_count_since_the_last_step(self):
+        def gets_on(record):
+            job = record._current_job()
+            job.step(checkpoint=(job.checkpoint or 0) + 1)
+            raise RetryableJobError("later")
+
+        def gets_stuck(record):
+            raise RetryableJobError("later")
+
+        uuid = self.work(gets_on, max_retries=2)
+        for _time in range(3):
+            self.work(gets_on, uuid)
+        self.assertEqual(self.outcome(uuid), ("pending", 1))
+        with ERRORS:
+            self.work(gets_stuck, uuid)
+        self.assertEqual(self.outcome(uuid), ("failed", 2))
+
+    def test_attempts_of_a_thousand_claims_count_all_the_same(self):
+        def method(record):
+            record._current_job().step(checkpoint=1)
+            raise RetryableJobError("later")
+
+        uuid = self.work(method, max_retries=2)
+        self.value("UPDATE queue_job_checkpoint SET claims = 1000 RETURNING 1")
+        with ERRORS:
+            self.work(method, uuid)
+        self.assertEqual(self.outcome(uuid), ("failed", 2))
+
+    def test_dead_after_a_step_counts_as_the_first_attempt(self):
+        class Died(BaseException):
+            pass
+
+        def method(record):
+            record._current_job().step(checkpoint=1)
+            raise Died
+
+        uuid = self.delay("work_in_steps", max_retries=2)
+        for _time in range(3):
+            with (
+                mock.patch.object(self.model_class, "work_in_steps", method),
+                mock.patch("odoo.addons.queue_job.worker.attempt.Kind", None),
+                mute_logger(CONTROLLER_LOGGER),
+            ):
+                self.perform([uuid])
+            self.assertEqual(self.outcome(uuid)[0], "started")
+            self.make_old()
+            self.assertEqual(self.sweep_dead(), [uuid])
+            self.assertEqual(self.outcome(uuid), ("pending", 1))
+            self.move(uuid, "enqueued")
+        self.die_while_running(uuid)
+        self.make_old()
+        self.sweep_dead()
+        self.assertEqual(self.outcome(uuid), ("failed", 2))
+
+    def test_hooks_run_at_each_step_and_their_work_is_seen(self):
+        seen = []
+
+        def method(record):
+            @record.env.cr.postcommit.add
+            def hook():
+                with self.new_env() as env:
+                    self.record_in(env).name = "by the hook"
+
+            @record.env.cr.postcommit.add
+            def broken():
+                raise ValueError("hook")
+
+            record.env.cr.commit()
+            seen.append(record.name)
+            record.name = "by the job"
+
+        with self.assertLogs(CONTROLLER_LOGGER, "ERROR") as log:
+            uuid = self.work(method)
+        self.assertEqual(seen, ["by the hook"])
+        self.assertEqual(self.name_of_record(), "by the job")
+        self.assertEqual(self.outcome(uuid), ("done", 1))
+        self.assertEqual(len(log.output), 1)
+
+    def test_suspended_job_is_pending_again_and_counts_no_attempt(self):
+        def method(record):
+            try:
+                record.name = "kept"
+                record._current_job().step(checkpoint=1)
+            except Exception:
+                record.name = "went on"
+
+        with mock.patch.object(
+            suspension.Suspension, "reason", return_value="the server stops"
+        ):
+            uuid = self.work(method)
+        self.assertEqual(self.outcome(uuid), ("pending", 0))
+        self.assertEqual(self.name_of_record(), "kept")
+        self.assertFalse(self.columns(uuid, "eta")["eta"])
+        self.work(lambda record: None, uuid)
+        self.assertEqual(self.outcome(uuid), ("done", 1))
+
+    def test_progress_of_scheduled_actions_is_a_step(self):
+        shown = []
+
+        def method(record):
+            crons = record.env["ir.cron"]
+            self.assertEqual(crons._commit_progress(remaining=5), float("inf"))
+            record.name = "kept"
+            crons._commit_progress(2, remaining=3)
+            shown.append(self.value("SELECT done FROM queue_job_checkpoint"))
+            shown.append(self.value("SELECT total FROM queue_job_checkpoint"))
+
+        for name in ("work_in_steps", "work_freely"):
+            uuid = self.work(method, name=name)
+            self.assertEqual(self.outcome(uuid), ("done", 1))
+            self.assertEqual(self.name_of_record(), "kept")
+            self.wait_for(
+                lambda uuid=uuid: not self.rows_of("queue_job_checkpoint", uuid)
+            )
+        self.assertEqual(shown, [2, 5, 2, 5])
+
+    def test_one_transaction_and_one_message_per_step(self):
+        counted = []
+
+        def method(record):
+            job = record._current_job()
+            job.step(done=1)
+            with mock.patch.object(
+                Cursor, "execute", autospec=True, side_effect=Cursor.execute
+            ) as execute:
+                for number in range(10):
+                    job.step(done=number)
+            counted.append(len(execute.mock_calls))
+
+        self.work(method)
+        self.assertEqual(counted, [10])
+
+    def test_conflict_after_a_step_begins_again_from_the_checkpoint(self):
+        seen = []
+
+        def method(record):
+            job = record._current_job()
+            seen.append(job.checkpoint)
+            job.step(checkpoint=len(seen))
+            if len(seen) < 6:
+                raise SerializationFailure("conflict")
+
+        with (
+            mock.patch.object(SerializationFailure, "pgcode", "40001", create=True),
+            mute_logger("odoo.sql_db"),
+        ):
+            uuid = self.work(method)
+        self.assertEqual(seen, [None, 1, 2, 3, 4, 5])
+        self.assertEqual(self.outcome(uuid), ("done", 1))
