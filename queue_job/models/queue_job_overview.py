@@ -69,6 +69,22 @@ class QueueJobOverview(models.AbstractModel):
             "seconds": round(time.monotonic() - started, 4),
         }
 
+    @api.model
+    def run_test_job(self):
+        """Delay a job that does nothing; return the action that shows how it gets on.
+
+        It proves that the runner, the address of the workers and a worker do their part.
+        """
+        self._check_reader()
+        jobs = self.env["queue.job"]
+        job = jobs.with_delay(description=self.env._("Test job"))._test_job()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "queue.job",
+            "res_id": job.db_record().id,
+            "views": [[False, "form"]],
+        }
+
     def _check_reader(self):
         if not self.env.su and not self.env.user.has_group(
             "queue_job.group_queue_job_manager"

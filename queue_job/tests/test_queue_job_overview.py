@@ -81,6 +81,15 @@ class TestOverview(OverviewCase):
         }
         self.assertEqual(paused, {"root": (True, True), "root.overview": (True, False)})
 
+    def test_test_job(self):
+        """From delay to done; refused to whoever may not see the overview."""
+        action = self.overview.run_test_job()
+        job = self.jobs.browse(action["res_id"])
+        self.assertEqual(job.state, "pending")
+        user = new_test_user(self.env, "no_manager", groups="base.group_user")
+        with self.assertRaises(AccessError):
+            self.overview.with_user(user).run_test_job()
+
     def test_periods(self):
         for period, points, width in (
             ("hour", 60, 1),

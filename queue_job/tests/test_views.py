@@ -6,7 +6,7 @@ from datetime import timedelta
 from lxml import etree
 
 from odoo import fields
-from odoo.tests import Form, TransactionCase, tagged
+from odoo.tests import Form, TransactionCase, new_test_user, tagged
 from odoo.tools.misc import file_open
 
 XMLIDS = {
@@ -102,9 +102,12 @@ class TestXmlIds(ViewCase):
             self.assertTrue(icon.read(8).startswith(b"\x89PNG"))
         queue = self.env.ref("queue_job.menu_queue")
         self.assertEqual(queue.parent_id, root)
-        self.assertEqual((root.name, queue.name), ("Job Queue", "Queue"))
+        self.assertEqual((root.name, queue.name), ("Job Queue", "Jobs"))
         self.assertEqual(root.web_icon, "queue_job,static/description/icon.png")
-        sequences = {menu.action.xml_id: menu.sequence for menu in queue.child_id}
+        menus = queue.child_id + root.child_id
+        sequences = {menu.action.xml_id: menu.sequence for menu in menus if menu.action}
+        jobs = self.env.ref("queue_job.menu_queue_job")
+        self.assertEqual(jobs.parent_id, queue)
         self.assertLessEqual(
             {
                 ("queue_job.action_queue_job", 10),
@@ -112,6 +115,25 @@ class TestXmlIds(ViewCase):
                 ("queue_job.action_queue_job_function", 14),
             },
             set(sequences.items()),
+        )
+
+    def test_bar_of_menus(self):
+        """As Odoo's own apps: what is looked at often takes one click."""
+        root = self.env.ref("queue_job.menu_queue_job_root")
+        names = root.child_id.sorted("sequence").mapped("name")
+        self.assertEqual(
+            names, ["Overview", "Jobs", "Failures", "Channels", "Functions", "Analysis"]
+        )
+
+    def test_a_user_lands_on_his_jobs(self):
+        user = new_test_user(
+            self.env, "lands", groups="base.group_user,queue_job.group_queue_job_user"
+        )
+        menus = self.env["ir.ui.menu"].with_user(user)
+        root = self.env.ref("queue_job.menu_queue_job_root")
+        loaded = menus.load_web_menus(False)
+        self.assertEqual(
+            loaded[root.id]["actionID"], self.env.ref("queue_job.action_queue_job").id
         )
 
     def test_failure_subtype(self):

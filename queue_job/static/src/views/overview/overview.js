@@ -250,6 +250,11 @@ export class QueueJobOverview extends Component {
         return channel.pause_text ? _t("Paused %s", channel.pause_text) : _t("Paused");
     }
 
+    async runTestJob() {
+        const action = await this.orm.call("queue.job.overview", "run_test_job", []);
+        await this.action.doAction(action);
+    }
+
     /** Ask for how long a channel is to be paused. */
     async pauseFor(channel) {
         const action = await this.orm.call("queue.job.channel", "action_pause_for", [
