@@ -19,6 +19,8 @@ WARM_UP_PATH = "/queue_job/warm_up"
 PATHS = "/queue_job/"
 # Key of the WSGI environment of a request to a job worker; no header can set it.
 JOB_WORKER = "queue_job.job_worker"
+# A worker checks the signature of such a request, and does nothing else.
+PING_PATH = "/queue_job/ping"
 DATABASE_HEADER = "X-Odoo-Database"
 SIGNATURE_HEADER = "X-Queue-Job-Signature"
 REPORT_TYPE = "application/json"

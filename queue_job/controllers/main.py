@@ -103,6 +103,17 @@ class RunJobController(http.Controller, WorkerDoors):
         warm_up(self.__class__, self._superuser_env())
         return ""
 
+    @http.route(
+        protocol.PING_PATH, type="http", auth="none", save_session=False, readonly=True
+    )
+    def ping(self, job_uuid="", **_kw):
+        """Report whether the signature of a request is right; does nothing else."""
+        env = self._superuser_env()
+        report = protocol.Report()
+        is_signed = self._has_right_signature(env, [job_uuid])
+        report.add(job_uuid, protocol.DONE if is_signed else protocol.REFUSED)
+        return self._answer(report)
+
     @classmethod
     def perform_bundle(
         cls, env, uuids, budget=protocol.TIME_BUDGET, stop_at_failure=False
@@ -130,6 +141,11 @@ class RunJobController(http.Controller, WorkerDoors):
         parameters = env["ir.config_parameter"].sudo()
         if not str2bool(parameters.get_param("queue_job.require_signature"), False):
             return True
+        return self._has_right_signature(env, uuids)
+
+    @staticmethod
+    def _has_right_signature(env, uuids):
+        parameters = env["ir.config_parameter"].sudo()
         expected = protocol.signature(
             parameters.get_param("database.secret"), env.cr.dbname, uuids
         )

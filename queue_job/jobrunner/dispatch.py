@@ -173,14 +173,17 @@ def new_http_session(address):
     return session
 
 
-def ask(http, address, request):
-    """Send one request and wait for the answer, however long that takes."""
+def ask(http, address, request, timeout=None):
+    """Send one request and wait for the answer, however long that takes.
+
+    :param timeout: seconds to wait for the answer at most, None for no limit
+    """
     url = address.url(request.path, request.uuids, request.sequential)
     try:
         response = http.get(
             url,
             headers=request.headers,
-            timeout=(CONNECT_TIMEOUT, None),
+            timeout=(timeout or CONNECT_TIMEOUT, timeout),
             allow_redirects=False,
         )
         response.raise_for_status()

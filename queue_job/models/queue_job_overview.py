@@ -6,6 +6,7 @@ from odoo import api, models
 from odoo.exceptions import AccessError
 from odoo.tools import config
 
+from ..doctor import Doctor
 from ..insight import throughput
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
@@ -84,6 +85,23 @@ class QueueJobOverview(models.AbstractModel):
             "res_id": job.db_record().id,
             "views": [[False, "form"]],
         }
+
+    @api.model
+    def read_doctor(self):
+        """Return the lines of the doctor for this database, as the command prints them.
+
+        A dict for each: ``key``, ``level`` (``ok``, ``warning`` or ``error``),
+        ``looked_at``, ``found`` and ``advice``. Takes some seconds when the runner's way to
+        PostgreSQL or to a worker is broken.
+        """
+        self._check_reader()
+        return [
+            {
+                name: value if isinstance(value, str) else self.env._(value)
+                for name, value in line._asdict().items()
+            }
+            for line in Doctor(self.env.cr).examine()
+        ]
 
     def _check_reader(self):
         if not self.env.su and not self.env.user.has_group(

@@ -5,6 +5,7 @@ from . import test_channels_why_not
 from . import test_claim_plans
 from . import test_dark
 from . import test_explain
+from . import test_doctor
 from . import test_exposition
 from . import test_failures
 from . import test_failures_since

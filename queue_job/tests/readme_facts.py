@@ -16,7 +16,7 @@ from docutils import nodes
 from odoo.tests import TransactionCase
 from odoo.tools import config as odoo_config
 
-from .. import configuration
+from .. import configuration, doctor
 from ..channels.settings import parse_simple_config, typed, warnings_about
 from ..jobrunner import config, job_workers
 from .readme import (
@@ -174,7 +174,11 @@ class ReadmeFacts(TransactionCase):
         """Fail for an option, a variable or a module in a command that does not exist."""
         line = OTHER_COMMANDS.sub("", line)
         for option in OPTION.findall(MODULE.sub("", line)):
-            self.assertTrue(odoo_config.parser.has_option(option), option)
+            self.assertTrue(
+                odoo_config.parser.has_option(option)
+                or option in doctor.new_parser().format_help(),
+                option,
+            )
         for variable in VARIABLE.findall(line):
             key = variable.removeprefix("ODOO_QUEUE_JOB_").lower()
             self.assertIn(key, self.settings)

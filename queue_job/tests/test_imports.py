@@ -26,6 +26,7 @@ ROOMS = {
     "worker": {"worker"},
     "channels": {"channels"},
     "jobrunner": {"jobrunner"},
+    "doctor": {"doctor"},
     "insight": {"insight"},
     "models": {"models", "controllers", "wizards", "post_init_hook", "uninstall_hook"},
 }
@@ -38,6 +39,7 @@ KNOWS = {
     # They run in the process of the runner too.
     "channels": {"words", "sql", "channels"},
     "jobrunner": {"words", "sql", "channels", "jobrunner"},
+    "doctor": {"words", "sql", "channels", "jobrunner", "doctor"},
     "models": set(ROOMS) - {"jobrunner"},
 }
 # Files that import past the rule, with what they import and why.

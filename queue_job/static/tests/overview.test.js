@@ -399,3 +399,25 @@ test("figures are written for people", async () => {
     expect(formatNumber(count(1000, false))).toBe("1,000+");
     expect(formatNumber(count(1000, false, true))).toBe("≈ 1,000");
 });
+
+test("the doctor's lines are shown on request", async () => {
+    onRpc("queue.job.overview", "read_doctor", () => [
+        {
+            key: "worker",
+            level: "error",
+            looked_at: "A request",
+            found: "refused",
+            advice: "Start it",
+        },
+        {key: "clock", level: "ok", looked_at: "Clocks", found: "equal", advice: ""},
+    ]);
+    await open();
+    expect(".o_queue_job_doctor").toHaveCount(0);
+    await click(".o_queue_job_examine");
+    await animationFrame();
+    expect(".o_queue_job_doctor_error").toHaveText(/A request\s*:\s*refused\s*Start it/);
+    expect(".o_queue_job_doctor_ok").toHaveText(/Clocks\s*:\s*equal/);
+    await click(".o_queue_job_doctor .btn-close");
+    await animationFrame();
+    expect(".o_queue_job_doctor").toHaveCount(0);
+});

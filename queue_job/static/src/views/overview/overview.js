@@ -58,7 +58,14 @@ export class QueueJobOverview extends Component {
         this.orm = useService("orm");
         this.action = useService("action");
         this.display = {controlPanel: {}};
-        this.state = useState({data: null, period: "hour", error: false});
+        this.state = useState({
+            data: null,
+            period: "hour",
+            error: false,
+            // Lines of the doctor; null before it was asked, and while it examines.
+            doctor: null,
+            isExamining: false,
+        });
         this.formatAge = formatAge;
         this.formatDuration = formatDuration;
         this.formatNumber = formatNumber;
@@ -92,6 +99,33 @@ export class QueueJobOverview extends Component {
             this.state.error = true;
             throw error;
         }
+    }
+
+    /** Ask the doctor what keeps the queue from working. */
+    async examine() {
+        this.state.isExamining = true;
+        this.state.doctor = null;
+        try {
+            this.state.doctor = await this.orm.call(
+                "queue.job.overview",
+                "read_doctor",
+                []
+            );
+        } finally {
+            this.state.isExamining = false;
+        }
+    }
+
+    closeDoctor() {
+        this.state.doctor = null;
+    }
+
+    doctorIcon(line) {
+        return {
+            ok: "fa-check text-success",
+            warning: "fa-exclamation-triangle text-warning",
+            error: "fa-times text-danger",
+        }[line.level];
     }
 
     async setPeriod(period) {
