@@ -23,7 +23,7 @@ from odoo.tools import LazyTranslate, config
 from . import protocol
 from .channels import ROOT, ChannelRecord
 from .channels.settings import AppliedSettings, stated_by
-from .configuration import configured_job_workers, default_root_capacity
+from .configuration import default_root_capacity, job_workers
 from .jobrunner.config import (
     channels_setting,
     connection_info_for,
@@ -363,14 +363,14 @@ class Doctor:
     def check_capacity(self):
         looked_at = _lt("The capacity of the root channel against the workers")
         capacity, workers = self._root_capacity(), config["workers"]
-        job_workers = configured_job_workers()
-        if job_workers:
+        own_workers = job_workers()
+        if own_workers:
             found = _lt(
                 "%(capacity)s jobs at once, %(workers)s job workers",
                 capacity=capacity or "∞",
-                workers=job_workers,
+                workers=own_workers,
             )
-            if capacity and capacity <= job_workers:
+            if capacity and capacity <= own_workers:
                 return Line("capacity", OK, looked_at, found)
             advice = _lt(
                 "Set the capacity of root to the number of job workers of all nodes together."

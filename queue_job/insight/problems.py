@@ -56,6 +56,7 @@ class Problems:
             *self._long_runs(),
             *self._graphs(),
             *self._late(),
+            *self._objectives(),
             *self._failing(),
         ]
         # The order above holds among problems of one level.
@@ -303,6 +304,27 @@ class Problems:
             or (each["sequential"] and each["failed"].count)
             or self._is_full(each)
         )
+
+    def _objectives(self):
+        """Find channels whose oldest job should have begun, the latest one first."""
+        channels = self.env["queue.job.channel"].sudo().search([("objective", ">", 0)])
+        missed = []
+        for channel in channels:
+            each = self.figures.get(channel.complete_name)
+            if each and channel._is_missed_by(each["oldest"], self.snapshot.now):
+                age = self.snapshot.seconds_since(each["oldest"])
+                missed.append((age - channel.objective, age, channel.objective, each))
+        missed.sort(key=lambda row: -row[0])
+        for _late, age, objective, each in missed[:1]:
+            text = self.env._(
+                "%(channel)s misses its objective: the oldest job has been ready for %(age)s, "
+                "the objective is %(objective)s.",
+                channel=each["name"],
+                age=self._duration(age),
+                objective=self._duration(objective),
+            )
+            button = self._open_channel(each, [("state", "=", "pending")])
+            yield self._problem("objective", DANGER, text, button)
 
     def _failing(self):
         """Find functions of which most jobs fail."""

@@ -257,6 +257,10 @@ class Database(Connection):
         )
         return {name: (count, oldest) for name, count, oldest in rows}
 
+    def objectives(self):
+        """Return ``{complete name: seconds}`` within which jobs of channels begin."""
+        return dict(self._fetch(sql.objectives))
+
     def oldest_snapshot(self):
         """Return ``(UNIX time, pid, program, uuid of its job)`` of the session that has
         the oldest snapshot, None when none has one."""

@@ -115,6 +115,37 @@ class Pages:
             key = name.removeprefix("queue_job_")
             page.gauge(name, purpose, [(it, getattr(row, key)) for it, row in found])
 
+        self._add_objectives(page, found)
+
+    def _add_objectives(self, page, found):
+        """Add the objectives; what waits in a sub-channel counts in those above it."""
+        objectives = [
+            ({"database": name, "channel": channel}, seconds)
+            for name, session in self._runner.sessions.items()
+            for channel, seconds in session.objectives.items()
+        ]
+        page.gauge(
+            "queue_job_objective_seconds",
+            "Jobs of the channel are to begin within so many seconds.",
+            objectives,
+        )
+        page.gauge(
+            "queue_job_objective_missed",
+            "1: the oldest ready job should have begun by the objective.",
+            [
+                (
+                    labels,
+                    any(
+                        figures.oldest_ready_seconds > seconds
+                        for its, figures in found
+                        if its["database"] == labels["database"]
+                        and f"{its['channel']}.".startswith(f"{labels['channel']}.")
+                    ),
+                )
+                for labels, seconds in objectives
+            ],
+        )
+
     def _add_jobs(self, page, metrics):
         for counter, (event, purpose) in COUNTED.items():
             samples = [

@@ -91,6 +91,7 @@ class Session:
         self.metrics = metrics or Metrics().of(db.db_name)
         # Read by the clock: ``{channel: (jobs that are ready, date of the oldest)}``.
         self._counted, self.snapshot = {}, None
+        self.objectives = {}
         self.backoff = Backoff()
         self._throttle, self._has_logged_failure = LogThrottle(), False
         self.in_flight = {} if in_flight is None else in_flight
@@ -607,6 +608,7 @@ class Session:
                 sum(count for count, _oldest in rows),
                 min((oldest for _count, oldest in rows if oldest), default=now),
             )
+        self.objectives = self.db.objectives()
         found = self.db.oldest_snapshot()
         self.snapshot = OldestSnapshot(*found) if found else None
 

@@ -1,6 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from odoo import api, exceptions, fields, models
 from odoo.tools import SQL
@@ -23,6 +23,11 @@ _warned = set()
 _MOST_WARNED = 10_000
 # Days. Older than any job, and a date that Python and PostgreSQL know.
 _LONG_AGO = 36_500
+
+
+OBJECTIVE_ACTIVITY = "queue_job.mail_activity_type_objective"
+# How long an objective is missed before a person is called.
+OBJECTIVE_PATIENCE = timedelta(minutes=5)
 
 
 class OptionalInteger(fields.Integer):
@@ -48,7 +53,7 @@ class QueueJobChannel(models.Model):
     """
 
     _name = "queue.job.channel"
-    _inherit = ["mail.thread"]
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _description = "Job Channels"
     _rec_name = "complete_name"
     _order = "complete_name, id"
@@ -128,6 +133,20 @@ class QueueJobChannel(models.Model):
         compute="_compute_pause",
         help="Until when the channel is paused, by whom and why.",
     )
+    objective = fields.Integer(
+        string="Objective (seconds)",
+        aggregator=None,
+        help="Jobs of this channel and its sub-channels begin within this time. "
+        "0: no objective.",
+    )
+    objective_user_id = fields.Many2one(
+        "res.users",
+        string="Responsible",
+        help="Gets one activity when the objective is missed for five minutes.",
+    )
+    objective_missed_since = fields.Datetime(readonly=True, copy=False)
+    has_objective_activity = fields.Boolean(readonly=True, copy=False)
+    is_objective_missed = fields.Boolean(compute="_compute_load")
     is_root = fields.Boolean(compute="_compute_is_root")
     configuration_note = fields.Char(
         string="Set by the Configuration",
@@ -284,6 +303,9 @@ class QueueJobChannel(models.Model):
                 channel[f"{key}_text"] = self._load_text(load, key) if load else ""
             channel.failed_count = load["failed"].count if load else 0
             channel.is_stopped = bool(load and load["stopped"])
+            channel.is_objective_missed = channel._is_missed_by(
+                load and load["oldest"], counts.snapshot.now
+            )
 
     @api.model
     def _settings_of_configuration(self):
@@ -339,9 +361,23 @@ class QueueJobChannel(models.Model):
                     )
                 )
 
-    @api.constrains("throttle", "removal_interval", "removal_interval_failed")
+    @api.constrains("objective_user_id")
+    def _check_objective_user(self):
+        for record in self:
+            user = record.objective_user_id
+            if user and not user.has_group("queue_job.group_queue_job_manager"):
+                raise exceptions.ValidationError(
+                    self.env._(
+                        "%s is no manager of the job queue, and could not open the channel.",
+                        user.name,
+                    )
+                )
+
+    @api.constrains(
+        "throttle", "removal_interval", "removal_interval_failed", "objective"
+    )
     def _check_not_negative(self):
-        names = ("throttle", "removal_interval", "removal_interval_failed")
+        names = ("throttle", "removal_interval", "removal_interval_failed", "objective")
         for record in self:
             for name in names:
                 if record[name] < 0:
@@ -364,7 +400,10 @@ class QueueJobChannel(models.Model):
     def create(self, vals_list):
         if self.env.context.get("install_mode"):
             return create_or_reuse(super().create, vals_list, self._find_declared)
-        return super().create(vals_list)
+        channels = super().create(vals_list)
+        if any(vals.get("objective") for vals in vals_list):
+            self._follow_objectives()
+        return channels
 
     def write(self, vals):
         if (
@@ -376,6 +415,8 @@ class QueueJobChannel(models.Model):
         result = super().write(vals)
         if "pause_date" in vals and not self.env.context.get("install_mode"):
             self._log_pause()
+        if "objective" in vals:
+            self._follow_objectives()
         if {"name", "parent_id"} & vals.keys():
             # The settings of job functions hold the complete name.
             self.env.flush_all()
@@ -396,6 +437,81 @@ class QueueJobChannel(models.Model):
         if any(record._is_root() for record in self):
             raise exceptions.UserError(
                 self.env._("The root channel cannot be deleted.")
+            )
+
+    # Objectives -------------------------------------------------------------
+
+    @api.model
+    def _follow_objectives(self):
+        """Let the scheduled action be active while a channel has an objective."""
+        cron = self.env.ref(
+            "queue_job.queue_job_objective_cron", raise_if_not_found=False
+        )
+        wanted = bool(
+            self.sudo().search_count(
+                [
+                    *("|", ("objective", ">", 0)),
+                    ("objective_missed_since", "!=", False),
+                ],
+                limit=1,
+            )
+        )
+        if cron and cron.sudo().active != wanted:
+            cron.sudo().active = wanted
+
+    @api.model
+    def _cron_check_objectives(self, now=None):
+        """Note which channels miss their objective, and since when.
+
+        Missed for five minutes, one activity is made for the responsible user; it is
+        closed when the objective is met again.
+        """
+        now = now or datetime.now()
+        channels = self.search(
+            ["|", ("objective", ">", 0), ("objective_missed_since", "!=", False)]
+        )
+        figures = ChannelCounts(self.env).channels() if channels else {}
+        for channel in channels:
+            load = figures.get(channel.complete_name) or {}
+            channel._check_objective(load.get("oldest"), now)
+        self._follow_objectives()
+
+    def _is_missed_by(self, oldest, now):
+        """Return whether a job that is ready since ``oldest`` should have begun."""
+        return bool(
+            self.objective
+            and oldest
+            and now - oldest > timedelta(seconds=self.objective)
+        )
+
+    def _check_objective(self, oldest, now):
+        if not self._is_missed_by(oldest, now):
+            if self.objective_missed_since:
+                self.write(
+                    {"objective_missed_since": False, "has_objective_activity": False}
+                )
+                self.activity_feedback(
+                    [OBJECTIVE_ACTIVITY],
+                    feedback=self.env._("The objective is met again."),
+                )
+            return
+        if not self.objective_missed_since:
+            due = oldest + timedelta(seconds=self.objective)
+            self.objective_missed_since = due.replace(microsecond=0)
+        is_late = now - self.objective_missed_since >= OBJECTIVE_PATIENCE
+        if is_late and self.objective_user_id and not self.has_objective_activity:
+            self.has_objective_activity = True
+            self.activity_schedule(
+                OBJECTIVE_ACTIVITY,
+                user_id=self.objective_user_id.id,
+                summary=self.env._("Jobs begin late"),
+                note=self.env._(
+                    "The oldest job of %(channel)s has been ready for %(age)s; the objective "
+                    "is %(objective)s.",
+                    channel=self.complete_name,
+                    age=duration_text(self.env, (now - oldest).total_seconds()),
+                    objective=duration_text(self.env, self.objective),
+                ),
             )
 
     @api.model

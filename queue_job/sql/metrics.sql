@@ -22,6 +22,11 @@ SELECT asked.channel, (
 )
 FROM unnest(%(names)s::varchar[]) AS asked(channel)
 
+-- name: objectives
+-- The objectives of channels in seconds; a database that lacks the column has none.
+SELECT complete_name, (to_jsonb(channel) ->> 'objective')::int
+FROM queue_job_channel channel WHERE (to_jsonb(channel) ->> 'objective')::int > 0
+
 -- name: oldest_snapshot
 -- The session whose snapshot is the oldest, and the job whose liveness row it has locked:
 -- the row says which transaction locked it.

@@ -56,6 +56,7 @@ from . import test_migrations
 from . import test_names
 from . import test_neutralize
 from . import test_notify
+from . import test_objectives
 from . import test_older_workers
 from . import test_pause
 from . import test_problems

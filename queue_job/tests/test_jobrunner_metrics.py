@@ -161,6 +161,8 @@ class TestPage(SessionCase):
         session = self.session()
         with self.assertLogs(level="WARNING"):
             session.sweep(1000)
+            # One check proves no death.
+            session.sweep(1002)
         page = self.page(session)
         self.assertGreaterEqual(self.of(page, "queue_job_dead_total", channel=None), 1)
 
@@ -200,6 +202,17 @@ class TestPage(SessionCase):
         self.assertAlmostEqual(
             self.of(page, "queue_job_oldest_ready_seconds"), 6, delta=2
         )
+
+    def test_missed_objective(self):
+        now = time.time()
+        self.job(channel="root.m.sub", date_created=self.old(90))
+        session = self.session(now=now)
+        for seconds, missed in ((60, 1), (600, 0)):
+            session.objectives = {"root.m": seconds}
+            page = self.page(session, now)
+            self.assertEqual(self.of(page, "queue_job_objective_seconds"), seconds)
+            self.assertEqual(self.of(page, "queue_job_objective_missed"), missed)
+        self.assertEqual(session.db.objectives().get("root.m"), None)
 
     def test_oldest_snapshot_names_its_job(self):
         uuid = self.job("started", date_enqueued=self.old(1))
@@ -243,6 +256,7 @@ class TestScrapeTime(BaseCase):
         session = SimpleNamespace(
             tree=tree,
             snapshot=None,
+            objectives={},
             channel_figures=lambda now: [
                 (channel, channel.figures(now)) for channel in tree.channels()
             ],
