@@ -5,6 +5,7 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
+from ..insight.labels import label_of
 from ..sql import statements as sql
 
 
@@ -33,6 +34,7 @@ class QueueJobFailure(models.Model):
     _rec_name = "function"
 
     function = fields.Char(string="Job Function")
+    function_label = fields.Char(compute="_compute_function_label")
     exc_name = fields.Char(string="Exception")
     company_id = fields.Many2one("res.company")
     jobs_count = fields.Integer(string="Jobs")
@@ -49,6 +51,11 @@ class QueueJobFailure(models.Model):
         compute="_compute_is_new",
         help="Failed for the first time after the last deploy.",
     )
+
+    @api.depends("function")
+    def _compute_function_label(self):
+        for failure in self:
+            failure.function_label = label_of(self.env, failure.function)
 
     @api.depends("first_seen")
     def _compute_is_new(self):

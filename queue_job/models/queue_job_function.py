@@ -12,6 +12,7 @@ from .. import retry
 from ..fields import JobSerialized
 from ..insight import function_figures, throughput
 from ..insight.companies import companies_seen
+from ..insight.labels import label_of
 from ..insight.snapshot import duration_text
 from ..options import FREE, NEVER, STEPS
 from ..sql import statements as sql
@@ -128,6 +129,9 @@ class QueueJobFunction(models.Model):
         "the method must cope with that.",
     )
 
+    label = fields.Char(
+        compute="_compute_label", help="First line of the docstring of the method."
+    )
     figures = fields.Json(
         compute="_compute_figures",
         help="How long the jobs take, and how many end well.",
@@ -167,6 +171,11 @@ class QueueJobFunction(models.Model):
                 )
             else:
                 record.name = ""
+
+    @api.depends("name")
+    def _compute_label(self):
+        for record in self:
+            record.label = label_of(self.env, record.name)
 
     @api.depends("name", "channel")
     @api.depends_context("uid", "allowed_company_ids")

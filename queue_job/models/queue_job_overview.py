@@ -10,6 +10,7 @@ from ..doctor import Doctor
 from ..insight import throughput
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
+from ..insight.labels import label_of
 from ..insight.problems import Problems
 from ..insight.snapshot import Snapshot
 from ..jobrunner.config import _channels, _is_runner_enabled
@@ -151,7 +152,10 @@ class QueueJobOverview(models.AbstractModel):
         slow.sort(key=lambda row: -row["average"])
         failing = [row for row in rows if row["failed"]]
         failing.sort(key=lambda row: -row["failed"])
-        return {"slowest": slow[:LISTED], "failing": failing[:LISTED]}
+        shown = {"slowest": slow[:LISTED], "failing": failing[:LISTED]}
+        for row in [*shown["slowest"], *shown["failing"]]:
+            row["label"] = label_of(self.env, row["function"])
+        return shown
 
     # Runner -----------------------------------------------------------------
 

@@ -52,6 +52,7 @@ from . import test_jobrunner_suspects
 from . import test_jobrunner_tree
 from . import test_jobrunner_trouble
 from . import test_jobrunner_turns
+from . import test_labels
 from . import test_migrations
 from . import test_names
 from . import test_neutralize
