@@ -18,6 +18,7 @@
         "wizards/queue_jobs_to_done_views.xml",
         "wizards/queue_jobs_to_cancelled_views.xml",
         "wizards/queue_job_pause_views.xml",
+        "wizards/queue_jobs_to_stopped_views.xml",
         "views/queue_job_attempt_views.xml",
         "views/queue_job_menus.xml",
         "views/queue_job_overview_views.xml",

@@ -682,7 +682,7 @@ class Job:
         """Call the method on a second connection, which others had and will have."""
         if self.env.cr is worker_cr:
             return self._call()
-        with self.env["queue.job"]._own_session():
+        with self.env["queue.job"].browse(self.row_id)._own_session():
             return self._call()
 
     def check_tries(self, error):

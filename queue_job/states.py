@@ -35,6 +35,7 @@ NOT_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, STARTED, FAILED)
 # What a person may do from the buttons, by the state the job is in.
 CAN_SET_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
 CAN_CANCEL = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
+CAN_STOP = (STARTED,)
 CAN_REQUEUE = (FAILED, DONE, CANCELLED)
 
 
@@ -94,6 +95,7 @@ MOVES = {
     ),
     "set done": Move(CAN_SET_DONE, DONE, ("date_done", "result"), ("exc_info",)),
     "cancel": Move(CAN_CANCEL, CANCELLED, ("date_cancelled", "result")),
+    "stop": Move(CAN_STOP, CANCELLED, ("date_cancelled", "date_stopped", "result")),
 }
 
 DEFAULT_PRIORITY = 10

@@ -30,6 +30,7 @@ SHORTEST_WAIT = 0.1
 # runner serves are looked at again.
 LOCKED_AGAIN = 5
 YOUNG_AGAIN = 4
+INTERRUPT_AGAIN = 1
 SERVED_AGAIN = 60
 # An eta may be any date, also one that is none.
 LATEST_AGAIN = 24 * 3600
@@ -142,7 +143,14 @@ class CronPass:
         if pause := self.jobs._check_dead_in():
             time.sleep(pause)
             self._requeue_dead_jobs()
+        self._interrupt_stopped()
         self._announce_failures()
+
+    def _interrupt_stopped(self):
+        """Interrupt the work of stopped jobs that goes on; come back while there is some."""
+        if self.jobs._interrupt_stopped():
+            self._trigger_in(INTERRUPT_AGAIN)
+        self.env.cr.commit()  # pylint: disable=invalid-commit
 
     def _requeue_dead_jobs(self):
         self.jobs._begin_pick()

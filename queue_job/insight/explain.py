@@ -137,6 +137,7 @@ def explain_wait_dependencies(job, snapshot):
 def explain_pending(job, snapshot):
     return (
         explain_eta(job, snapshot)
+        or explain_held(job, snapshot)
         or job._explain_runner(snapshot)
         or explain_way(job, snapshot)
         or explain_modules(job, snapshot)
@@ -180,6 +181,23 @@ def explain_started(job, snapshot):
     return explanation(job, "running", WARNING, f"{text} {gone}")
 
 
+def explain_cancelled(job, snapshot):
+    """Explain that the work of a job that was stopped is still going on."""
+    if not snapshot.backends(job):
+        return False
+    return explanation(
+        job,
+        "stopping",
+        WARNING,
+        job.env._(
+            "Stopped %(duration)s ago, and its worker (process %(process)s) still computes. "
+            "What it does is not kept.",
+            duration=duration_text(job.env, snapshot.seconds_since(job.date_stopped)),
+            process=job.worker_pid or "?",
+        ),
+    )
+
+
 # Of a pending job, in this order ----------------------------------------
 
 
@@ -198,6 +216,21 @@ def explain_eta(job, snapshot):
     else:
         text = job.env._("Not before %(date)s, in %(duration)s.", **values)
     return explanation(job, "eta", INFO, text)
+
+
+def explain_held(job, snapshot):
+    """Explain that an earlier run, which was stopped, has not ended."""
+    if not snapshot.backends(job):
+        return None
+    return explanation(
+        job,
+        "stopping",
+        WARNING,
+        job.env._(
+            "Waits until the worker of the run that was stopped has ended: no run begins "
+            "beside another."
+        ),
+    )
 
 
 def explain_runner(job, snapshot):
@@ -387,4 +420,5 @@ _BY_STATE = {
     PENDING: explain_pending,
     ENQUEUED: explain_enqueued,
     STARTED: explain_started,
+    CANCELLED: explain_cancelled,
 }

@@ -111,6 +111,13 @@ class Snapshot:
     def modules_are_changing(self):
         return self._fetch(sql.modules_changing)[0][0]
 
+    def backends(self, job):
+        """Return the PostgreSQL processes that work for a job that was stopped."""
+        if not job.date_stopped:
+            return []
+        rows = self._fetch_from_primary(sql.backends_of_job, job=job.id)
+        return [pid for (pid,) in rows]
+
     # Channels ---------------------------------------------------------------
 
     def path(self, channel):

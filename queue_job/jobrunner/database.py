@@ -26,7 +26,7 @@ JOB_CHANNEL = "queue_job"
 EPOCH = datetime(1970, 1, 1)  # also where SQL sorts jobs without a date
 
 # Columns that came after OCA's: without them the database needs an upgrade.
-NEEDED_COLUMNS = ("run_number", "to_report", "twin_key")
+NEEDED_COLUMNS = ("date_stopped", "run_number", "to_report", "twin_key")
 
 # Each of them may take the locks of two keys, of which PostgreSQL has some thousand.
 MARKED_AT_ONCE = 500
@@ -293,6 +293,21 @@ class Database(Connection):
     def set_job_enqueued(self, uuid):
         """Mark one job as enqueued if it is pending."""
         self._execute(sql.mark_one, {"uuid": uuid, "date": _odoo_now()})
+
+    def stopped_among(self, uuids):
+        """Return those of some jobs that were stopped while they ran."""
+        return set(self._column(sql.stopped_among, uuids=list(uuids)))
+
+    def interrupt_stopped(self):
+        """Interrupt the work of stopped jobs; return how many still work.
+
+        Cancels the statement that runs, and ends the backend of a job that was stopped ten
+        seconds ago.
+        """
+        found = self._fetch(sql.interrupt_stopped)
+        for uuid, pid, _is_sent in found:
+            _logger.info("job %s: stopped; interrupted backend %s", uuid, pid)
+        return len(found)
 
     def put_back(self, uuids):
         """Make enqueued jobs that no worker has claimed pending; return their uuids."""

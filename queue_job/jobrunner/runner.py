@@ -354,7 +354,7 @@ class QueueJobRunner:
         """Poll databases, and apply the answers of workers."""
         now = time.time()
         self._touched |= self._sockets.ready()
-        self._each(self._touched, lambda session: session.poll())
+        self._each(self._touched, lambda session: session.poll(now))
         answered = {}
         for answer in self._dispatcher.answers():
             answered.setdefault(answer.request.db_name, []).append(answer)

@@ -51,6 +51,7 @@ MODULES_EVERY = 1
 SWEEP_EVERY = 5
 FORGOTTEN_EVERY = 1
 VANISHED_EVERY = 20
+INTERRUPT_EVERY = 1
 RELOAD_EVERY, RELOAD_EVERY_WITHOUT_TRIGGERS = 60, 2
 # Share of the time that may go into reading everything: the rows of ended jobs
 # make that slow while a long job runs.
@@ -106,6 +107,8 @@ class Session:
         self._reporting, self._reported = set(), set()
         self._inherited = set()
         # Dead ones among detached jobs, jobs of broken requests and jobs of long requests.
+        # Work of stopped jobs may be going on: once, because of the runner before.
+        self._is_interrupting = True
         self._dead, self._dead_of_broken = DeadJobs(), DeadJobs()
         self._dead_in_flight = DeadJobs()
         self._forgotten_after = 0
@@ -150,12 +153,14 @@ class Session:
         took = time.monotonic() - began
         self._schedule.set("reload", now + max(delay, took / RELOAD_SHARE))
 
-    def poll(self):
+    def poll(self, now):
         """Read the rows that notifications name."""
         uuids, records_changed = self.db.poll()
         if records_changed:
             self.tracker.load_waiting()
+        running = uuids & (self.in_flight.keys() | self.tracker.detached)
         self.tracker.apply_changes(uuids)
+        self._stop_some(running, now)
 
     @property
     def is_unfinished(self):
@@ -415,6 +420,31 @@ class Session:
             uuids, self._to_read = self._to_read, set()
             self.tracker.refresh(uuids)
 
+    # Stopped jobs -----------------------------------------------------------
+
+    def _stop_some(self, uuids, now):
+        """Free the slots of jobs that were stopped, whatever their workers do.
+
+        The jobs behind a stopped one are put back, because its worker may be at it for long.
+        """
+        stopped = self.db.stopped_among(uuids) if uuids else set()
+        if not stopped:
+            return
+        self._schedule.set("interrupt", now)
+        self._is_interrupting = True
+        for bundle in {
+            self.in_flight[uuid] for uuid in stopped & self.in_flight.keys()
+        }:
+            self._to_recover.update(self._close_bundle(bundle))
+            # A late answer to the request must not free the slot of another job.
+            bundle.slot = None
+        self.apply_answers(now)
+
+    def _interrupt_stopped(self, now):
+        """Interrupt the work of stopped jobs that goes on, until there is none."""
+        self._is_interrupting = bool(self.db.interrupt_stopped())
+        self._schedule.set("interrupt", now + INTERRUPT_EVERY)
+
     # Dead jobs --------------------------------------------------------------
 
     def _find_dead_of_broken(self, uuids, now):
@@ -462,6 +492,8 @@ class Session:
             self._to_recover |= self._inherited & self.tracker.detached
             self._inherited = set()
             self.apply_answers(now)
+        if self._is_interrupting and due("interrupt", now):
+            self._interrupt_stopped(now)
         if self._dead_of_broken.suspects and due("broken", now):
             self._find_dead_of_broken(set(), now)
         if self.tracker.detached and due("sweep", now):
@@ -582,6 +614,8 @@ class Session:
             times.append(again)
         if self.tracker.detached:
             times.append(self._schedule.next("detached", "sweep"))
+        if self._is_interrupting:
+            times.append(self._schedule.next("interrupt"))
         if self._dead_of_broken.suspects:
             times.append(self._schedule.next("broken"))
         if any(len(bundle.jobs) > 1 for bundle in self.in_flight.values()):

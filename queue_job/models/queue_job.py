@@ -26,6 +26,7 @@ from ..states import (
     CAN_CANCEL,
     CAN_REQUEUE,
     CAN_SET_DONE,
+    CAN_STOP,
     CANCELLED,
     DONE,
     ENDED,
@@ -44,6 +45,7 @@ from ..store import (
     records,
     release,
     rows,
+    stop,
     transitions,
     triggers,
     vacuum,
@@ -148,6 +150,9 @@ class QueueJob(models.Model):
         string="Execution Time (avg)", readonly=True, aggregator="avg"
     )
     date_cancelled = fields.Datetime(readonly=True)
+    date_stopped = fields.Datetime(
+        readonly=True, help="When the job was stopped while it ran."
+    )
 
     eta = fields.Datetime(string="Execute only after")
     retry = fields.Integer(string="Current try")
@@ -281,6 +286,7 @@ class QueueJob(models.Model):
     _failed_index = models.Index("(channel, id) WHERE state = 'failed'")
     _to_report_index = models.Index("(id) WHERE to_report")
     _waiting_index = models.Index("(id) WHERE state = 'wait_dependencies'")
+    _stopped_index = models.Index("(date_stopped) WHERE date_stopped IS NOT NULL")
 
     # All columns that the groups of failures need: they are read from this index alone.
     _failure_index = models.Index(
@@ -844,7 +850,7 @@ class QueueJob(models.Model):
 
     def _own_session(self):
         """Return the block in which a job has a second connection for itself."""
-        return own_session(self.env.cr)
+        return own_session(self.env.cr, self.id)
 
     # Moves of many ----------------------------------------------------------
 
@@ -957,6 +963,49 @@ class QueueJob(models.Model):
         jobs = self.filtered(lambda job: job.state in CAN_CANCEL)
         jobs._without_dependents()._change_job_state(CANCELLED, result=result)
         return True
+
+    def button_stop(self, reason=None):
+        """Cancel jobs that run, and interrupt their work after the commit.
+
+        Return True, or the notification that some of them were over already.
+
+        :param reason: kept with the attempt and in the result
+        """
+        self.check_access("write")
+        user = self.env.user.name
+        reason = str(reason or "").strip()
+        text = self.env._("Stopped by %s", user)
+        if reason:
+            text = self.env._(
+                "Stopped by %(user)s: %(reason)s", user=user, reason=reason
+            )
+        jobs = self.filtered(lambda job: job.state in CAN_STOP)
+        stopped = jobs and stop.lock_started(jobs)
+        if stopped:
+            stop.stop(stopped, text, text)
+            stopped._record_move(CANCELLED)
+            stopped._cancel_dependents(stopped[:1].date_cancelled)
+        return True if stopped == self else self._notify_not_stopped(self - stopped)
+
+    def _notify_not_stopped(self, jobs):
+        busy = jobs.filtered(lambda job: job.state in CAN_STOP)
+        if busy:
+            message = self.env._(
+                "%s jobs are writing their own rows. Their work was interrupted; try again "
+                "in a moment.",
+                len(busy),
+            )
+        else:
+            message = self.env._("Not running any more: %s jobs.", len(jobs))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "warning",
+                "message": message,
+                "next": {"type": "ir.actions.act_window_close"},
+            },
+        }
 
     def requeue(self):
         jobs = self.filtered(lambda job: job.state in CAN_REQUEUE)

@@ -4,6 +4,7 @@ from odoo import api, fields, models
 POSTPONED = "postponed"
 FAILED = "failed"
 DEAD = "dead"
+STOPPED = "stopped"
 
 
 class QueueJobAttempt(models.Model):
@@ -28,6 +29,7 @@ class QueueJobAttempt(models.Model):
             (POSTPONED, "Tried again later"),
             (FAILED, "Failed"),
             (DEAD, "Worker vanished"),
+            (STOPPED, "Stopped"),
         ],
         required=True,
     )

@@ -10,6 +10,14 @@
 -- before, which must survive a row that changed after its snapshot.
 -- Returns verdict, version and uuid: an array, because a set would be stored on its way.
 -- A pending job, which no runner has sent, gets its date of sending too.
+-- A job whose liveness row is locked is held: no run begins beside another.
+CREATE OR REPLACE FUNCTION queue_job_is_held(job_id integer) RETURNS boolean AS $$
+    SELECT EXISTS (
+        SELECT FROM (SELECT job_id AS id) AS q CROSS JOIN LATERAL ({backends_of}) AS b
+        WHERE b.pid IS DISTINCT FROM pg_backend_pid()
+    );
+$$ LANGUAGE sql;
+
 CREATE OR REPLACE FUNCTION queue_job_claim_first(
     uuids varchar[], from_state varchar, started timestamp, pid integer, sent timestamp
 ) RETURNS text[] AS $$
@@ -35,6 +43,11 @@ BEGIN
             ELSE
                 INSERT INTO queue_job_lock (id, queue_job_id) VALUES (job.id, job.id)
                 ON CONFLICT (id) DO NOTHING;
+                -- The work of an earlier run may still be going on.
+                IF NOT FOUND AND queue_job_is_held(job.id) THEN
+                    verdict := 'held';
+                    CONTINUE;
+                END IF;
                 IF started IS NOT NULL THEN
                     UPDATE queue_job SET state = 'started', date_started = started,
                         worker_pid = pid, run_number = COALESCE(run_number, 0) + 1,

@@ -124,6 +124,11 @@ WHERE {condition} AND {is_free}
 -- The same of those that began a while ago, however long they waited in an open request.
 {free_locks_of condition=begun_among}
 
+-- name: is_done
+-- Whether a run is committed as done.
+SELECT FROM queue_job
+WHERE id = %(job)s AND state IS NOT DISTINCT FROM 'done' AND COALESCE(run_number, 0) = %(run)s
+
 -- name: is_in_run
 -- Whether a job is in a run.
 SELECT FROM queue_job

@@ -9,13 +9,15 @@
 -- (IS NOT DISTINCT FROM): the planner believes those indexes to be almost empty
 -- and would walk over the entries of all jobs that passed.
 WITH free AS MATERIALIZED (
-    SELECT id, identity_key, twin_key FROM queue_job
+    SELECT id, identity_key, twin_key, date_stopped FROM queue_job
     WHERE id = ANY($1) AND state IS NOT DISTINCT FROM 'pending'
       AND (eta IS NULL OR eta <= to_timestamp($2 + 1) AT TIME ZONE 'UTC')
     FOR NO KEY UPDATE SKIP LOCKED
 ), obtained AS MATERIALIZED (
     SELECT id FROM free
     WHERE queue_job_key_is_free(identity_key) AND queue_job_key_is_free(twin_key)
+      -- Only of a job that was stopped is it likely that work of an earlier run goes on.
+      AND (date_stopped IS NULL OR NOT queue_job_is_held(id))
 )
 
 -- name: obtainable

@@ -84,6 +84,7 @@ COLUMNS = (
     Column("date_started", "date_started", loaded=AS_IS, protected=FROM_PEOPLE),
     Column("date_done", "date_done", loaded=AS_IS, protected=FROM_PEOPLE),
     Column("date_cancelled", "date_cancelled", loaded=AS_IS, protected=FROM_PEOPLE),
+    Column("date_stopped", protected=FROM_PEOPLE),
     Column("exec_time", "exec_time", protected=FROM_PEOPLE),
     Column("eta", "eta", loaded=AS_IS),
     Column(

@@ -153,6 +153,12 @@ class PlayedDatabase:
             and job.started_at < self.play.now - 10
         }
 
+    def stopped_among(self, uuids):
+        return set()
+
+    def interrupt_stopped(self):
+        return 0
+
     def release_behind(self, uuids):
         return []
 
@@ -353,7 +359,7 @@ class Play:
         if self.session is None:
             self.begin_session()
         self.session.tick(self.now)
-        self.session.poll()
+        self.session.poll(self.now)
         self.session.apply_answers(self.now)
         freed = True
         while freed:

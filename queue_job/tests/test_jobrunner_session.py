@@ -45,7 +45,7 @@ class TestDispatching(SessionCase):
         session = self.session()
         uuid = self.job()
         select.select([session.db.conn], [], [], 10)
-        session.poll()
+        session.poll(1000.0)
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_b08_cancelled_meanwhile_is_not_sent(self):
@@ -362,7 +362,7 @@ class TestHearing(SessionCase):
         self.assertEqual(self.dispatch(session), [])
         self.sql("UPDATE queue_job_channel SET paused = false WHERE id = %s", channel)
         select.select([session.db.conn], [], [], 10)
-        session.poll()
+        session.poll(1000.0)
         self.assertEqual(self.dispatch(session), [[uuid]])
 
     def test_deleted_job_is_forgotten(self):

@@ -2,8 +2,11 @@
 """What a session does when requests, workers and runners break."""
 
 import logging
+import select
 import time
 from unittest.mock import patch
+
+import psycopg2
 
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -12,7 +15,7 @@ from ..jobrunner import session as session_module
 from ..jobrunner import tracker
 from ..jobrunner.dispatch import ANSWERED, BROKEN, GATEWAY, UNREACHABLE
 from ..jobrunner.liveness import CHECK_INTERVAL
-from ..protocol import DONE, HELD, REPORT_DEAD_PATH
+from ..protocol import DONE, HELD, REFUSED, REPORT_DEAD_PATH
 from .runner_case import SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
@@ -386,3 +389,60 @@ class TestTrouble(SessionCase):
         self.assertEqual(
             (self.value(started), self.value(waiting)), ("started", "pending")
         )
+
+
+@tagged("post_install", "-at_install")
+class TestStoppedJobs(SessionCase):
+    def test_slot_of_a_stopped_job_is_free_whatever_its_worker_does(self):
+        first, behind = self.job(priority=1), self.job(priority=2)
+        session = self.session("root:1")
+        self.teach(session)
+        self.assertEqual(self.dispatch(session), [[first, behind]])
+        self.update(first, state="started")
+        self.update(first, state="cancelled", date_stopped=self.old(0))
+        while first in session.in_flight:
+            select.select([session.db.conn], [], [], 10)
+            session.poll(1001.0)
+        self.assertEqual(self.value(behind), "pending")
+        self.assertEqual(self.dispatch(session, 1001), [[behind]])
+        # The worker answers at last: the slot is not its own any more.
+        self.answer(session, self.sent[0], (first, REFUSED), (behind, REFUSED))
+        self.assertEqual(set(session.in_flight), {behind})
+        self.assertEqual(len(session.tree.root._running), 1)
+
+    def test_job_that_was_cancelled_before_it_began_frees_no_slot(self):
+        first, behind = self.job(priority=1), self.job(priority=2)
+        session = self.session("root:1")
+        self.teach(session)
+        self.dispatch(session)
+        self.update(first, state="started")
+        self.update(behind, state="cancelled")
+        session._stop_some({first, behind}, 1001)
+        self.assertEqual(set(session.in_flight), {first, behind})
+
+    def test_work_that_goes_on_is_interrupted_until_it_ends(self):
+        uuid = self.job("started")
+        worker = self.lock_row(uuid)
+        session = self.session()
+        session.tick(1000)
+        self.assertFalse(session._is_interrupting)
+        self.update(uuid, state="cancelled", date_stopped=self.old(0))
+        session._stop_some({uuid}, 1001)
+        session.tick(1001)
+        self.assertEqual(session.wakeup_time(1001), 1002)
+        worker.rollback()
+        session.tick(1002)
+        self.assertFalse(session._is_interrupting)
+
+    def test_backend_ends_after_ten_seconds(self):
+        uuid = self.job("cancelled", date_stopped=self.old(11))
+        worker = self.lock_row(uuid)
+        self.assertEqual(self.database().interrupt_stopped(), 1)
+        select.select([worker], [], [], 10)
+        with self.assertRaises(psycopg2.OperationalError):
+            self.sql("SELECT 1", conn=worker)
+        self.assertEqual(self.database().interrupt_stopped(), 0)
+
+    def test_new_run_is_left_alone(self):
+        self.lock_row(self.job("started", date_stopped=self.old(11)))
+        self.assertEqual(self.database().interrupt_stopped(), 0)

@@ -25,6 +25,7 @@ MODELS = (
     "queue.requeue.job",
     "queue.jobs.to.done",
     "queue.jobs.to.cancelled",
+    "queue.jobs.to.stopped",
 )
 # Model: rights of a manager to read, write, create, delete.
 MANAGER_RIGHTS = {
@@ -37,6 +38,7 @@ MANAGER_RIGHTS = {
     "queue.requeue.job": (True, True, True, True),
     "queue.jobs.to.done": (True, True, True, True),
     "queue.jobs.to.cancelled": (True, True, True, True),
+    "queue.jobs.to.stopped": (True, True, True, True),
 }
 
 

@@ -40,6 +40,9 @@ DEPENDS_MAX_TRIES_ON_CONCURRENCY_FAILURE = 5
 CONFLICT_TRIES_AT_ONCE = 3
 # Seconds, at most, before the second try; twice that before the third.
 CONFLICT_PAUSE = 0.05
+# A job whose statement was cancelled, though it was not stopped, begins again so often.
+INTERRUPTED_TRIES = 3
+INTERRUPTIONS = (errorcodes.QUERY_CANCELED, errorcodes.ADMIN_SHUTDOWN)
 
 
 class WorkerDoors:
@@ -137,7 +140,7 @@ def _perform_until_no_conflict(doors, env, lease):
         number += 1
         retry, steps = job.retry, lease.step_number
         try:
-            doors._try_perform_job(env, job)
+            _perform_until_not_interrupted(doors, env, lease)
             return
         except (OperationalError, InterfaceError, ConcurrencyError) as error:
             has_stepped = lease.step_number > steps
@@ -154,6 +157,46 @@ def _perform_until_no_conflict(doors, env, lease):
                 raise _counted(job, error) from error
             _begin_again(env, lease, number)
             job.retry = retry
+
+
+def _perform_until_not_interrupted(doors, env, lease):
+    """Perform a job, again at once when a signal was meant for another job of its worker.
+
+    The signal that interrupts a job that was stopped may arrive when its backend works for
+    the next one.
+
+    :raise LostRunError: when the job itself was stopped
+    """
+    job = lease.job
+    for tries_left in reversed(range(INTERRUPTED_TRIES + 1)):
+        retry, steps = job.retry, lease.step_number
+        try:
+            doors._try_perform_job(env, job)
+            return
+        except Exception as error:
+            if not lease.commits or not _is_interruption(error):
+                raise
+            if not lease.is_own():
+                text = f"Job {job.uuid} was stopped in run {lease.run_number}"
+                raise LostRunError(text) from error
+            if not tries_left or env.cr.closed or job.job_config.allow_commit:
+                raise
+            if lease.step_number > steps:
+                # It goes on from its checkpoint, with attempts counted anew.
+                retry = job.retry - 1
+            _begin_again(env, lease, 1)
+            job.retry = retry
+
+
+def _is_interruption(error):
+    """Return whether PostgreSQL was told to end a statement or backend of the job."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if getattr(error, "pgcode", None) in INTERRUPTIONS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _counted(job, error, seconds=PG_RETRY):

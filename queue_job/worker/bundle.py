@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 
+import psycopg2
 from psycopg2 import OperationalError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
@@ -190,6 +191,12 @@ class Bundle:
         except LostRunError:
             lease.log_lost()
             return False
+        except psycopg2.Error:
+            # A signal that was meant for the job before may arrive behind the commit.
+            rollback(self.env.cr)
+            if self.env.cr.closed or not lease.is_own():
+                raise
+            lease.is_unlocked = True
         return True
 
     def claim_next(self):
@@ -255,10 +262,24 @@ class Bundle:
             self.claimed.log_lost()
             self.note(self.claimed.job.uuid, protocol.REFUSED)
             self.claimed = None
-        except BaseException:
+        except BaseException as error:
+            if self._was_committed(lease, error):
+                self.claimed.is_unlocked = True
+                return
             self.unclaim()
             rollback(self.env.cr)
             raise
+
+    def _was_committed(self, lease, error):
+        """Return whether a job was committed as done, though the message failed.
+
+        A signal may arrive behind the commit that begins the message.
+        """
+        chained = self.claimed and isinstance(error, psycopg2.Error)
+        if not chained or self.env.cr.closed:
+            return False
+        rollback(self.env.cr)
+        return lease.is_done()
 
     def may_chain(self):
         """Return whether the next transaction may begin together with this commit.

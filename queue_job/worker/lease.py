@@ -274,13 +274,18 @@ def clean_session(cr):
 
 
 @contextlib.contextmanager
-def own_session(cr):
+def own_session(cr, job_id=None):
     """Give a job a clean session on a connection of its own; clean up behind it.
 
+    :param job_id: for which the connection can be found, and interrupted, while it works
     :raise psycopg2.Error: at the end, where an error of the transaction was swallowed:
         nothing of the work would be left
     """
-    cr.execute(sql.enter_session)
+    if job_id:
+        statement = f"{sql.enter_session}; {sql.hold_own_session}"
+        cr.execute(statement, {"job": job_id})
+    else:
+        cr.execute(sql.enter_session)
     try:
         yield
         cr.execute(sql.clean_session)
@@ -413,6 +418,22 @@ class Lease:
             {"job": job.row_id, "state": self.state, "run": self.run_number or 0},
         )
         return bool(cr.rowcount)
+
+    def is_own(self):
+        """Return whether the row is still as this worker left it, asked in a new transaction.
+
+        An error of a message that commits does not say whether that was done.
+        """
+        with self.job.in_temporary_env():
+            return self.is_current()
+
+    def is_done(self):
+        """Return whether this run is committed as done, asked in a new transaction."""
+        values = {"job": self.job.row_id, "run": self.run_number or 0}
+        with self.job.in_temporary_env():
+            cr = self.job.env.cr
+            cr.execute(sql.is_done, values)
+            return bool(cr.rowcount)
 
     # Work -------------------------------------------------------------------
 

@@ -138,13 +138,18 @@ def _record_failure(doors, job, error):
     if isinstance(error, WorkerExitError):
         error = error.__cause__
     traceback_text = _traceback_of(error)
-    doors._failure_logger.error(traceback_text)
     values = doors._get_failure_values(job, traceback_text, error)
+    is_logged = False
     try:
         with lease.recording():
             if not lease.is_current():
+                logger.info(
+                    "job %s: ended by another session; work rolled back", job.uuid
+                )
                 job.state = lease.state
                 return
+            doors._failure_logger.error(traceback_text)
+            is_logged = True
             attempts.keep(job.record, "failed", job.retry, values)
             job.date_done = None
             job.set_failed(**values)
@@ -156,6 +161,8 @@ def _record_failure(doors, job, error):
             job.env.flush_all()
     except BaseException as raised:
         second = contained(raised)
+        if not is_logged:
+            doors._failure_logger.error(traceback_text)
         job.state = lease.state
         logger.exception("job %s: failed; the failure could not be announced", job.uuid)
         values["exc_info"] += (

@@ -216,6 +216,12 @@ class QueueJob(models.Model):
         return _dead_jobs.setdefault(self.env.cr.dbname, DeadJobs())
 
     @api.model
+    def _interrupt_stopped(self):
+        """Interrupt the work of stopped jobs; return how many still work."""
+        self.env.cr.execute(runner_sql.interrupt_stopped)
+        return self.env.cr.rowcount
+
+    @api.model
     def _next_unreported(self, skipped=()):
         """Return the uuid of a job whose failure was not announced, or None.
 

@@ -57,6 +57,7 @@ from . import test_runs_tries
 from . import test_sessions
 from . import test_states
 from . import test_steps
+from . import test_stop
 from . import test_text_bounds
 from . import test_third_party
 from . import test_trap_jobs

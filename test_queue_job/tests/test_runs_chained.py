@@ -15,6 +15,7 @@ from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.delay import chain, group
 from odoo.addons.queue_job.job import Job
 from odoo.addons.queue_job.tests.alone import without_extensions
+from odoo.addons.queue_job.worker import Lease
 from odoo.addons.queue_job.worker import lease as lease_module
 
 from .common import CONTROLLER_LOGGER, Unheard
@@ -54,7 +55,7 @@ class ChainedCase(Unheard, RunCase):
         return uuids
 
     def hold_lock_of(self, uuid, patience=0):
-        """Hold the liveness lock of a job elsewhere until the end of the test.
+        """Hold the liveness lock of a job elsewhere, from its claim to the end of the test.
 
         Return the cursor that holds it.
 
@@ -70,11 +71,30 @@ class ChainedCase(Unheard, RunCase):
             (uuid,),
         )
         cr.commit()  # pylint: disable=invalid-commit # others see the row
-        cr.execute(
-            "SELECT FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id "
-            "WHERE q.uuid = %s FOR NO KEY UPDATE OF l",
-            (uuid,),
+        commit, lock = Lease.commit_and_begin_work, Lease.lock
+        pending = [uuid]
+
+        def hold(lease):
+            if lease.job.uuid in pending:
+                pending.clear()
+                cr.execute(
+                    "SELECT FROM queue_job_lock l JOIN queue_job q ON q.id = l.queue_job_id "
+                    "WHERE q.uuid = %s FOR NO KEY UPDATE OF l",
+                    (uuid,),
+                )
+
+        def held_commit(lease, *args, **options):
+            hold(lease)
+            return commit(lease, *args, **options)
+
+        def held_lock(lease):
+            hold(lease)
+            return lock(lease)
+
+        self.startPatcher(
+            mock.patch.object(Lease, "commit_and_begin_work", held_commit)
         )
+        self.startPatcher(mock.patch.object(Lease, "lock", held_lock))
         return cr
 
 
@@ -228,7 +248,7 @@ class TestChained(ChainedCase):
     def check_lock_that_is_held_for_a_moment(self, number, controller=RunJobController):
         uuids = self.delay_plain(3)
         holder = self.hold_lock_of(uuids[number], patience=30)
-        release = threading.Timer(0.3, holder.rollback)
+        release = threading.Timer(0.5, holder.rollback)
         release.start()
         self.addCleanup(release.join)
         report = self.perform(uuids, controller)
