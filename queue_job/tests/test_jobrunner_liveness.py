@@ -148,7 +148,7 @@ class TestLiveness(RunnerCase):
                 ):
                     lockers.add(re.match(r"\w+: (\w+)", text)[1])
         # The claim inserts the row, and locks the row of the job.
-        self.assertEqual(lockers, {"dead_jobs", "lock_run_of_job", "claim_functions"})
+        self.assertEqual(lockers, {"dead_jobs", "lock_row_of_run", "claim_functions"})
         python = [
             path.name
             for path in ADDONS.glob("queue_job*/**/*.py")
