@@ -100,7 +100,9 @@ class RunJobController(http.Controller, WorkerDoors):
         """Do what the first job would otherwise wait for; only job workers do."""
         if not _is_job_worker():
             raise NotFound()
-        warm_up(self.__class__, self._superuser_env())
+        env = self._superuser_env()
+        self._is_signed(env, [])
+        warm_up(env)
         return ""
 
     @http.route(

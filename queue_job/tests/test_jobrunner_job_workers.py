@@ -5,14 +5,16 @@ import os
 import socket
 from unittest.mock import MagicMock, patch
 
+from odoo import SUPERUSER_ID
 from odoo.service import server as odoo_server
-from odoo.tests import BaseCase, HttpCase, tagged
+from odoo.tests import BaseCase, HttpCase, TransactionCase, tagged
 from odoo.tools import config, mute_logger
 
 from .. import configuration, protocol
 from ..channels import DatabaseTree
 from ..jobrunner import _channels, job_workers, server
 from ..jobrunner.config import runner_settings
+from ..worker import warm_up
 
 PREFORK = {"workers": 2, "stop_after_init": False}
 
@@ -223,6 +225,17 @@ class TestWorkers(JobWorkersCase):
         with self.assertLogs("odoo.addons.queue_job.jobrunner", "DEBUG") as logs:
             job_workers.warm_up(application, "missing")
         self.assertIn("no database", logs.output[0])
+
+
+class TestWarmUp(TransactionCase):
+    def test_claims_and_leaves_nothing(self):
+        job = self.env["queue.job"].with_delay()._test_job().db_record()
+        self.env.flush_all()
+        with patch.object(self.env.cr, "rollback") as rollback:
+            warm_up(self.env(user=SUPERUSER_ID))
+        rollback.assert_called_once()
+        job.invalidate_recordset()
+        self.assertEqual(job.state, "pending")
 
 
 @tagged("post_install", "-at_install")

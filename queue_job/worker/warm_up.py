@@ -1,11 +1,24 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The work of a first request, done before there is one."""
 
+from uuid import uuid4
 
-def warm_up(_doors, env):
-    """Load what the first bundle of a process would load; writes nothing.
+from ..store import rows
+from .lease import lock_first
 
-    :param _doors: class of the worker
-    :param env: superuser environment; its cursor is read only and not committed
+
+def warm_up(env):
+    """Read and claim a job that does not exist, as the first bundle of a process does.
+
+    The registry, its routes and the connection are there already: the request that
+    asks for this needed them. What is left are the caches of this process, and the
+    functions that PostgreSQL compiles for each connection. Writes nothing and rolls back.
+
+    :param env: superuser environment
     """
-    env["queue.job"].sudo().search([], limit=1)
+    jobs = env["queue.job"].sudo()
+    uuids = [str(uuid4()), str(uuid4())]
+    rows.read(jobs, "uuid", uuids)
+    lock_first(env, uuids)
+    jobs._has_write_overrides()
+    env.cr.rollback()
