@@ -62,7 +62,7 @@ class TestReadme(ReadmeFacts):
         days = self.env["queue.job"]._removal_interval
         return {
             "CONFIGURE": (
-                f"The log shows, {server.START_DELAY} seconds after the start,",
+                f"(without job workers, {server.START_DELAY} seconds after the start)",
                 f"keeps up to {dispatch.MAX_REQUESTS} of them open",
                 f"those that take {durations.SHORT} seconds or more, get runs of one job",
                 f"as many jobs as should take {durations.FILL} seconds together",
@@ -72,6 +72,8 @@ class TestReadme(ReadmeFacts):
                 f"taken back after {session.SLOW_BUNDLE} to {session.SLOW_BUNDLE + 1} seconds",
                 f"tries again after {backoff.Backoff.LAST} seconds at most",
                 f"given up after some {silence} seconds",
+                f"the first {job_workers.MAX_WARM} of them",
+                f"as Odoo's cron workers do (``nice`` {job_workers.NICENESS})",
                 f"up to {metrics.MAX_FUNCTIONS} functions",
                 f"answered within {metrics_page.SILENCE} seconds",
                 f"more than {pending_window.WINDOW} waiting jobs",
