@@ -79,6 +79,12 @@ def chaos_parser(add_options):
         help="seconds until healthy jobs beside them are done (default: %(default)s)",
     )
     parser.add_argument(
+        "--job-workers",
+        type=int,
+        default=0,
+        help="of each node, which then perform the jobs (default: none)",
+    )
+    parser.add_argument(
         "--show", action="store_true", help="print each kill and its time"
     )
     parser.add_argument(

@@ -102,6 +102,7 @@ class Chaos:
                 self.lab.odoo,
                 self.database,
                 workers=self.options.workers,
+                job_workers=self.options.job_workers,
                 channels="root:%d,%s:%d" % (SLOTS, DEADLY_CHANNEL, SLOTS // 2),
             )
             for name in "ab"

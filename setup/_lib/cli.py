@@ -131,7 +131,18 @@ def run_parser():
     parser.add_argument(
         "--port", type=int, help="HTTP port (default: 8069 or a free one)"
     )
-    parser.add_argument("--workers", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        help="workers for people (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--job-workers",
+        type=int,
+        default=4,
+        help="workers for jobs only; with 0 they take the others (default: %(default)s)",
+    )
     parser.add_argument(
         "--channels",
         default="root:4",

@@ -49,10 +49,14 @@ def main(options, cache):
         options.database,
         port=choose_port(options.port),
         workers=options.workers,
+        job_workers=options.job_workers,
         channels=options.channels,
         server_wide=server_wide,
     ) as server:
-        with progress.step("Starting Odoo with %d workers" % options.workers):
+        with progress.step(
+            "Starting Odoo with %d workers and %d job workers"
+            % (options.workers, options.job_workers)
+        ):
             server.wait_until_ready()
         Demonstration(suite, options.database, server).run()
         if not options.once:
