@@ -47,6 +47,7 @@ class Figure:
 
 _LATENCY = "commit of one with_delay to done, idle server"
 _GRAPH = "graph 500 before 500"
+_PAGE = "page beside %s, 95th"
 
 AIMS = {
     "rate": Aim(
@@ -132,6 +133,27 @@ AIMS = {
         *("start", "  its memory then", "%.0f MB", "", "<= 180 MB"), most=180
     ),
     "peak_million": Aim("start", "  its memory at most", "%.0f MB"),
+    "own_idle": Aim("people", _PAGE % "an idle queue, job workers", "%.1f ms"),
+    # Judged by the one before.
+    "own_wait": Aim(
+        *("people", _PAGE % "jobs that wait, job workers", "%.1f ms", ""),
+        "<= 1.1 of idle",
+    ),
+    "own_compute": Aim("people", _PAGE % "jobs that compute, job workers", "%.1f ms"),
+    "shared_idle": Aim("people", _PAGE % "an idle queue, none", "%.1f ms"),
+    "shared_wait": Aim("people", _PAGE % "jobs that wait, none", "%.1f ms"),
+    "shared_compute": Aim("people", _PAGE % "jobs that compute, none", "%.1f ms"),
+    "first_job": Aim(
+        *("warm", "first job after the first page, job workers", "%.1f s"),
+        *("", "<= 2 s"),
+        most=2,
+    ),
+    "first_jobs": Aim(
+        *("warm", "first 1,000 jobs after a start, of the warm rate", "%.2f"),
+        *("", ">= 0.8"),
+        least=0.8,
+    ),
+    "warm_rate": Aim("warm", "  the warm rate", "%.0f /s"),
     "refused_queries": Aim(
         *("refused", "10,000 refused calls, queries each", "%.2f", "", "1"), most=1.01
     ),

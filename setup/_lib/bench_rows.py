@@ -9,6 +9,7 @@ from . import progress
 from .bench_figures import figure
 from .bench_measure import Cost, Meter, Sampler, StatementLog, Watch, memory, tree
 from .bench_server import READY, RUNNER, BenchServer, Client, script
+from .bench_workers import People, Start
 from .cron_figures import measure as measure_cron
 from .errors import SetupError
 from .process import Guarded, tail
@@ -18,6 +19,8 @@ ADDONS = ("queue_job", "queue_job_bench")
 # Seconds for a drain, per job and at least: OCA needs a fifth of a second in graphs.
 DRAIN_SECONDS, DRAIN_LEAST = 0.3, 120
 WARM_UP = 400
+# The 95th percentile of a page beside busy jobs, of that beside an idle queue.
+MOST_BESIDE_JOBS = 1.1
 # Never with their dependencies, which would bring OCA's queue_job.
 CONNECTOR = (
     "pip install --no-deps --target FOLDER odoo-addon-component"
@@ -268,6 +271,41 @@ class Bench:
         self._add("cron", figures.batches * 1000)
         self._add("cron_gain", figures.gain)
 
+    def people(self):
+        """Time web requests beside busy jobs, with job workers and without."""
+        self.close()
+        for name, job_workers in (("own", self.options.workers), ("shared", 0)):
+            database = self.lab.copy(self.installed, "bench")
+            with progress.step("People beside %d job workers" % job_workers):
+                late = People(self.lab, database, job_workers).measure(
+                    self.options.repeat
+                )
+            ratio = late["wait"] / late["idle"]
+            self._add(name + "_idle", late["idle"] * 1000)
+            self._add(
+                name + "_wait",
+                late["wait"] * 1000,
+                reached=ratio <= MOST_BESIDE_JOBS if job_workers else None,
+                note="(%.2f of idle)" % ratio,
+            )
+            self._add(name + "_compute", late["compute"] * 1000)
+            self.lab.databases.drop(database)
+
+    def warm(self):
+        """Time the first job, and drain the first 1,000 jobs, after a start with job workers."""
+        self.close()
+        database = self.lab.copy(self.installed, "bench")
+        with progress.step("Starting servers with job workers"):
+            medians, turns = Start(self.lab, database, self.options.jobs).measure(
+                self.options.repeat
+            )
+        self._add("first_job", medians["first_job"])
+        share = medians["first"] / medians["warm"]
+        self._add("first_jobs", share, note="(%.0f /s)" % medians["first"])
+        self._add("warm_rate", medians["warm"])
+        self.details["warm"] = turns
+        self.lab.databases.drop(database)
+
     def flood(self, count, channel, holder_seconds):
         """Let jobs wait in a channel that one job holds."""
         self._client.slow(channel, holder_seconds)
@@ -390,5 +428,5 @@ def _python_below(guard):
 # In this order; a name is a method of Bench.
 ROWS = (
     *("drain", "counts", "latency", "delay", "graph", "deaf", "start"),
-    *("refused", "cron", "connector"),
+    *("people", "warm", "refused", "cron", "connector"),
 )

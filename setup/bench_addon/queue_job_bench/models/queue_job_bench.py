@@ -26,6 +26,16 @@ class QueueJobBench(models.Model):
         """Hold a slot."""
         time.sleep(seconds)
 
+    def query(self, seconds):
+        """Wait for a statement."""
+        self.env.cr.execute("SELECT pg_sleep(%s)", (seconds,))
+
+    def compute(self, seconds):
+        """Use processor time."""
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
     def insert(self, number):
         """Insert a numbered row, as work that must count once."""
         self.create({"number": number})
