@@ -12,6 +12,7 @@ from . import queue_job_attempt
 from . import queue_job_checkpoint
 from . import queue_job_progress
 from . import ir_cron
+from . import queue_job_digest
 from . import queue_job_failure
 from . import queue_job_record_mixin
 from . import queue_job_minute

@@ -13,6 +13,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.fields import Domain
 from odoo.tools import SQL
 from odoo.tools.misc import clean_context, formatLang
+from odoo.tools.profiler import Profiler
 
 from odoo.addons.base_sparse_field.models.fields import Serialized
 
@@ -222,6 +223,9 @@ class QueueJob(models.Model):
     dependency_graph_facts = Serialized(compute="_compute_dependency_graph_facts")
     graph_jobs_count = fields.Integer(compute="_compute_graph_jobs_count")
 
+    job_is_profiled = fields.Boolean(
+        string="Profiled", compute="_compute_job_is_profiled"
+    )
     explanation = fields.Json(
         compute="_compute_explanation",
         help="Why the job is not running, as a sentence and the jobs that it speaks of.",
@@ -826,7 +830,45 @@ class QueueJob(models.Model):
         :param job: the claimed :class:`~odoo.addons.queue_job.job.Job`; ``job.retry`` is
             the number of earlier attempts
         """
-        return contextlib.nullcontext()
+        functions = self.env["queue.job.function"].sudo()
+        function_id = job.job_config.job_function_id
+        if not function_id or function_id not in functions._profiled_ids():
+            return contextlib.nullcontext()
+        function = functions.browse(function_id)
+        if functions._is_profiled_elsewhere() or not function.is_profiling_enabled():
+            return contextlib.nullcontext()
+        name = function._profile_make_name(job)
+        return Profiler(db=self.env.cr.dbname, description=name, profile_session=name)
+
+    def _profiles(self):
+        """Return the profiles of the attempts of these jobs."""
+        names = [f"queue.job {job.uuid} - {job.channel_method_name}" for job in self]
+        return self.env["ir.profile"].sudo().search([("session", "in", names)])
+
+    @api.depends("state")
+    def _compute_job_is_profiled(self):
+        found = set(self._profiles().mapped("session"))
+        for job in self:
+            name = f"queue.job {job.uuid} - {job.channel_method_name}"
+            job.job_is_profiled = name in found
+
+    def action_view_profile(self):
+        """Return the action that opens the profile of this job, or the list of several."""
+        self.ensure_one()
+        self.check_access("read")
+        profiles = self._profiles()
+        if not profiles:
+            raise UserError(self.env._("This job was not profiled."))
+        action = {
+            "name": self.env._("Profile"),
+            "type": "ir.actions.act_window",
+            "res_model": "ir.profile",
+            "view_mode": "list,form",
+            "domain": [("id", "in", profiles.ids)],
+        }
+        if len(profiles) == 1:
+            action.update(view_mode="form", res_id=profiles.id)
+        return action
 
     @api.model
     def _current_traceparent(self):
@@ -1130,7 +1172,44 @@ class QueueJob(models.Model):
         for jobs in self.grouped("company_id").values():
             users = self.env["res.users"].sudo().search(jobs._subscribe_users_domain())
             for job in jobs:
-                job._post_failure(users)
+                job._notify_of_failure(users)
+
+    def _notify_of_failure(self, users):
+        """Notify of a failure as the job function says; equal ones are counted.
+
+        :param users: who follows failures
+        """
+        function = self.job_function_id.sudo()
+        notice = function.failure_notice or "chatter"
+        if notice == "nobody":
+            return
+        is_one_of_many = self.env["queue.job.digest"].sudo()._counts(self)
+        if notice == "chatter":
+            self.with_context(queue_job_quiet=is_one_of_many)._post_failure(users)
+        elif is_one_of_many:
+            return
+        elif notice == "activity" and function.failure_user_id:
+            self.activity_schedule(
+                "queue_job.mail_activity_type_failure",
+                user_id=function.failure_user_id.id,
+                summary=self.exc_name,
+                note=self.exc_message,
+            )
+        elif notice == "user":
+            self.user_id._bus_send(
+                "simple_notification",
+                {
+                    "type": "danger",
+                    "title": self.env._("Job failed"),
+                    "message": self.name,
+                },
+            )
+
+    def _notify_get_recipients(self, message, msg_vals=False, **kwargs):
+        """Notify no follower of one of many equal failures; the digest does."""
+        if self.env.context.get("queue_job_quiet"):
+            return []
+        return super()._notify_get_recipients(message, msg_vals=msg_vals, **kwargs)
 
     def _post_failure(self, users):
         followers = users

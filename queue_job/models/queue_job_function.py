@@ -155,6 +155,29 @@ class QueueJobFunction(models.Model):
         "the job fails or is run again: the method must cope with that.",
     )
 
+    failure_notice = fields.Selection(
+        [
+            ("nobody", "Nobody"),
+            ("chatter", "Followers of the job"),
+            ("activity", "A responsible user, by an activity"),
+            ("user", "The user of the job, in the web client"),
+        ],
+        string="Notify of Failures",
+        help="Who is notified when a job of this function fails. From the sixth equal "
+        "failure within an hour on, one digest counts them instead.",
+    )
+    failure_user_id = fields.Many2one("res.users", string="Responsible")
+    # Names of OCA's queue_job_profiler, so that it can take them over.
+    profiling_enabled = fields.Boolean(
+        string="Profile", help="Record where the time of the attempts goes."
+    )
+    profiling_user_ids = fields.Many2many(
+        "res.users",
+        relation="queue_job_function_profiling_user_rel",
+        string="Profile for",
+        help="Users whose jobs are profiled; all when empty.",
+    )
+    profiling_until = fields.Datetime(string="Profile until")
     related_action_by_user = fields.Boolean(readonly=True)
     on_fail_method_by_user = fields.Boolean(readonly=True)
 
@@ -405,6 +428,50 @@ class QueueJobFunction(models.Model):
         if self.allow_commit:
             return FREE
         return STEPS if self.commit_mode == STEPS else NEVER
+
+    # Profiler ---------------------------------------------------------------
+
+    @api.constrains("profiling_enabled", "profiling_until")
+    def _check_profiling_until(self):
+        for record in self:
+            if record.profiling_enabled and not record.profiling_until:
+                raise ValidationError(
+                    self.env._("Until when are jobs of %s profiled?", record.name)
+                )
+
+    @api.private
+    @tools.ormcache()
+    def _profiled_ids(self):
+        """Return the ids of the functions whose profiling was enabled."""
+        return frozenset(self.search([("profiling_enabled", "=", True)]).ids)
+
+    def is_profiling_enabled(self):
+        """Return whether jobs of this function are profiled now, for the current user."""
+        self.ensure_one()
+        return bool(
+            self.profiling_enabled
+            and self.profiling_until
+            and fields.Datetime.now() < self.profiling_until
+            and (
+                not self.profiling_user_ids or self.env.user in self.profiling_user_ids
+            )
+        )
+
+    def _profile_make_name(self, job):
+        """Return the description of the profile of a job's attempt."""
+        return f"queue.job {job.uuid} - {job.job_function_name}"
+
+    @api.model
+    def _is_profiled_elsewhere(self):
+        """Return whether OCA's queue_job_profiler does it."""
+        return "queue_job_profiler" in self.pool._init_modules
+
+    def _get_view(self, view_id=None, view_type="form", **options):
+        arch, view = super()._get_view(view_id, view_type, **options)
+        if self._is_profiled_elsewhere():
+            for node in arch.xpath("//*[@name='queue_job_profiling']"):
+                node.getparent().remove(node)
+        return arch, view
 
     def _parse_retry_pattern(self):
         """Return the pattern with whole numbers as keys and pairs as tuples."""

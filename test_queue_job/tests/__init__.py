@@ -14,6 +14,7 @@ from . import test_delay_api
 from . import test_delayable_graph
 from . import test_delayables
 from . import test_dependencies
+from . import test_digest
 from . import test_dependency_fields
 from . import test_executor
 from . import test_failure_messages
@@ -39,6 +40,7 @@ from . import test_model
 from . import test_no_delay
 from . import test_pitfalls
 from . import test_pitfalls_of_callers
+from . import test_profiler
 from . import test_properties
 from . import test_record_jobs
 from . import test_related_actions

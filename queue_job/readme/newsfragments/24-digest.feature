@@ -1,0 +1,2 @@
+Job functions choose whom failures notify; many equal failures within an hour are one digest that
+counts them.

@@ -1,0 +1,1 @@
+Job functions can be profiled until a date; a job opens its profile.
