@@ -87,3 +87,4 @@ from . import test_update_functions
 from . import test_views
 from . import test_views_jobs
 from . import test_wizards
+from . import test_worker_metrics

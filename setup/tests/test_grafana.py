@@ -15,7 +15,9 @@ def served():
     """Return the names of the series on the page of metrics, as its code spells them."""
     names = set(re.findall(r'"(queue_job_\w+)"', PAGE.read_text()))
     histograms = {"queue_job_wait_seconds", "queue_job_duration_seconds"}
-    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    parts = {
+        f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")
+    }
     return (names - histograms) | parts
 
 

@@ -1,0 +1,1 @@
+``/queue_job/metrics``: a worker serves metrics where no runner lives.
