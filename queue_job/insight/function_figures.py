@@ -13,7 +13,7 @@ from ..sql import statements as sql
 from .companies import belongs_to, companies_seen
 
 # Jobs of the channel that are read for durations, and of each kind that waits.
-READ, WAITING_READ = 20_000, 5_000
+READ, WAITING_READ = 10_000, 5_000
 # Seconds that part the bars of the histogram.
 EDGES = (0.01, 0.1, 0.5, 1, 5, 10, 60, 300, 3600)
 HOURS = 24
@@ -34,15 +34,12 @@ def figures(env, function, channel):
         "channel": channel,
         "visible": belongs_to(companies_seen(env)),
     }
-    count, mean, longest, percentiles = _fetch(
-        env, sql.durations_of_function, limit=READ, **values
+    count, mean, longest, percentiles, bars = _fetch(
+        env, sql.durations_of_function, limit=READ, edges=list(EDGES), **values
     )[0]
-    places = _fetch(
-        env, sql.histogram_of_function, limit=READ, edges=list(EDGES), **values
-    )
     histogram = [0] * (len(EDGES) + 1)
-    for place, number in places:
-        histogram[place] = number
+    for place, number in (bars or {}).items():
+        histogram[int(place)] = number
     hours = [[0, 0] for _hour in range(HOURS)]
     for age, done, failed in _fetch(
         env, sql.hours_of_function, now=datetime.now(), **values
@@ -64,10 +61,11 @@ def figures(env, function, channel):
 
 def durations(env, function, channel):
     """Return ``(count, percentiles)`` of a function: its 50th, 95th and 99th, in seconds."""
-    count, _mean, _longest, percentiles = _fetch(
+    count, _mean, _longest, percentiles, _bars = _fetch(
         env,
         sql.durations_of_function,
         limit=READ,
+        edges=list(EDGES),
         function=function,
         channel=channel,
         visible=belongs_to(companies_seen(env)),

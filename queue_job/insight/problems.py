@@ -7,6 +7,7 @@ by itself in a moment: a deep queue that moves is none.
 """
 
 from datetime import timedelta
+from functools import cached_property
 
 from odoo.tools import SQL
 
@@ -21,7 +22,7 @@ SHOWN = 5
 # Seconds that a job runs, at least, and times as long as usual, before that is one.
 LONG_RUN, LONGER = 60, 3
 # Jobs that are read to find the one that runs longest, or failed ones of graphs.
-RUNNING_READ, FAILED_READ = 20, 1000
+RUNNING_READ, FAILED_READ = 20, 200
 # Seconds after which a worker should have begun what was sent, and the runner have sent
 # what nothing holds.
 LATE_WORKER, LATE_RUNNER = 30, 60
@@ -68,8 +69,13 @@ class Problems:
         return {"kind": kind, "level": level, "text": text, "buttons": list(buttons)}
 
     def _open(self, name, domain):
-        action = self.env["queue.job"]._action_list(name, domain, context={})
-        return {"label": self.env._("Open"), "action": action}
+        named = {"name": name, "display_name": name, "domain": domain}
+        return {"label": self.env._("Open"), "action": {**self._list, **named}}
+
+    @cached_property
+    def _list(self):
+        """The action that lists jobs, read once for all buttons."""
+        return self.env["queue.job"]._action_list("", [], context={})
 
     def _open_channel(self, figures, domain):
         name = figures["name"]

@@ -5,18 +5,20 @@ WHERE channel = %(channel)s AND date_done IS NOT NULL
 ORDER BY date_done DESC LIMIT %(limit)s
 
 -- name: durations_of_function
--- Durations of a function among the jobs of its channel that were done last.
+-- Durations of a function among the jobs of its channel that were done last, and how many
+-- took how long, by edges in seconds.
+WITH mine AS MATERIALIZED (
+    SELECT exec_time FROM ({newest_of_channel}) AS newest
+    WHERE channel_method_name = %(function)s AND exec_time IS NOT NULL AND %(visible)s
+)
 SELECT count(*)::int, avg(exec_time)::float8, max(exec_time)::float8,
-    percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY exec_time)
-FROM ({newest_of_channel}) AS newest
-WHERE channel_method_name = %(function)s AND exec_time IS NOT NULL AND %(visible)s
-
--- name: histogram_of_function
--- How many of these jobs took how long: by edges in seconds.
-SELECT width_bucket(exec_time::float8, %(edges)s::float8[]) AS place, count(*)::int
-FROM ({newest_of_channel}) AS newest
-WHERE channel_method_name = %(function)s AND exec_time IS NOT NULL AND %(visible)s
-GROUP BY 1
+    percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY exec_time),
+    (SELECT json_object_agg(place, number) FROM (
+        SELECT width_bucket(exec_time::float8, %(edges)s::float8[]) AS place,
+            count(*) AS number
+        FROM mine GROUP BY 1
+    ) AS bar)
+FROM mine
 
 -- name: waiting_of_function
 -- How many jobs of a function wait: in two states, up to a limit of jobs of the channel each.

@@ -142,6 +142,7 @@ class TestScreenPlans(TransactionCase):
             "channel": "root.1",
             "function": "<m1>.f",
             "limit": 100,
+            "edges": [1],
             "visible": SQL("TRUE"),
         }
         self.assert_uses(
