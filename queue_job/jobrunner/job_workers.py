@@ -19,6 +19,8 @@ import select
 import socket
 from wsgiref.util import setup_testing_defaults
 
+import psycopg2
+
 from odoo.service import server
 from odoo.tools import config
 
@@ -185,17 +187,29 @@ def _forget_inherited_socket():
         os.environ.pop("ODOO_HTTP_SOCKET_FD", None)
 
 
+def _follow_registries():
+    """Let the next workers inherit registries as they are now, and no connection.
+
+    As Odoo does before it starts workers of its own: one with a registry from before an
+    installation would have to load another.
+    """
+    for registry in server.Registry.registries.snapshot.values():
+        with registry.cursor() as cr:
+            registry.check_signaling(cr)
+    server.sql_db.close_all()
+
+
 def _spawn(multi):
     """Start the job workers that are missing."""
     missing = job_workers() - len(multi.workers_job)
     if missing <= 0:
         return
-    # What Odoo does before it starts one of its own workers: a worker that inherited a
-    # registry from before an installation would have to load another one.
-    for registry in server.Registry.registries.snapshot.values():
-        with registry.cursor() as cr:
-            registry.check_signaling(cr)
-    server.sql_db.close_all()
+    try:
+        _follow_registries()
+    except psycopg2.OperationalError as error:
+        # Workers that live go on when PostgreSQL is back, and the server with them.
+        _logger.warning("job workers: not started, PostgreSQL is not there: %s", error)
+        return
     for _number in range(missing):
         multi.worker_spawn(JobWorker, multi.workers_job)
 

@@ -5,6 +5,8 @@ import os
 import socket
 from unittest.mock import MagicMock, patch
 
+from psycopg2 import OperationalError
+
 from odoo import SUPERUSER_ID
 from odoo.service import server as odoo_server
 from odoo.tests import BaseCase, HttpCase, TransactionCase, tagged
@@ -200,6 +202,21 @@ class TestWorkers(JobWorkersCase):
         self.assertEqual(len(self.spawned(multi)), 2)
         multi.worker_pop(1)
         self.assertEqual(len(self.spawned(multi)), 3)
+
+    def test_server_outlives_a_restart_of_postgresql(self):
+        """An error in this step would end the main process."""
+        self.configured(workers=1, channels="root:0")
+        multi = self.started()
+        multi.worker_spawn = MagicMock()
+        with (
+            patch.object(
+                job_workers, "_follow_registries", side_effect=OperationalError("gone")
+            ),
+            self.assertLogs("odoo.addons.queue_job.jobrunner", "WARNING") as logs,
+        ):
+            self.assertEqual(self.spawned(multi), [])
+        self.assertIn("PostgreSQL is not there: gone", logs.output[0])
+        self.assertEqual(self.spawned(multi), [job_workers.JobWorker])
 
     def test_answer_only_addresses_of_jobs(self):
         asked = []
