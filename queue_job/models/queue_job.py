@@ -40,6 +40,7 @@ from ..states import (
     WAITING,
 )
 from ..store import (
+    insertion,
     keys,
     links,
     mapping,
@@ -521,9 +522,7 @@ class QueueJob(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         vals_list = [self._with_full_channel(vals) for vals in vals_list]
-        names = {vals.get("channel") for vals in vals_list}
-        for name in names - {None, False, "", ROOT}:
-            self.env["queue.job.channel"]._warn_unlimited(name)
+        self._warn_unlimited_channels(vals_list)
         # Overrides of other modules see the caller's context, the columns do not.
         context = clean_context(self.env.context) | self._CREATION_CONTEXT
         quiet = self.with_context(context)  # pylint: disable=context-overridden # no defaults
@@ -534,6 +533,11 @@ class QueueJob(models.Model):
                 [(vals.get("uuid"), vals.get("dependencies")) for vals in vals_list],
             )
         return jobs
+
+    def _warn_unlimited_channels(self, vals_list):
+        names = {vals.get("channel") for vals in vals_list}
+        for name in names - {None, False, "", ROOT}:
+            self.env["queue.job.channel"]._warn_unlimited(name)
 
     def write(self, vals):
         if "state" in vals and self._is_moved_by_code_of_person():
@@ -763,6 +767,11 @@ class QueueJob(models.Model):
             )
         )
         return None
+
+    @tools.ormcache()
+    def _insertion(self):
+        """Return how rows of this registry are inserted past ``create``."""
+        return insertion.Insertion(self)
 
     # Overrides of write() ---------------------------------------------------
 

@@ -18,3 +18,7 @@ UPDATE queue_job SET %(assignments)s WHERE id = ANY(%(ids)s)
 -- name: assignment
 -- One column of such a statement.
 %(column)s = %(value)s::%(type)s
+
+-- name: insert_row
+-- Insert the row of one job.
+INSERT INTO queue_job (%(columns)s) VALUES (%(values)s) RETURNING id

@@ -13,6 +13,7 @@ from . import test_fields
 from . import test_function_figures
 from . import test_imports
 from . import test_inbox
+from . import test_insertion
 from . import test_job_channel
 from . import test_job_function
 from . import test_jobrunner_pending_window
