@@ -95,6 +95,9 @@ class Channel:
         self._pause_until = 0
         # When a pause ends by itself.
         self.paused_until = 0
+        # Of sub-channels that are not configured.
+        self.capacity_default = None
+        self.sequential_default = False
         self.capacity = capacity
         self.throttle = throttle
         self.paused = paused
@@ -174,6 +177,8 @@ class Channel:
         self.paused = as_flag(config.get("paused", False))
         self.capacity = capacity
         self.sequential = sequential
+        self.capacity_default = config.get("capacity_default")
+        self.sequential_default = as_flag(config.get("sequential_default", False))
         if not self.throttle:
             self.end_wait()
 

@@ -10,12 +10,18 @@ from .log import logger
 ROOT = "root"
 # Far more than anybody needs, and few enough to walk over.
 MOST_LEVELS, LONGEST_NAME = 50, 1000
-OPTIONS = ("name", "capacity", "sequential", "throttle", "paused")
+OPTIONS = (
+    *("name", "capacity", "sequential", "throttle", "paused"),
+    *("capacity_default", "sequential_default"),
+)
 FALSE_WORDS = ("", "0", "false", "no", "off", "none")
 
 
 class ChannelRecord(NamedTuple):
-    """A row of ``queue_job_channel``; None is not set, ``paused_until`` a UNIX time."""
+    """A row of ``queue_job_channel``; None is not set, ``paused_until`` a UNIX time.
+
+    The defaults hold for sub-channels that state no capacity, one level down.
+    """
 
     complete_name: str
     capacity: int | None = None
@@ -23,6 +29,8 @@ class ChannelRecord(NamedTuple):
     throttle: float | None = None
     paused: bool | None = None
     paused_until: float | None = None
+    capacity_default: int | None = None
+    sequential_default: bool | None = None
 
 
 class ChannelSettings(NamedTuple):
@@ -67,7 +75,8 @@ def full_name(name):
 def parse_simple_config(config_string):
     """Return one dict for each entry: name, capacity and the options written.
 
-    Values of options stay strings, an option without value is True.
+    Values of options stay strings, an option without value is True; a default capacity
+    is a number. An entry other than root that begins with an option has no capacity.
     ``ValueError`` when the string does not follow the grammar.
     """
     entries = []
@@ -85,18 +94,30 @@ def _parse_entry(entry, config_string):
     if not name:
         raise invalid("missing channel name")
     config = {"name": name, "capacity": 1}
-    if rest:
+    if (
+        rest
+        and full_name(name) != ROOT
+        and rest[0].split("=")[0].strip() in OPTIONS[2:]
+    ):
+        del config["capacity"]
+    elif rest:
         try:
-            config["capacity"] = int(rest[0])
+            config["capacity"] = int(rest.pop(0))
         except ValueError as error:
-            raise invalid(f"invalid capacity {rest[0]}") from error
-    for item in rest[1:]:
+            raise invalid(f"invalid capacity {entry.split(':')[1].strip()}") from error
+    for item in rest:
         key, *values = split_strip(item, "=")
         if len(values) > 1:
             raise invalid(f"incorrect config item {item}")
         if key in config:
             raise invalid(f"duplicate key {key}")
         config[key] = values[0] if values else True
+    if "capacity_default" in config:
+        try:
+            config["capacity_default"] = int(config["capacity_default"])
+        except ValueError as error:
+            value = config["capacity_default"]
+            raise invalid(f"invalid capacity_default {value}") from error
     return config
 
 
@@ -126,9 +147,10 @@ def typed(config):
     Options that nobody knows are left out.
     """
     settings = {}
-    if "capacity" in config:
-        settings["capacity"] = config["capacity"]
-    for option in ("sequential", "paused"):
+    for option in ("capacity", "capacity_default"):
+        if option in config:
+            settings[option] = config[option]
+    for option in ("sequential", "paused", "sequential_default"):
         if option in config:
             settings[option] = as_flag(config[option])
     if "throttle" in config:
@@ -140,7 +162,7 @@ def warnings_about(config):
     """Return what an administrator should know about one entry, as sentences."""
     found = []
     name = config["name"]
-    if full_name(name) != ROOT and config["capacity"] == 0:
+    if full_name(name) != ROOT and config.get("capacity") == 0:
         found.append(
             f"channel {name} has capacity 0, which means no limit;"
             f" to stop a channel use the option paused ({name}:1:paused)"
@@ -154,8 +176,8 @@ def warnings_about(config):
 def stated_by(config_string):
     """Return ``{full name: settings}`` for what a configuration string states.
 
-    An entry states its capacity even when it leaves it out: that is 1. What an
-    entry does not state may come from the record of the channel.
+    An entry without options states its capacity even when it leaves it out: that is 1.
+    What an entry does not state may come from the record of the channel.
     """
     return {
         full_name(config["name"]): typed(config)
@@ -192,7 +214,8 @@ class AppliedSettings:
 
     What the configuration states for a channel (its capacity, each option written)
     wins; what it does not state comes from the record of the channel. A channel that
-    either of them pauses is paused. A sequential channel has one slot.
+    either of them pauses is paused. A channel without entry, whose record has no capacity
+    either, takes the defaults of its parent. A sequential channel has one slot.
 
     :param stated: what :func:`stated_by` returns
     :param records: each a :class:`ChannelRecord`; unusable ones do not count
@@ -216,7 +239,10 @@ class AppliedSettings:
     def of(self, name):
         """Return the :class:`ChannelSettings` of a full name."""
         record = self.records.get(name) or ChannelRecord(name)
-        stated = self.stated.get(name, {})
+        stated = self.stated.get(name)
+        if stated is None and record.capacity is None and name != ROOT:
+            stated = self._defaults_below(name.rpartition(".")[0])
+        stated = stated or {}
         sequential = stated.get("sequential", bool(record.sequential))
         capacity = stated.get("capacity", record.capacity) or 0
         if name == ROOT and "capacity" not in stated:
@@ -229,3 +255,13 @@ class AppliedSettings:
             bool(stated.get("paused") or record.paused),
             record.paused_until or 0,
         )
+
+    def _defaults_below(self, parent):
+        """Return what the sub-channels of a full name state that do not say it themselves."""
+        record = self.records.get(parent) or ChannelRecord(parent)
+        stated = self.stated.get(parent, {})
+        defaults = {
+            "capacity": stated.get("capacity_default", record.capacity_default),
+            "sequential": stated.get("sequential_default", record.sequential_default),
+        }
+        return {option: value for option, value in defaults.items() if value}

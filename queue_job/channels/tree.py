@@ -72,7 +72,7 @@ class ChannelManager:
     ):
         """Return the channel of a name; empty is the root.
 
-        :param autocreate: create missing levels, without limit
+        :param autocreate: create missing levels, with the defaults of their parents
         :param parent_fallback: create, without limit, a channel under the
             nearest one that exists, so that its limits apply
         """
@@ -104,7 +104,9 @@ class ChannelManager:
         for name in names:
             channel = parent.get_subchannel_by_name(name)
             if channel is None:
-                channel = Channel(name, parent, capacity=None)
+                sequential = parent.sequential_default
+                capacity = 1 if sequential else parent.capacity_default
+                channel = Channel(name, parent, capacity, sequential)
                 self._channels_by_name[channel.fullname] = channel
                 self._channel_created(channel)
             parent = channel

@@ -107,6 +107,17 @@ class QueueJobChannel(models.Model):
         help="One job after the other, in their order; a failed job holds up the channel until "
         "it is dealt with. The capacity must be 1.",
     )
+    capacity_default = fields.Integer(
+        string="Capacity of Sub-Channels",
+        aggregator=None,
+        help="Capacity of each sub-channel that states none itself, one level down. "
+        "0: only the limit of this channel.",
+    )
+    sequential_default = fields.Boolean(
+        string="Sequential Sub-Channels",
+        help="Sub-channels that state no capacity run one job after the other, one level down. "
+        "The capacity of sub-channels must be 1.",
+    )
     throttle = fields.Float(
         string="Throttle (seconds)",
         aggregator=None,
@@ -373,11 +384,28 @@ class QueueJobChannel(models.Model):
                     )
                 )
 
+    @api.constrains("capacity_default", "sequential_default")
+    def _check_sequential_default(self):
+        for record in self:
+            if record.sequential_default and record.capacity_default != 1:
+                raise exceptions.ValidationError(
+                    self.env._(
+                        "The sub-channels of '%s' run one job after the other: "
+                        "their capacity must be 1.",
+                        record.complete_name,
+                    )
+                )
+
     @api.constrains(
-        "throttle", "removal_interval", "removal_interval_failed", "objective"
+        "throttle",
+        "removal_interval",
+        "removal_interval_failed",
+        "objective",
+        "capacity_default",
     )
     def _check_not_negative(self):
         names = ("throttle", "removal_interval", "removal_interval_failed", "objective")
+        names += ("capacity_default",)
         for record in self:
             for name in names:
                 if record[name] < 0:

@@ -138,9 +138,11 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass('queue_job_channel') AND NOT attisdropped
 
 -- name: channel_records
--- The settings of channel records; a database that is not upgraded yet lacks the last one.
+-- The settings of channel records; a database that is not upgraded yet lacks the last ones.
 SELECT complete_name, capacity, sequential, throttle, paused,
-    extract(epoch FROM (to_jsonb(channel) ->> 'paused_until')::timestamp)::float8
+    extract(epoch FROM (to_jsonb(channel) ->> 'paused_until')::timestamp)::float8,
+    (to_jsonb(channel) ->> 'capacity_default')::int,
+    (to_jsonb(channel) ->> 'sequential_default')::boolean
 FROM queue_job_channel AS channel
 
 -- name: unreported

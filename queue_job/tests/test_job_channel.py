@@ -8,6 +8,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.tests import Form, TransactionCase, tagged
 from odoo.tools import mute_logger
 
+from ..insight.snapshot import Snapshot
 from .alone import rename_channels_of_others
 
 
@@ -166,6 +167,19 @@ class TestSettings(ChannelCase):
         with Form(self.root) as form:
             form.removal_interval = 10
         self.assertEqual(self.root.removal_interval, 10)
+
+    def test_defaults_of_sub_channels(self):
+        channel = self.make("defaults")
+        for values in (
+            {"capacity_default": -1},
+            {"sequential_default": True},
+            {"sequential_default": True, "capacity_default": 2},
+        ):
+            with self.subTest(values), self.assertRaises(ValidationError):
+                channel.write(values)
+        channel.write({"sequential_default": True, "capacity_default": 1})
+        settings = Snapshot(self.env).settings("root.defaults.auto")
+        self.assertEqual((settings.capacity, settings.sequential), (1, True))
 
     def test_sequential_needs_capacity_one(self):
         channel = self.make(capacity=1, sequential=True)

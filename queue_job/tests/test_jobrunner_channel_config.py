@@ -105,6 +105,86 @@ class TestStated(BaseCase):
         self.assertIn("invalid capacity x", logs.output[0])
 
 
+class TestDefaults(BaseCase):
+    def parsed(self, text):
+        return settings.parse_simple_config(text)[-1]
+
+    def test_entry_that_begins_with_an_option_has_no_capacity(self):
+        self.assertEqual(
+            self.parsed("root:4,seq:sequential_default"),
+            {"name": "seq", "sequential_default": True},
+        )
+        self.assertEqual(
+            self.parsed("s:throttle = 2:capacity_default=3"),
+            {"name": "s", "throttle": "2", "capacity_default": 3},
+        )
+        for text in ("seq:other", "root:sequential_default", "seq:"):
+            with (
+                self.subTest(text),
+                self.assertRaisesRegex(ValueError, "invalid capac"),
+            ):
+                self.parsed(text)
+
+    def test_capacity_default_is_a_number(self):
+        message = (
+            "Invalid channel config s:1:capacity_default=x: invalid capacity_default x"
+        )
+        with self.assertRaisesRegex(ValueError, message):
+            self.parsed("s:1:capacity_default=x")
+
+    def test_sequential_without_capacity_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "must have a capacity of 1"):
+            ChannelManager().simple_configure("seq:sequential")
+
+    def test_sub_channel_takes_the_defaults_of_its_parent(self):
+        manager = ChannelManager()
+        manager.simple_configure(
+            "root:4,sub:3:capacity_default=2,q:sequential_default,sub.own:7"
+        )
+        for name, expected in (
+            ("sub.auto", (2, False)),
+            ("sub.own", (7, False)),
+            ("sub.auto.below", (None, False)),
+            ("q", (None, False)),
+            ("q.auto", (1, True)),
+            ("other.auto", (None, False)),
+        ):
+            with self.subTest(name):
+                channel = manager.get_channel_by_name(name, autocreate=True)
+                self.assertEqual((channel.capacity, channel.sequential), expected)
+
+    def test_defaults_apply_where_neither_entry_nor_record_has_a_capacity(self):
+        stated = settings.stated_by("root:9,c:3:capacity_default=2,c.entry:5,e:paused")
+        applied = settings.AppliedSettings(
+            stated,
+            [
+                settings.ChannelRecord("root.c.record"),
+                settings.ChannelRecord("root.c.limited", 4),
+                settings.ChannelRecord("root.c.free", 0),
+                settings.ChannelRecord("root.e", 6),
+                settings.ChannelRecord("root.r", capacity_default=3),
+                settings.ChannelRecord(
+                    "root.s", capacity_default=1, sequential_default=True
+                ),
+            ],
+        )
+        for name, expected in (
+            ("c.auto", (2, False)),
+            ("c.record", (2, False)),
+            ("c.limited", (4, False)),
+            ("c.free", (0, False)),
+            ("c.entry", (5, False)),
+            ("c.auto.below", (0, False)),
+            ("e", (6, False)),
+            ("r.auto", (3, False)),
+            ("s.auto", (1, True)),
+            ("s", (0, False)),
+        ):
+            with self.subTest(name):
+                found = applied.of(f"root.{name}")
+                self.assertEqual((found.capacity, found.sequential), expected)
+
+
 class TestWarnings(BaseCase):
     def configure(self, text):
         manager = ChannelManager()

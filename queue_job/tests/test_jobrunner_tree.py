@@ -54,6 +54,16 @@ class TestDatabaseTree(BaseCase):
         tree.apply([ChannelRecord("root", None)])
         self.assertEqual(tree.root.capacity, 1)
 
+    def test_channel_of_a_job_takes_the_default_of_its_parent(self):
+        """Of the configuration, then of a record; each database has its own slots."""
+        one, other = self.trees("root:9,c:8:capacity_default=2", "one", "other")
+        for tree, db_name in ((one, "one"), (other, "other")):
+            self.pending(tree, "c.auto", "a1", "a2", "a3", db_name=db_name)
+            self.assertEqual(self.run_at(tree), ["a1", "a2"])
+        self.pending(one, "d.auto", "b4", "b5", db_name="one")
+        one.apply([ChannelRecord("root.d", capacity_default=1)])
+        self.assertEqual(self.run_at(one), ["b4"])
+
     def test_record_that_is_gone_leaves_no_limit(self):
         (tree,) = self.trees("")
         tree.apply([ChannelRecord("root", 9), ChannelRecord("root.a", 1)])
