@@ -415,7 +415,9 @@ test("the doctor's lines are shown on request", async () => {
     expect(".o_queue_job_doctor").toHaveCount(0);
     await click(".o_queue_job_examine");
     await animationFrame();
-    expect(".o_queue_job_doctor_error").toHaveText(/A request\s*:\s*refused\s*Start it/);
+    expect(".o_queue_job_doctor_error").toHaveText(
+        /A request\s*:\s*refused\s*Start it/
+    );
     expect(".o_queue_job_doctor_ok").toHaveText(/Clocks\s*:\s*equal/);
     await click(".o_queue_job_doctor .btn-close");
     await animationFrame();

@@ -20,7 +20,9 @@ function checkNames() {
     for (const area of document.querySelectorAll(OURS)) {
         for (const element of area.querySelectorAll("button, a[href]")) {
             // The controls of Odoo's own widgets are not ours.
-            if (element.closest(".o_field_widget, .o-mail-Thread, .o-mail-Form-chatter")) {
+            if (
+                element.closest(".o_field_widget, .o-mail-Thread, .o-mail-Form-chatter")
+            ) {
                 continue;
             }
             if (element.getClientRects().length && !hasName(element)) {

@@ -308,9 +308,10 @@ export class QueueJobOverview extends Component {
 
     async openJobs(name, domain) {
         // The address of the menu's action would open that one again.
-        const {path, ...action} = await this.action.loadAction(
-            "queue_job.action_queue_job"
-        );
+        const action = {
+            ...(await this.action.loadAction("queue_job.action_queue_job")),
+            path: undefined,
+        };
         await this.action.doAction({
             ...action,
             name,
