@@ -21,6 +21,17 @@ class FailedJobError(JobError):
     """The job failed for good: its tries are used up."""
 
 
+class JobGiveUp(FailedJobError):
+    """The job fails now, with this reason, however many attempts are left."""
+
+
+class JobStop(JobError):
+    """The job cancels itself: its work is undone, and no attempt is counted.
+
+    Its dependents are cancelled too.
+    """
+
+
 class RetryableJobError(JobError):
     """The job could not be performed now and may be tried again.
 

@@ -131,5 +131,5 @@ WHERE id = %(job)s AND state IS NOT DISTINCT FROM 'done' AND COALESCE(run_number
 
 -- name: is_in_run
 -- Whether a job is in a run.
-SELECT FROM queue_job
+SELECT true FROM queue_job
 WHERE id = %(job)s AND state IS NOT DISTINCT FROM 'started' AND COALESCE(run_number, 0) = %(run)s

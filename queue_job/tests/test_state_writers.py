@@ -32,6 +32,7 @@ PLACES = {
     "worker/lease.py: Lease.is_current": "parameter of a query",
     "worker/outcome.py: record": _FOLLOWS,
     "worker/outcome.py: _record_postponed": _FOLLOWS,
+    "worker/outcome.py: _record_stopped": _FOLLOWS,
     "worker/outcome.py: _record_suspended": _FOLLOWS,
     "worker/outcome.py: _record_failure": _FOLLOWS,
 }

@@ -19,6 +19,7 @@ from odoo.tools import config
 
 from ..exception import (
     JobError,
+    JobStop,
     JobSuspended,
     LostRunError,
     RetryableJobError,
@@ -125,6 +126,8 @@ def perform(doors, env, job):
         return Outcome(Kind.LOST, error)
     except RetryableJobError as error:
         return Outcome(Kind.POSTPONED, error)
+    except JobStop as error:
+        return Outcome(Kind.STOPPED, error)
     except JobSuspended as error:
         return Outcome(Kind.SUSPENDED, error)
     except BaseException as error:  # noqa: BLE001 a job may raise anything

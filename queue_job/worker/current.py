@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import re
+import time
 
 from odoo import models
 from odoo.sql_db import Cursor
@@ -29,6 +30,8 @@ from .side import side_connection
 # Characters of a message, bytes of a checkpoint.
 MESSAGE_LENGTH = 500
 CHECKPOINT_SIZE = 64 * 1024
+# Seconds between two questions whether the job was stopped.
+STOP_ASKED_EVERY = 1
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -81,6 +84,8 @@ class CurrentJob:
         self._row = None
         # Statements go over the side connection; to be removed when the job is done.
         self._is_shown = False
+        # Another session moved the job; when that is asked again.
+        self._was_stopped, self._ask_again_at = False, 0
 
     # Doors ------------------------------------------------------------------
 
@@ -157,8 +162,22 @@ class CurrentJob:
             self.step(done=over, total=len(items), checkpoint=checkpoint)
 
     def should_stop(self):
-        """Return whether the job should end soon: the server stops, or a limit is near."""
-        return self._lease.suspension.reason() is not None
+        """Return whether the job should end soon, for a tidy end.
+
+        True after the job was stopped, which is asked once a second over the side
+        connection, while the server stops, and near a limit.
+        """
+        return self._lease.suspension.reason() is not None or self._is_stopped()
+
+    def _is_stopped(self):
+        """Return whether another session has moved the job; its own snapshot shows nothing."""
+        now = time.monotonic()
+        if self._is_real and not self._was_stopped and now >= self._ask_again_at:
+            self._ask_again_at = now + STOP_ASKED_EVERY
+            values = {"job": self._job.row_id, "run": self._lease.run}
+            rows = side_connection().query(self._cr.dbname, sql.is_in_run, values)
+            self._was_stopped = rows == []
+        return self._was_stopped
 
     # Steps ------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ the row is still in the state and the run that this worker knows.
 
 import traceback
 from contextlib import nullcontext
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -25,8 +26,8 @@ from ..exception import (
 from ..job import Job
 from ..retry import is_last_try
 from ..sql import statements as sql
-from ..states import FAILED
-from ..store import attempts
+from ..states import CANCELLED, FAILED
+from ..store import attempts, transitions
 from ..store.mapping import MUTABLE
 from ..utils import storable_text, text_of
 from .lease import Lease, rollback
@@ -44,6 +45,7 @@ class Kind(Enum):
     SUSPENDED = "suspended"
     FAILED = "failed"
     LOST = "lost"
+    STOPPED = "stopped"
 
 
 class Outcome(NamedTuple):
@@ -65,6 +67,8 @@ def record(doors, job, outcome):
         job.state = Lease.of(job).state
     elif outcome.kind is Kind.POSTPONED:
         _record_postponed(doors, job, outcome.error)
+    elif outcome.kind is Kind.STOPPED:
+        _record_stopped(doors, job, outcome.error)
     elif outcome.kind is Kind.SUSPENDED:
         _record_suspended(doors, job, outcome.error)
     elif outcome.kind is Kind.FAILED:
@@ -100,6 +104,25 @@ def _record_postponed(doors, job, error):
         if failure is not raised:
             raise failure from raised
         raise
+
+
+def _record_stopped(doors, job, error):
+    """Cancel a job that asked for it, and its dependents; the attempt is not counted."""
+    lease = Lease.of(job)
+    job.retry -= 1
+    with lease.recording():
+        if not lease.is_current():
+            job.state = lease.state
+            return
+        values = doors._get_failure_values(job, _traceback_of(error), error)
+        attempts.keep(job.record, "stopped", job.retry + 1, values)
+        now = datetime.now()
+        result = storable_text(text_of(error))
+        transitions.move(job.record, "stop", date_cancelled=now, result=result)
+        job.record._cancel_dependents(now)
+        job.env.flush_all()
+    job.state = CANCELLED
+    logger.info("job %s: stopped itself: %s", job.uuid, result)
 
 
 def _record_suspended(doors, job, error):

@@ -13,6 +13,7 @@ from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.queue_job import protocol
+from odoo.addons.queue_job.exception import JobGiveUp, JobStop
 from odoo.addons.queue_job.sql import statements as sql
 from odoo.addons.queue_job.store import stop
 
@@ -200,6 +201,53 @@ class TestStop(ChainedCase):
         self.assertIs(self.stop(uuids[0]), True)
         self.worker.join(PATIENCE)
         self.assertEqual(self.states(uuids), ["cancelled"])
+
+    def test_should_stop_is_true_soon_after_a_stop(self):
+        answers = []
+
+        def ask(records):
+            current, deadline = records._current_job(), time.monotonic() + PATIENCE
+            while not current.should_stop() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            answers.append(current.should_stop())
+
+        with mock.patch.object(stop, "interrupt"):
+            uuids = self.begin(ask)
+            self.stop(uuids[0])
+            stopped_at = time.monotonic()
+            self.worker.join(PATIENCE)
+        self.assertEqual(answers, [True])
+        self.assertLess(time.monotonic() - stopped_at, PATIENCE / 2)
+        self.assertEqual(self.states(uuids), ["cancelled"])
+
+    def end_from_inside(self, error):
+        def testing_method(records):
+            records.name = "changed"
+            raise error
+
+        with self.new_env() as env:
+            first = self.record_in(env).delayable().testing_method()
+            second = env["queue.job"].delayable()._test_job()
+            first.on_done(second).delay()
+            uuids = [each._generated_job.uuid for each in (first, second)]
+        self.move(uuids[0], "enqueued")
+        with mock.patch.object(self.model_class, "testing_method", testing_method):
+            self.perform(uuids[:1])
+        self.assertEqual(self.name_of_record(), "one")
+        return uuids
+
+    def test_job_stop_cancels_without_an_attempt(self):
+        uuids = self.end_from_inside(JobStop("nothing to import"))
+        self.assertEqual(self.states(uuids), ["cancelled"] * 2)
+        values = self.columns(uuids[0], "retry", "result")
+        self.assertEqual(values, {"retry": 0, "result": "nothing to import"})
+        self.assertEqual(self.attempts_of(uuids[0]), [("stopped", "nothing to import")])
+
+    def test_job_give_up_fails_now(self):
+        uuids = self.end_from_inside(JobGiveUp("no such customer"))
+        self.assertEqual(self.states(uuids), ["failed", "wait_dependencies"])
+        values = self.columns(uuids[0], "exc_message", "retry")
+        self.assertEqual(values, {"exc_message": "no such customer", "retry": 1})
 
     def test_done_wins(self):
         (uuid,) = self.delay_plain(1)
