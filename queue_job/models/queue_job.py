@@ -263,6 +263,10 @@ class QueueJob(models.Model):
         compute="_compute_progress",
         help="How far the job says that it is.",
     )
+    has_checkpoint = fields.Boolean(
+        compute="_compute_progress",
+        help="The next attempt goes on behind the last step.",
+    )
 
     # Hash, because a key may be longer than an entry of a btree.
     _identity_key_state_partial_index = models.Index(
@@ -382,6 +386,7 @@ class QueueJob(models.Model):
         found = progress.progress_of(self)
         for job in self:
             job.progress = found.get(job.id, False)
+            job.has_checkpoint = found.get(job.id, {}).get("is_kept", False)
 
     @api.depends("retry", "max_retries", "state")
     def _compute_tries(self):
@@ -909,6 +914,7 @@ class QueueJob(models.Model):
         # Name and message of an earlier failure are kept, the traceback is not.
         transitions.move(self, "set done", date_done=datetime.now(), result=result)
         self._record_move(DONE)
+        self._forget_steps()
         self._release_dependents()
         release.after_commit(self, sql.free_behind, self.ids)
 
@@ -1121,6 +1127,19 @@ class QueueJob(models.Model):
                 body=self.env._("To be run now"), author_id=self.env.user.partner_id.id
             )
         return True
+
+    def open_requeue(self):
+        """Return the confirmation of a requeue, which offers to begin anew."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "queue_job.action_requeue_job"
+        )
+        action["context"] = {"active_model": self._name, "active_ids": self.ids}
+        return action
+
+    def _forget_steps(self):
+        """Let the next attempt of these jobs begin anew."""
+        self.env.cr.execute(sql.drop_checkpoints, {"jobs": list(self.ids)})
+        self.invalidate_recordset(["progress", "has_checkpoint"])
 
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.

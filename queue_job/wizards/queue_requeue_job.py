@@ -84,6 +84,13 @@ class QueueRequeueJob(models.TransientModel):
         }.get(self.scope)
         return Domain(failed_since(since)) if since else Domain.TRUE
 
+    kept_count = fields.Integer(
+        compute="_compute_kept_count", help="Those that go on behind their last step."
+    )
+    from_beginning = fields.Boolean(
+        string="From the beginning", help="Forget the steps that are over."
+    )
+
     def _is_for_jobs(self):
         return self.env.context.get("active_model") == "queue.job"
 
@@ -119,6 +126,13 @@ class QueueRequeueJob(models.TransientModel):
             domain = wizard._moved_domain() & Domain("state", "=", DONE)
             wizard.done_count = self.env["queue.job"].search_count(domain)
 
+    @api.depends("job_ids", "jobs_domain")
+    def _compute_kept_count(self):
+        for wizard in self:
+            wizard.kept_count = self.env["queue.job.checkpoint"].search_count(
+                [("job_id", "any", wizard._moved_domain())]
+            )
+
     def _domain(self):
         if self.jobs_domain:
             return Domain(self.jobs_domain) & self._scope_domain()
@@ -139,6 +153,8 @@ class QueueRequeueJob(models.TransientModel):
     def requeue(self):
         jobs = self._jobs()
         jobs.requeue()
+        if self.from_beginning:
+            jobs._forget_steps()
         self._spread(jobs)
         return {"type": "ir.actions.act_window_close"}
 

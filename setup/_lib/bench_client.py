@@ -48,7 +48,8 @@ class Client:
 
         :param blocks: lists of ``[kind, numbers, seconds]``: ``quick`` and ``slow`` jobs,
             or a ``graph``: all but the last before the last; ``deadly`` jobs, which kill
-            their worker, have tries in the place of seconds, ``leaking`` jobs megabytes
+            their worker, have tries in the place of seconds, ``leaking`` jobs megabytes;
+            ``steps``: one job that commits each number
         """
 
         def delay():
@@ -70,6 +71,13 @@ class Client:
             self.env[MODEL].with_delay(**{**properties, "max_retries": tries}).die(
                 number
             )
+
+    def _delay_steps(self, numbers, seconds, properties):
+        functions = self.env["queue.job.function"].sudo()
+        name = "<%s>.insert_in_steps" % MODEL
+        if not functions.search([("name", "=", name)]):
+            functions.create({"name": name, "commit_mode": "steps"})
+        self.env[MODEL].with_delay(**properties).insert_in_steps(numbers, seconds)
 
     def _delay_leaking(self, numbers, megabytes, properties):
         for number in numbers:

@@ -73,6 +73,12 @@ def chaos_parser(add_options):
         " (default: %(default)s)",
     )
     parser.add_argument(
+        "--in-steps",
+        type=int,
+        default=200,
+        help="numbers that jobs insert which commit in steps (default: %(default)s)",
+    )
+    parser.add_argument(
         "--wait",
         type=float,
         default=30,

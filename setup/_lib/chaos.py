@@ -4,6 +4,8 @@ Two complete Odoo servers serve one database of one PostgreSQL, all of them this
 job inserts one numbered row. While they run, workers, runners, the elected node and backends
 are killed, and PostgreSQL is restarted once. In the end every number must be there exactly once.
 
+Some jobs insert many numbers and commit each in a step: after a kill they go on behind the last.
+
 Some jobs kill their own worker, at every try. First they run beside a few healthy jobs of another
 channel, which must not wait for them; then among all others. They never count, and are never done.
 
@@ -40,6 +42,8 @@ LAST_KILL = 0.95
 # Jobs come in blocks: short ones, which are run many at once, then long ones, which
 # are mostly what is hit, then a small graph.
 QUICK, SLOW, GRAPH = 16, 8, 6
+# Numbers of a job that commits each of them in a step, and seconds of a step.
+STEPS, STEP_SECONDS = 100, 0.05
 # Tries of a job that kills its worker, and healthy jobs of another channel beside such jobs.
 TRIES, HEALTHY = 5, 20
 DEADLY_CHANNEL = "root.deadly"
@@ -170,7 +174,16 @@ class Chaos:
         for number in self._deadly_numbers(1):
             where = self.random.randrange(len(blocks) + 1)
             blocks.insert(where, ("deadly", [number], TRIES))
-        return blocks
+        # The first, so that they are hit.
+        return [*self._blocks_in_steps(), *blocks]
+
+    def _blocks_in_steps(self):
+        jobs = self.options.jobs
+        numbers = range(jobs + 1, jobs + self.options.in_steps + 1)
+        return [
+            ("steps", list(numbers[begin : begin + STEPS]), STEP_SECONDS)
+            for begin in range(0, len(numbers), STEPS)
+        ]
 
     def _healthy_blocks(self):
         numbers = list(range(1, self.options.jobs + 1))
@@ -333,14 +346,16 @@ class Chaos:
             self._query("SELECT number, count(*) FROM queue_job_bench GROUP BY number")
         )
         healthy = counts.pop(0, 0)
-        lost = [number for number in range(1, jobs + 1) if number not in counts]
+        in_steps = self.options.in_steps
+        lost = [n for n in range(1, jobs + in_steps + 1) if n not in counts]
         doubled = [number for number, count in counts.items() if count > 1]
         problems = []
         if lost:
             problems.append("%d never counted: %s" % (len(lost), lost[:10]))
         if doubled:
             problems.append("%d counted twice: %s" % (len(doubled), doubled[:10]))
-        if states != {"done": jobs + beside} or healthy != beside:
+        expected = jobs + beside + len(self._blocks_in_steps())
+        if states != {"done": expected} or healthy != beside:
             problems.append("states are %s, beside deadly %d" % (states, healthy))
         if waited is None or waited > self.options.wait:
             problems.append(
@@ -359,6 +374,7 @@ class Chaos:
         )
         return {
             "jobs": jobs,
+            "numbers_in_steps": in_steps,
             "seed": self.options.seed,
             "kills": dict(self.kills),
             "deadly": deadly,

@@ -313,3 +313,189 @@ class TestSteps(StepsCase):
             uuid = self.work(method)
         self.assertEqual(seen, [None, 1, 2, 3, 4, 5])
         self.assertEqual(self.outcome(uuid), ("done", 1))
+
+
+@tagged("post_install", "-at_install")
+class TestCurrentJob(StepsCase):
+    def test_batches_go_on_behind_the_last_step(self):
+        items, worked = list(range(10)), []
+
+        def method(record):
+            for part in record._current_job().batches(items, size=3):
+                if part[0] == 6 and len(worked) == 6:
+                    worked.append("failed")
+                    raise RetryableJobError("later")
+                worked.extend(part)
+
+        uuid = self.work(method)
+        self.assertEqual(
+            self.value(
+                "SELECT (checkpoint::json)->'items'->>0 FROM queue_job_checkpoint"
+            ),
+            "6",
+        )
+        self.work(method, uuid)
+        self.assertEqual(worked, [*range(6), "failed", *range(6, 10)])
+        self.assertEqual(self.outcome(uuid)[0], "done")
+
+    def test_batches_of_other_items_fail_with_a_sentence(self):
+        def method(record, items):
+            for part in record._current_job().batches(items, size=2):
+                if part[0] == 3:
+                    raise RetryableJobError("later")
+
+        uuid = self.work(lambda record: method(record, [1, 2, 3]))
+        with ERRORS:
+            self.work(lambda record: method(record, [1, 5, 3]), uuid)
+        message = self.columns(uuid, "exc_message")["exc_message"]
+        self.assertIn("The first 2 items of 'items' are not those", message)
+
+    def test_batches_of_records(self):
+        with self.new_env() as env:
+            records = env["test.queue.job"].create([{"name": str(n)} for n in range(5)])
+            ids = records.ids
+
+        def method(record):
+            for part in record._current_job().batches(record.browse(ids), size=2):
+                part.name = "worked on"
+
+        self.assertEqual(self.outcome(self.work(method))[0], "done")
+        with self.new_env() as env:
+            names = env["test.queue.job"].browse(ids).mapped("name")
+        self.assertEqual(set(names), {"worked on"})
+
+    def test_checkpoints_that_are_refused(self):
+        refused = []
+
+        def method(record):
+            job = record._current_job()
+            for value in (object(), {"a": float("nan")}, "x" * 70000, "\x00", "\udc80"):
+                try:
+                    job.step(checkpoint=value)
+                except (TypeError, ValueError) as error:
+                    refused.append(str(error).partition(":")[0])
+            job.step(checkpoint=["\\u0000", "ü" * 1000])
+            assert job.checkpoint == ["\\u0000", "ü" * 1000]
+
+        self.assertEqual(self.outcome(self.work(method))[0], "done")
+        self.assertEqual(len(refused), 5)
+        self.assertIn("65536 bytes", refused[2])
+
+    def test_progress_is_seen_while_the_transaction_is_open(self):
+        seen = []
+
+        def method(record):
+            job = record._current_job()
+            job.step(done=1, total=100)
+            job.progress(37, message="thirty-seven")
+            self.wait_for(lambda: self.shown(uuid)["percent"] == 37)
+            seen.append(self.shown(uuid))
+            # The step is newer than what was said before it.
+            job.step(done=40)
+            seen.append(self.shown(uuid))
+
+        uuid = self.delay("work_in_steps")
+        self.work(method, uuid)
+        self.assertEqual(
+            [(shown["percent"], shown["message"]) for shown in seen],
+            [(37, "thirty-seven"), (40, "thirty-seven")],
+        )
+        self.wait_for(lambda: not self.rows_of("queue_job_progress", uuid))
+        self.assertFalse(self.shown(uuid))
+
+    def shown(self, uuid):
+        return self.columns(uuid, "progress")["progress"]
+
+    def test_outside_of_a_job_nothing_happens(self):
+        job = self.env["res.partner"]._current_job()
+        self.assertFalse(job)
+        self.assertIsNone(job.checkpoint)
+        self.assertFalse(job.should_stop())
+        with mock.patch.object(type(self.env.cr), "commit") as commit:
+            job.step(done=1, checkpoint={"a": object()})
+            job.progress(1)
+            self.assertEqual(list(job.batches([1, 2, 3], size=2)), [[1, 2], [3]])
+            self.env["res.partner"]._current_job().step()
+        commit.assert_not_called()
+
+    def test_call_without_delay_inside_a_job_is_outside(self):
+        found = []
+
+        def method(record, inner=False):
+            found.append(bool(record._current_job()))
+            if not inner:
+                quiet = record.with_context(queue_job__no_delay=True)
+                quiet.with_delay().work_in_steps(True)
+                found.append(bool(record._current_job()))
+                with self.new_env() as env:
+                    found.append(bool(self.record_in(env)._current_job()))
+
+        self.assertEqual(self.outcome(self.work(method))[0], "done")
+        self.assertEqual(found, [True, False, True, False])
+
+    def test_step_of_a_job_that_may_not_commit(self):
+        def method(record, value):
+            for _part in record._current_job().batches([1]):
+                raise AssertionError("began to work")
+
+        with ERRORS:
+            uuid = self.work(method, self.delay("return_value", 1), "return_value")
+        message = self.columns(uuid, "exc_message")["exc_message"]
+        self.assertIn("Commit is forbidden in queue jobs", message)
+
+    def test_requeue_goes_on_or_begins_anew(self):
+        def method(record):
+            record._current_job().step(checkpoint=1)
+            raise ValueError("wrong")
+
+        for from_beginning in (False, True):
+            with ERRORS:
+                uuid = self.work(method)
+            with self.new_env() as env:
+                job = env["queue.job"].search([("uuid", "=", uuid)])
+                self.assertTrue(job.has_checkpoint)
+                action = job.open_requeue()
+                wizard = env[action["res_model"]].with_context(**action["context"])
+                wizard = wizard.create({"from_beginning": from_beginning})
+                self.assertEqual(wizard.kept_count, 1)
+                wizard.requeue()
+            self.assertEqual(self.outcome(uuid), ("pending", 0))
+            rows = self.rows_of("queue_job_checkpoint", uuid)
+            self.assertEqual(rows, 0 if from_beginning else 1)
+
+
+@tagged("post_install", "-at_install")
+class TestCommitMode(StepsCase):
+    def test_mode_and_older_field_say_the_same(self):
+        functions = self.env["queue.job.function"]
+        name = "<test.queue.job>.return_value"
+        function = functions.create({"name": name})
+        for values, mode, allowed in (
+            ({"commit_mode": "steps"}, "steps", False),
+            ({"allow_commit": False}, "steps", False),
+            ({"allow_commit": True}, "free", True),
+            ({"allow_commit": False}, "never", False),
+            ({"commit_mode": "free"}, "free", True),
+        ):
+            function.write(values)
+            with self.subTest(values):
+                self.assertEqual(function.commit_mode, mode)
+                self.assertEqual(function.allow_commit, allowed)
+                self.assertEqual(functions.job_settings(name).commit_mode, mode)
+                self.assertEqual(functions.job_config(name).allow_commit, allowed)
+
+    def test_vacuum_takes_what_is_left(self):
+        uuid = self.delay("work_in_steps", state="done")
+        with self.new_env() as env:
+            job = env["queue.job"].search([("uuid", "=", uuid)])
+            env.cr.execute(
+                "INSERT INTO queue_job_progress (id, run_number) VALUES (%s, 1), (0, 1)",
+                [job.id],
+            )
+            env.cr.execute(
+                "INSERT INTO queue_job_checkpoint (id, job_id, run_number) VALUES (%s, %s, 1)",
+                [job.id, job.id],
+            )
+            env["queue.job.progress"]._gc_progress()
+        self.assertEqual(self.rows_of("queue_job_checkpoint", uuid), 0)
+        self.assertEqual(self.value("SELECT count(*) FROM queue_job_progress"), 0)

@@ -56,3 +56,10 @@ class QueueJobBench(models.Model):
         self.create({"number": number})
         self.env.flush_all()
         time.sleep(seconds)
+
+    def insert_in_steps(self, numbers, seconds):
+        """Insert numbered rows and commit each; stay in the middle of it for a while."""
+        for part in self._current_job().batches(numbers, size=1):
+            self.create([{"number": number} for number in part])
+            self.env.flush_all()
+            time.sleep(seconds)

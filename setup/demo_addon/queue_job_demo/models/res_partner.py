@@ -28,6 +28,8 @@ class ResPartner(models.Model):
             for number in (1, 2, 3)
         ]
         chain(*steps).delay()
+        long = self.with_delay(description="Count contacts in steps")
+        jobs.append(long._queue_job_demo_count())
         jobs.extend(step._generated_job for step in steps)
         return {job.uuid: job.description for job in jobs}
 
@@ -53,3 +55,11 @@ class ResPartner(models.Model):
         for partner in self:
             partner.function = " ".join(filter(None, [partner.function, str(number)]))
         return number
+
+    def _queue_job_demo_count(self):
+        """Count contacts, a partner at a time, and commit after each."""
+        job = self._current_job()
+        for partner in job.batches(self, size=1):
+            job.progress(self.ids.index(partner.id), len(self), partner.name)
+            partner.ref = "%d contacts" % len(partner.child_ids)
+        return len(self)
