@@ -319,6 +319,8 @@ class Lease:
         # What the method sees of its job, and the steps of this attempt; see steps.
         self.current = None
         self.step_number = 0
+        # When the first try of this attempt began, on the monotonic clock.
+        self.began_at = None
         # The error of a claim that was lost in a step: a job that catches it is not done.
         self.lost = None
         job.lease = self
@@ -445,6 +447,8 @@ class Lease:
         """
         begun, self._begun = self._begun, None
         self.current = None
+        if self.began_at is None:
+            self.began_at = time.monotonic()
         if begun:
             return begun
         cr.flush()
@@ -546,7 +550,7 @@ class Lease:
 
     @cached_property
     def suspension(self):
-        return Suspension()
+        return Suspension(self.began_at)
 
     def commit_step(self, cr, work, chained=True):
         """Commit the work so far with its checkpoint, and begin the next step.

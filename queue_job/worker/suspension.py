@@ -30,12 +30,15 @@ def worker_of_this_thread():
 
 
 class Suspension:
-    """The limits of an attempt that begins now, in this thread."""
+    """The limits of an attempt in this thread.
 
-    def __init__(self):
+    :param began_at: when it began, on the monotonic clock
+    """
+
+    def __init__(self, began_at):
         self._worker = worker_of_this_thread()
         self._thread = threading.current_thread()
-        self._started = time.monotonic()
+        self._began_at = began_at
         self._process = psutil.Process() if self._is_limited() else None
 
     def _is_limited(self):
@@ -47,7 +50,7 @@ class Suspension:
             return "the server stops"
         if self._process is None:
             return None
-        if self._is_over(self._real_limit(), time.monotonic() - self._started):
+        if self._is_over(self._real_limit(), time.monotonic() - self._began_at):
             return "limit_time_real is near"
         if self._is_cpu_used_up():
             return "limit_time_cpu is near"

@@ -1,13 +1,14 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Jobs that commit in steps: the work and the place to go on are one commit."""
 
+import threading
 import time
 from unittest import mock
 
 from psycopg2.errors import SerializationFailure
 
 from odoo.sql_db import Cursor
-from odoo.tests import tagged
+from odoo.tests import BaseCase, tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.queue_job.exception import LostRunError, RetryableJobError
@@ -18,6 +19,7 @@ from .common import CONTROLLER_LOGGER
 from .test_runs import RunCase
 
 ERRORS = mute_logger(CONTROLLER_LOGGER)
+LIMITS = ("limit_time_real", "limit_time_cpu", "limit_memory_soft")
 
 
 class StepsCase(RunCase):
@@ -462,6 +464,39 @@ class TestCurrentJob(StepsCase):
             self.assertEqual(self.outcome(uuid), ("pending", 0))
             rows = self.rows_of("queue_job_checkpoint", uuid)
             self.assertEqual(rows, 0 if from_beginning else 1)
+
+
+@tagged("post_install", "-at_install")
+class TestSuspension(BaseCase):
+    def reason(self, seconds, **settings):
+        settings = {**dict.fromkeys(LIMITS, 0), **settings}
+        began_at = time.monotonic() - seconds
+        with (
+            mock.patch.object(
+                threading.current_thread(), "start_time", time.time(), create=True
+            ),
+            mock.patch.object(threading.current_thread(), "type", None, create=True),
+            mock.patch.object(suspension, "config", settings),
+            mock.patch.object(suspension, "worker_of_this_thread", return_value=None),
+        ):
+            return suspension.Suspension(began_at).reason()
+
+    def test_limits_of_a_worker(self):
+        settings = {"limit_time_real_cron": -1}
+        self.assertIsNone(self.reason(1000, **settings))
+        settings["limit_time_real"] = 1000
+        self.assertIsNone(self.reason(700, **settings))
+        self.assertEqual(self.reason(801, **settings), "limit_time_real is near")
+        settings["limit_memory_soft"] = 1
+        self.assertEqual(self.reason(1, **settings), "limit_memory_soft is reached")
+
+    def test_server_that_stops(self):
+        with mock.patch.object(
+            suspension.server, "server", mock.Mock(quit_signals_received=1)
+        ):
+            self.assertEqual(
+                self.reason(1, limit_time_real_cron=-1), "the server stops"
+            )
 
 
 @tagged("post_install", "-at_install")
