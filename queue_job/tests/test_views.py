@@ -176,7 +176,10 @@ class TestJobViews(ViewCase):
             )
             for state in states:
                 with self.subTest(button=name, state=state):
-                    hidden = eval(button.get("invisible"), {"state": state})
+                    hidden = eval(
+                        button.get("invisible"),
+                        {"state": state, "has_checkpoint": False},
+                    )
                     self.assertEqual(not hidden, state in expected)
         self.assertTrue(arch.xpath("//header/button[@name='open_related_action']"))
         self.assertTrue(
