@@ -1,6 +1,6 @@
 import {expect, test} from "@odoo/hoot";
 import {click, queryAllRects, queryAllTexts, queryOne} from "@odoo/hoot-dom";
-import {advanceTime, animationFrame, mockDate} from "@odoo/hoot-mock";
+import {animationFrame, mockDate} from "@odoo/hoot-mock";
 import {
     contains,
     defineModels,
@@ -29,21 +29,11 @@ class QueueJob extends models.Model {
     timeline = fields.Json();
     explanation = fields.Json();
     exc_info = fields.Text();
-    state = fields.Char();
-    progress = fields.Json();
 
     _records = [
         {
             id: 1,
             name: "waits",
-            state: "started",
-            progress: {
-                done: 37,
-                total: 100,
-                percent: 37,
-                message: "Importing lines",
-                is_kept: true,
-            },
             ran: 0,
             timeline: [
                 {
@@ -224,31 +214,6 @@ test("explanation can be asked for again", async () => {
     expect.verifySteps(["read"]);
     await contains(".o_job_explanation button[title='Look again']").click();
     expect.verifySteps(["read"]);
-});
-
-test("progress is a bar and a message, live while the job runs", async () => {
-    onRpc("queue.job", "read", () => {
-        expect.step("poll");
-        const progress = {done: 38, total: 100, percent: 38, message: "More"};
-        return [{id: 1, state: "started", progress}];
-    });
-    await mountForm(
-        1,
-        `<field name="state"/><field name="progress" widget="job_progress"/>`
-    );
-    expect(".o_job_progress_bar").toHaveAttribute("aria-valuenow", "37");
-    expect(".o_job_progress_percent").toHaveText("37%");
-    expect(".o_job_progress_numbers").toHaveText("37 of 100");
-    expect(".o_job_progress_message").toHaveText("Importing lines");
-    await advanceTime(2000);
-    await animationFrame();
-    expect.verifySteps(["poll"]);
-    expect(".o_job_progress_percent").toHaveText("38%");
-});
-
-test("a job without progress shows none", async () => {
-    await mountForm(2, `<field name="progress" widget="job_progress"/>`);
-    expect(".o_job_progress").toHaveCount(0);
 });
 
 test("nothing to explain shows nothing", async () => {
