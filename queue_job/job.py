@@ -252,6 +252,8 @@ class Job:
         self.load_error = None
         # The mutable columns as they were stored last.
         self.stored = {}
+        # The columns that other addons load with it.
+        self.more = {}
         # The row was made by this object: a rollback may have undone that.
         self.is_maker = False
         # The claim of this process, a ``worker.Lease``.

@@ -89,6 +89,7 @@ class QueueJob(models.Model):
       ``_is_release_overridden``
     * explanations: ``_explain_runner``, ``_late_text``
     * vacuum: ``_removal_interval``
+    * ends of jobs: ``_loaded_columns``, ``_is_followed``, ``_release_dependents``
     * attempts: ``_around_job``; traces: ``_current_traceparent``
     """
 
@@ -645,6 +646,19 @@ class QueueJob(models.Model):
     def _load_jobs(self, cls, name, values):
         """Return the jobs whose column ``name`` is one of ``values``, as objects of ``cls``."""
         return rows.load(self, cls, name, values)
+
+    @api.model
+    def _loaded_columns(self):
+        """Return the columns that jobs are loaded with for other addons, as ``job.more``."""
+        return ()
+
+    @api.model
+    def _is_followed(self, job):
+        """Return whether another addon follows the end of a job that has no dependents.
+
+        Then ``_release_dependents`` is called for it, and ``write`` where a caller stores it.
+        """
+        return False
 
     @api.model
     def _values_of_job(self, job, create):

@@ -20,12 +20,17 @@ from .mapping import (
 )
 
 _LOADED = SQL(", ").join(map(SQL.identifier, LOADED))
-# Equal versions mean that the row was not written in between.
-_ROW = SQL(sql.read_row, columns=_LOADED, more=SQL())
 # Third parties extend it in subclasses, or replace it on the class.
 _STORE_VALUES = Job._store_values
 
 # Loading --------------------------------------------------------------------
+
+
+def _row(jobs, more=None):
+    """Return the query of a row; equal versions mean that it was not written in between."""
+    added = jobs._loaded_columns()
+    columns = SQL(", ").join([_LOADED, *map(SQL.identifier, added)])
+    return SQL(sql.read_row, columns=columns, more=more or SQL())
 
 
 def read(jobs, name, values):
@@ -34,7 +39,7 @@ def read(jobs, name, values):
     :param jobs: the model queue.job
     :param name: of the column that is one of ``values``
     """
-    jobs.flush_model(LOADED[1:])
+    jobs.flush_model([*LOADED[1:], *jobs._loaded_columns()])
     # One by one: for many at once the planner would rather read a table that it
     # believes to be small.
     jobs.env.cr.execute(
@@ -42,7 +47,7 @@ def read(jobs, name, values):
             sql.read_rows,
             values=list(dict.fromkeys(values)),
             type=SQL(jobs._fields[name].column_type[1]),
-            row=_ROW,
+            row=_row(jobs),
             name=SQL.identifier(name),
         )
     )
@@ -56,7 +61,7 @@ def read_one(jobs, uuid, more):
         jobs.env.cr,
         SQL(
             sql.read_row_of_uuid,
-            row=SQL(sql.read_row, columns=_LOADED, more=more),
+            row=_row(jobs, more),
             uuid=uuid,
         ),
     )
@@ -79,6 +84,7 @@ def job_of(cls, jobs, row):
     attributes["company_id"] = row["company_id"] or False
     job = cls.restored(row, *_call_of(jobs, row), attributes)
     job.stored = {column.name: getattr(job, column.attribute) for column in MUTABLE}
+    job.more = {name: row[name] for name in jobs._loaded_columns()}
     return job
 
 
@@ -182,7 +188,11 @@ def _note_traceparent(jobs, new):
 def update(jobs, job, record):
     """Write what changed of a job; past the ORM where that has nothing to do."""
     values = changed_values(job, record)
-    if jobs._has_write_overrides() or not transitions.finish(record, values):
+    # A worker's end is followed behind its commit, that of a caller by overrides.
+    by_orm = jobs._has_write_overrides() or (
+        job.lease is None and jobs._is_followed(job)
+    )
+    if by_orm or not transitions.finish(record, values):
         write(record, job, values)
 
 
@@ -191,6 +201,7 @@ def write(record, job, values):
     env = job.env
     context = {**clean_context(env.context), **_as_editor(record)}
     context["tracking_disable"] = job.state != FAILED
+    context["_of_worker"] = job.lease is not None
     record.with_env(env(context=context, su=True)).write(values)
 
 

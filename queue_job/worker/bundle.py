@@ -309,6 +309,8 @@ class Bundle:
                 contained(error)
                 self._log_unrecorded(job)
                 rollback(self.env.cr)
+        if job.state == DONE and self.env["queue.job"]._is_followed(job):
+            self.unchecked.append(job.row_id)
         outcome = OUTCOMES.get(job.state, protocol.REFUSED)
         self.note(job.uuid, outcome, time.monotonic() - started)
         if self.env.cr.closed:

@@ -89,6 +89,11 @@ class CurrentJob:
 
     # Doors ------------------------------------------------------------------
 
+    @property
+    def job(self):
+        """The :class:`~..job.Job` that is performed."""
+        return self._job
+
     def step(self, done=None, total=None, message=None, checkpoint=None):
         """Commit the work so far, with the progress and the checkpoint.
 
