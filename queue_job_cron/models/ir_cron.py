@@ -22,7 +22,7 @@ from odoo.addons.base.models.ir_cron import (
     CompletionStatus,
     _intervalTypes,
 )
-from odoo.addons.queue_job.exception import JobError
+from odoo.addons.queue_job.exception import BaseQueueJobError
 from odoo.addons.queue_job.job import identity_exact
 
 from ..sql import statements as sql
@@ -256,7 +256,7 @@ class IrCron(models.Model):
             result = action.run()
             self.env.flush_all()
             return result
-        except (JobError, OperationalError):
+        except (BaseQueueJobError, OperationalError):
             raise
         except Exception:
             # What was not committed is undone; the progress that stays was committed.

@@ -8,7 +8,10 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.base.models.ir_cron import MIN_RUNS_PER_JOB
+from odoo.addons.queue_job.controllers.main import RunJobController
 from odoo.addons.queue_job.exception import RetryableJobError
+from odoo.addons.queue_job.tests.committed_case import CommittedCase
+from odoo.addons.queue_job.worker import Bundle
 
 from .common import CronCase
 
@@ -164,12 +167,47 @@ class TestPerform(CronCase):
 
     def test_hook_of_the_failure_is_that_of_the_job_function(self):
         self.cron.method_direct_trigger()
-        config = self.env["queue.job.function"].job_config(
-            self.jobs_of().channel_method_name
+        functions = self.env["queue.job.function"]
+        name = self.jobs_of().channel_method_name
+        self.assertEqual(
+            functions.job_config(name).on_fail_method_name, "_on_queue_job_failed"
         )
-        self.assertEqual(config.on_fail_method_name, "_on_queue_job_failed")
-        self.assertTrue(config.allow_commit)
+        self.assertEqual(functions.job_settings(name).commit_mode, "steps")
 
     def test_user_needs_no_right_on_scheduled_actions(self):
         self.assertFalse(self.env["ir.cron"].with_user(self.user).has_access("read"))
         self.assertEqual(self.perform(THREE_ITEMS), {"number": 3})
+
+
+@tagged("post_install", "-at_install")
+class TestSteps(CommittedCase):
+    """The job in a worker: its commits are steps."""
+
+    committed_models = ("queue.job", "ir.cron", "ir.actions.server")
+
+    def test_worker_performs_an_action_that_commits(self):
+        with self.new_env() as env:
+            cron = env["ir.cron"].create(
+                {
+                    "name": "Steps",
+                    "model_id": env.ref("base.model_res_partner").id,
+                    "state": "code",
+                    "code": THREE_ITEMS,
+                    "run_as_queue_job": True,
+                    "active": False,
+                }
+            )
+            cron.method_direct_trigger()
+            uuid = cron.last_queue_job_ids.uuid
+        self.addCleanup(self.forget)
+        self.move(uuid, "enqueued")
+        with self.new_env() as env:
+            Bundle(RunJobController, env, [uuid]).perform()
+        self.assertEqual(self.states(), {uuid: "done"})
+        with self.new_env() as env:
+            params = env["ir.config_parameter"]
+            self.assertEqual(params.get_param("cron_test"), "3")
+
+    def forget(self):
+        with self.new_env() as env:
+            env["ir.config_parameter"].set_param("cron_test", False)
