@@ -11,6 +11,7 @@ SATELLITES = [
     ADDON.parent / name
     for name in (
         "queue_job_cron_jobrunner",
+        "queue_job_batch",
         "queue_job_cron",
         "queue_job_prevent_duplicates",
         "queue_job_subscribe",

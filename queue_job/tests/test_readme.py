@@ -37,6 +37,7 @@ def longest_runs():
 class TestReadme(ReadmeFacts):
     addon = "queue_job"
     others = (
+        "queue_job_batch",
         "queue_job_cron",
         "queue_job_cron_jobrunner",
         "queue_job_prevent_duplicates",

@@ -18,6 +18,9 @@ from .source import ADDON, SATELLITES, functions, name_of, sources, strings
 MAY_WRITE = {"store/transitions.py", "job.py"}
 _FOLLOWS = "the value says again what the row says, after the work was undone"
 PLACES = {
+    "queue_job_batch/models/queue_job_batch.py: QueueJobBatch._move": (
+        "state of a batch, not of a job"
+    ),
     "states.py: Move.values": "the table of moves itself",
     "insight/channel_counts.py: ChannelCounts._count_of_companies": (
         "parameter of a query"

@@ -17,6 +17,7 @@ from .suite import Suite, choose_addons, find_addons
 
 ADDONS = (
     "queue_job",
+    "queue_job_batch",
     "queue_job_cron",
     "queue_job_cron_jobrunner",
     "queue_job_prevent_duplicates",

@@ -19,6 +19,7 @@ OWN = "setup"
 OWN_TESTS = REPO / "setup" / "tests"
 # Addons that the tests of another want installed beside it.
 BESIDE = {
+    "queue_job_batch": ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates"),
     "queue_job_cron": ("queue_job_cron_jobrunner", "queue_job_prevent_duplicates"),
     "queue_job_prevent_duplicates": ("queue_job_cron_jobrunner",),
 }

@@ -6,6 +6,7 @@ from _lib.suite import Suite
 
 ADDONS = (
     "queue_job",
+    "queue_job_batch",
     "queue_job_cron",
     "queue_job_cron_jobrunner",
     "queue_job_prevent_duplicates",

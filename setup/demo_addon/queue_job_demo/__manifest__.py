@@ -5,6 +5,6 @@
     "author": "Queue Job Suite contributors",
     "license": "LGPL-3",
     "category": "Hidden",
-    "depends": ["queue_job"],
+    "depends": ["queue_job", "queue_job_batch", "queue_job_cron"],
     "installable": True,
 }

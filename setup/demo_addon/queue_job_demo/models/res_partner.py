@@ -3,6 +3,7 @@ from odoo import models
 
 from odoo.addons.queue_job.delay import chain
 from odoo.addons.queue_job.exception import RetryableJobError
+from odoo.addons.queue_job.job import Job
 
 # Seconds between the two tries of the job that retries.
 PAUSE = 1
@@ -13,12 +14,14 @@ class ResPartner(models.Model):
 
     def _queue_job_demo_start(self):
         """Delay one job of each kind on these partners; return their descriptions by uuid."""
+        batch = self.env["queue.job.batch"].get_new_batch("Summaries of partners")
         jobs = [
             partner.with_delay(
                 description="Summarize %s" % partner.name
             )._queue_job_demo_summarize()
-            for partner in self
+            for partner in self.with_context(job_batch=batch)
         ]
+        jobs.append(self._queue_job_demo_cron_job())
         flaky = self[:1].with_delay(description="Succeed at the second try")
         jobs.append(flaky._queue_job_demo_retry_once())
         steps = [
@@ -32,6 +35,21 @@ class ResPartner(models.Model):
         jobs.append(long._queue_job_demo_count())
         jobs.extend(step._generated_job for step in steps)
         return {job.uuid: job.description for job in jobs}
+
+    def _queue_job_demo_cron_job(self):
+        """Run a scheduled action by hand, as a job; return the job."""
+        cron = self.env["ir.cron"].create(
+            {
+                "name": "Count partners",
+                "model_id": self.env["ir.model"]._get_id(self._name),
+                "state": "code",
+                "code": "action = None if model.search_count([]) else {}",
+                "active": False,
+                "run_as_queue_job": True,
+            }
+        )
+        cron.method_direct_trigger()
+        return Job.load(self.env, cron.last_queue_job_ids.uuid)
 
     def _queue_job_demo_summarize(self):
         """Write what is known about a partner into its notes."""
