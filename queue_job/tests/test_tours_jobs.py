@@ -58,6 +58,14 @@ class TestToursJobs(BrowserCase):
         self.start_tour(JOBS, "queue_job_cancel_selection", login="admin")
         self.assertEqual(self.states(), ["cancelled"] * 4 + ["done"])
 
+    def test_stop_a_job_that_runs(self):
+        job = self.job("tour runs", "started", date_started=datetime.now())
+        self.env.flush_all()
+        self.start_tour(JOBS, "queue_job_stop", login="admin")
+        self.env.invalidate_all()
+        self.assertEqual(job.state, "cancelled")
+        self.assertTrue(job.date_stopped)
+
     def test_set_a_selection_to_done(self):
         self.start_tour(JOBS, "queue_job_set_done_selection", login="admin")
         self.assertEqual(self.states(), ["done"] * 5)
