@@ -474,7 +474,7 @@ def main(arguments=None):
     with db_connect(options.database).cursor() as cr:
         lines = Doctor(cr).examine()
         cr.rollback()
-    print((as_json if options.json else as_text)(lines))
+    sys.stdout.write((as_json if options.json else as_text)(lines) + "\n")
     return EXIT_CODES[worst(lines)]
 
 

@@ -41,7 +41,7 @@ class TestEndpoint(BaseCase):
             self.assertLess(time.monotonic(), deadline)
             self.endpoint.serve()
 
-    def read(self, client):
+    def read_answer(self, client):
         client.setblocking(False)
         parts = []
 
@@ -59,7 +59,7 @@ class TestEndpoint(BaseCase):
     def test_page(self):
         client = self.client()
         client.sendall(b"GET /metrics?x=1 HTTP/1.1\r\nAccept: text/A\r\n\r\n")
-        answer = self.read(client)
+        answer = self.read_answer(client)
         self.assertTrue(answer.startswith("HTTP/1.1 200 OK\r\n"), answer)
         self.assertTrue(answer.endswith("\r\n\r\npage\n"), answer)
         self.assertEqual(
@@ -72,12 +72,14 @@ class TestEndpoint(BaseCase):
         client = self.client()
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         self.serve_until(lambda: self.asked)
-        self.assertEqual(len(self.read(client).partition("\r\n\r\n")[2]), 20_000_000)
+        self.assertEqual(
+            len(self.read_answer(client).partition("\r\n\r\n")[2]), 20_000_000
+        )
 
     def test_other_methods_are_refused(self):
         client = self.client()
         client.sendall(b"POST / HTTP/1.1\r\n\r\n")
-        self.assertIn(" 405 ", self.read(client))
+        self.assertIn(" 405 ", self.read_answer(client))
         self.assertEqual(self.asked, [])
 
     def test_request_without_end_is_closed(self):
@@ -85,19 +87,19 @@ class TestEndpoint(BaseCase):
         client.sendall(b"GET / HTTP")
         self.serve_until(lambda: self.endpoint._exchanges)
         with patch.object(endpoint, "PATIENCE", -1):
-            self.assertEqual(self.read(client), "")
+            self.assertEqual(self.read_answer(client), "")
 
     def test_garbage_is_closed(self):
         client = self.client()
         client.sendall(b"\x00" * (endpoint.LONGEST_REQUEST + 10))
         with self.assertRaises(ConnectionError):
-            if not self.read(client):
+            if not self.read_answer(client):
                 raise ConnectionError
 
     def test_connections_are_bounded(self):
         clients = [self.client() for _number in range(endpoint.MAX_CONNECTIONS + 5)]
         clients[-1].sendall(b"GET / HTTP/1.1\r\n\r\n")
-        self.assertIn(" 200 ", self.read(clients[-1]))
+        self.assertIn(" 200 ", self.read_answer(clients[-1]))
         self.assertLessEqual(len(self.endpoint._exchanges), endpoint.MAX_CONNECTIONS)
 
 
