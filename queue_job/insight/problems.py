@@ -98,7 +98,6 @@ class Problems:
     # What stops all ---------------------------------------------------------
 
     def _of_runner(self):
-        _ = self.env._
         way, pooler = (
             text(self.env, self.snapshot) for text in (way_text, pooler_text)
         )
@@ -106,14 +105,14 @@ class Problems:
             yield self._problem(
                 "no_runner",
                 DANGER,
-                _("No runner is alive for this database: no job starts."),
+                self.env._("No runner is alive for this database: no job starts."),
             )
         if way:
             yield self._problem("workers", DANGER, way)
         if pooler and not self.runs_instead:
             yield self._problem("pooler", WARNING, pooler)
         if self.snapshot.modules_are_changing:
-            text = _(
+            text = self.env._(
                 "Modules are being installed, upgraded or removed: no job starts before that "
                 "is over."
             )

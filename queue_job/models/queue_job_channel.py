@@ -259,16 +259,15 @@ class QueueJobChannel(models.Model):
 
     def _describe_pause(self, now):
         """Return until when, since when, by whom and why this channel is paused."""
-        _ = self.env._
         parts = []
         if not self.paused:
             date = time_text(self.env, self.paused_until)
-            parts.append(_("until %s", date))
+            parts.append(self.env._("until %s", date))
         elif self.pause_date:
             seconds = (now - self.pause_date).total_seconds()
-            parts.append(_("for %s", duration_text(self.env, max(seconds, 1))))
+            parts.append(self.env._("for %s", duration_text(self.env, max(seconds, 1))))
         if self.pause_user_id:
-            parts.append(_("by %s", self.pause_user_id.sudo().name))
+            parts.append(self.env._("by %s", self.pause_user_id.sudo().name))
         text = " ".join(parts)
         return ": ".join(filter(None, [text, self.pause_reason]))
 

@@ -142,8 +142,8 @@ class QueueJobFunction(models.Model):
     failed_count = fields.Integer(
         string="Failed (24 h)", compute="_compute_day", aggregator=None
     )
-    mean = fields.Float(string="Mean", compute="_compute_day", aggregator=None)
-    longest = fields.Float(string="Longest", compute="_compute_day", aggregator=None)
+    mean = fields.Float(compute="_compute_day", aggregator=None)
+    longest = fields.Float(compute="_compute_day", aggregator=None)
     retry_text = fields.Char(string="Retries", compute="_compute_retry_text")
     commit_mode = fields.Selection(
         [(NEVER, "Never"), (STEPS, "Steps"), (FREE, "Free")],
@@ -232,13 +232,12 @@ class QueueJobFunction(models.Model):
 
     def _retry_words(self):
         """Return the retry rule in words, "1 minute, from try 5 on 10 minutes; 5 attempts"."""
-        _ = self.env._
         if not retry.is_pattern(self.retry_pattern):
             return ""
         parts = []
         for tries, seconds in sorted(self._parse_retry_pattern().items()):
             if isinstance(seconds, tuple):
-                text = _(
+                text = self.env._(
                     "%(least)s to %(most)s",
                     least=duration_text(self.env, seconds[0]),
                     most=duration_text(self.env, seconds[1]),
@@ -246,10 +245,12 @@ class QueueJobFunction(models.Model):
             else:
                 text = duration_text(self.env, seconds)
             if parts:
-                text = _("from try %(tries)s on %(wait)s", tries=tries, wait=text)
+                text = self.env._(
+                    "from try %(tries)s on %(wait)s", tries=tries, wait=text
+                )
             parts.append(text)
         waits = ", ".join(parts) or duration_text(self.env, RETRY_INTERVAL)
-        return _(
+        return self.env._(
             "%(waits)s; %(attempts)s attempts, unless a caller asks for another number",
             waits=waits,
             attempts=DEFAULT_MAX_RETRIES,

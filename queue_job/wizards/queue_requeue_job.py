@@ -67,11 +67,16 @@ class QueueRequeueJob(models.TransientModel):
     @api.model
     def _scopes(self):
         """Return since when; of a deploy only where one is known."""
-        _ = self.env._
-        scopes = [("all", _("All")), ("hour", _("1 hour")), ("day", _("24 hours"))]
+        scopes = [
+            ("all", self.env._("All")),
+            ("hour", self.env._("1 hour")),
+            ("day", self.env._("24 hours")),
+        ]
         deploy = self.env["queue.job.deploy"]._last_deploy()
         if deploy:
-            text = _("Since the deploy (%s)", format_datetime(self.env, deploy))
+            text = self.env._(
+                "Since the deploy (%s)", format_datetime(self.env, deploy)
+            )
             scopes.append(("deploy", text))
         return scopes
 

@@ -16,7 +16,7 @@ class QueueJob(models.Model):
 
     # No index of its own: the one below begins with it.
     job_batch_id = fields.Many2one(
-        "queue.job.batch", string="Job Batch", readonly=True, ondelete="set null"
+        "queue.job.batch", readonly=True, ondelete="set null"
     )
 
     # The states of a batch, one step each. Partial: other jobs have no entry.

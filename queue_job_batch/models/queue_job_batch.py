@@ -60,9 +60,7 @@ class QueueJobBatch(models.Model):
     _order = "id DESC"
 
     name = fields.Char(required=True, readonly=True, tracking=True)
-    user_id = fields.Many2one(
-        "res.users", string="User", required=True, readonly=True, tracking=True
-    )
+    user_id = fields.Many2one("res.users", required=True, readonly=True, tracking=True)
     state = fields.Selection(
         BATCH_STATES, default="pending", required=True, readonly=True, tracking=True
     )

@@ -7,7 +7,6 @@ class ResUsers(models.Model):
 
     def _init_store_data(self, store):
         """Say whether the user has the menu of batches; counts nothing."""
-        super()._init_store_data(store)
         parameters = self.env["ir.config_parameter"].sudo()
         store.add_global_values(
             hasQueueJobBatchUserGroup=self.env.user.has_group(
@@ -15,6 +14,7 @@ class ResUsers(models.Model):
             )
             and not parameters.get_param("queue_job_batch.hide_systray")
         )
+        return super()._init_store_data(store)
 
     def _get_queue_job_batches(self):
         """Return the unread batches of the user, newest first, as dicts of fields."""

@@ -49,7 +49,6 @@ class IrCron(models.Model):
     )
     channel_id = fields.Many2one(
         "queue.job.channel",
-        string="Channel",
         compute="_compute_run_as_queue_job",
         store=True,
         readonly=False,

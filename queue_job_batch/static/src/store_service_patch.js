@@ -3,8 +3,8 @@ import {registry} from "@web/core/registry";
 import {patch} from "@web/core/utils/patch";
 
 patch(Store.prototype, {
-    setup() {
-        super.setup(...arguments);
+    setup(...values) {
+        super.setup(...values);
         this.hasQueueJobBatchUserGroup = false;
         this.queueJobBatches = [];
         this.queueJobBatchCounter = 0;

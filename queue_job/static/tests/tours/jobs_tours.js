@@ -79,7 +79,10 @@ tours.add("queue_job_stop", {
     steps: () => [
         {trigger: ".o_data_row:contains(tour runs) [name=name]", run: "click"},
         {trigger: ".o_form_view button[name=button_stop]", run: "click"},
-        {trigger: ".modal:contains(Stop this job) .modal-footer .btn-primary", run: "click"},
+        {
+            trigger: ".modal:contains(Stop this job) .modal-footer .btn-primary",
+            run: "click",
+        },
         {trigger: ".o_arrow_button_current:contains(Cancelled)"},
         {trigger: ".o_form_view:not(:has(button[name=button_stop]:visible))"},
         {trigger: ".nav-link[name=attempts]", run: "click"},
