@@ -295,7 +295,7 @@ class Channel:
             waiting=len(ready),
             oldest_ready_seconds=max(now - since, 0.0),
             failed_blocking=len(self._failed) if self.sequential else 0,
-            paused=any(node.paused for node in nodes),
+            paused=any(node.paused or node.paused_until > now for node in nodes),
         )
 
     # Choosing ---------------------------------------------------------------

@@ -859,10 +859,9 @@ class QueueJob(models.Model):
             the number of earlier attempts
         """
         functions = self.env["queue.job.function"].sudo()
-        function_id = job.job_config.job_function_id
-        if not function_id or function_id not in functions._profiled_ids():
+        if not functions.job_settings(job.job_function_name).profiling_enabled:
             return contextlib.nullcontext()
-        function = functions.browse(function_id)
+        function = functions.browse(job.job_config.job_function_id)
         if functions._is_profiled_elsewhere() or not function.is_profiling_enabled():
             return contextlib.nullcontext()
         name = function._profile_make_name(job)

@@ -68,7 +68,9 @@ class QueueJobFunction(models.Model):
     )
 
     # What is no part of the contract of JobConfig.
-    JobSettings = namedtuple("JobSettings", "commit_mode", defaults=(NEVER,))
+    JobSettings = namedtuple(
+        "JobSettings", "commit_mode profiling_enabled", defaults=(NEVER, False)
+    )
 
     def _default_channel(self):
         return self.env.ref("queue_job.channel_root")
@@ -422,7 +424,11 @@ class QueueJobFunction(models.Model):
             allow_commit=function.allow_commit,
             on_fail_method_name=function.on_fail_method,
         )
-        return config, self.JobSettings(commit_mode=function._effective_commit_mode())
+        settings = self.JobSettings(
+            commit_mode=function._effective_commit_mode(),
+            profiling_enabled=function.profiling_enabled,
+        )
+        return config, settings
 
     def _effective_commit_mode(self):
         """Return the commit mode; code of a release before writes ``allow_commit`` only."""
@@ -439,12 +445,6 @@ class QueueJobFunction(models.Model):
                 raise ValidationError(
                     self.env._("Until when are jobs of %s profiled?", record.name)
                 )
-
-    @api.private
-    @tools.ormcache()
-    def _profiled_ids(self):
-        """Return the ids of the functions whose profiling was enabled."""
-        return frozenset(self.search([("profiling_enabled", "=", True)]).ids)
 
     def is_profiling_enabled(self):
         """Return whether jobs of this function are profiled now, for the current user."""

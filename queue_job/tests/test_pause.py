@@ -28,6 +28,8 @@ class TestPauseInTheTree(TransactionCase):
         reason = job.channel.why_not(job, 199)
         self.assertEqual((reason.rule, reason.until), (PAUSED, 200))
         self.assertEqual(tree.get_wakeup_time(), 200)
+        self.assertTrue(job.channel.figures(199).paused)
+        self.assertFalse(job.channel.figures(200).paused)
         self.assertIs(tree.root.best(200), job)
 
     def test_resumed_early(self):

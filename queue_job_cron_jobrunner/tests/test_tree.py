@@ -12,7 +12,7 @@ class TestSettings(BaseCase):
     def settings(self, config="", records=(), crons=1):
         records = [ChannelRecord(*record) for record in records]
         applied = CronTree(stated_by(config), records, crons).settings
-        return {name: tuple(applied.of(name))[1:] for name in applied.names}
+        return {name: tuple(applied.of(name))[1:5] for name in applied.names}
 
     def test_nobody_says_anything(self):
         self.assertEqual(self.settings()["root"], (1, False, 0, False))
