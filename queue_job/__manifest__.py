@@ -2,7 +2,7 @@
 {
     "name": "Job Queue",
     "summary": "Perform method calls later, on workers, each exactly once",
-    "version": "19.0.100.0.0",
+    "version": "19.0.101.0.0",
     "author": "Queue Job Suite contributors",
     "license": "LGPL-3",
     "category": "Generic Modules",
