@@ -5,6 +5,7 @@ Nothing is read at import: the section is read when it is first asked for, so th
 ``-c file`` counts in every way of starting.
 """
 
+import logging
 import os
 from configparser import ConfigParser
 from functools import lru_cache
@@ -16,7 +17,11 @@ try:
 except ImportError:
     serv_config = None
 
+_logger = logging.getLogger(__name__)
+
 SECTION = "queue_job"
+# Seconds of silence after which a runner lets go of a database without due jobs.
+DORMANT_AFTER = 300
 
 
 def queue_job_section():
@@ -70,9 +75,43 @@ def job_workers():
 
 def default_root_capacity():
     """Return the slots of root where neither configuration nor record has a number."""
-    return job_workers() or 1
+    return max_capacity() or job_workers() or 1
+
+
+def max_capacity():
+    """Return how many jobs may run at once over all databases, None without a limit.
+
+    0 starts no runner.
+
+    :raise ValueError: for what is no number from 0 on
+    """
+    text = (setting("max_capacity") or "").strip()
+    if text and not text.isdecimal():
+        raise ValueError(f"Invalid max_capacity: {text}")
+    return int(text) if text else None
 
 
 def is_route_public():
     """Return whether HTTP workers answer the runner: always where no job workers are."""
     return str2bool(setting("public_route") or "", False) or not job_workers()
+
+
+def dormant_after():
+    """Return after how many seconds of silence a database goes dormant; 0 is never.
+
+    The same on all nodes: a process that delays a job infers from it whether a runner
+    is awake. A value that is no number counts as unset, with a line in the log.
+    """
+    return _seconds("dormant_after", setting("dormant_after") or DORMANT_AFTER)
+
+
+@lru_cache(maxsize=8)
+def _seconds(key, text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        _logger.error("[queue_job] %s: %r is no number of seconds", key, text)
+        return DORMANT_AFTER
+    return seconds

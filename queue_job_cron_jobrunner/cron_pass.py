@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import Registry
 
-from odoo.addons.queue_job.worker import announce_dead
+from odoo.addons.queue_job.worker import announce_dead, inside_job
 
 from .alarm import alarm_clock
 from .limits import LimitGuard, WorkerClock
@@ -67,7 +67,7 @@ class CronPass:
         if self._is_served():
             return
         self._look_after_others()
-        with self.guard:
+        with self.guard, inside_job():
             self._finish(self._drain())
 
     # Jobs -------------------------------------------------------------------

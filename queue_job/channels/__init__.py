@@ -10,6 +10,7 @@ The runner picks with it, cron workers pick with it, and the screens ask it.
 """
 
 from .channel import Channel
+from .limits import database_capacity
 from .settings import (
     ROOT,
     AppliedSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "ChannelManager",
     "ChannelRecord",
     "DatabaseTree",
+    "database_capacity",
     "fault_of_name",
     "fixed_settings",
     "full_name",

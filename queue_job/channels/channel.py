@@ -213,6 +213,15 @@ class Channel:
                 channel.parent._heads.changed(channel)
                 channel = channel.parent
 
+    def rests_until(self, moment):
+        """Return whether no job here runs, waits for less than that, or is held.
+
+        A wait after the last start counts too: a tree that is made anew does not know it.
+        """
+        return not (self._running or self._held) and (
+            self._pause_until < moment and self._queue.rests_until(moment)
+        )
+
     # Moves of a job ---------------------------------------------------------
 
     def set_pending(self, job):

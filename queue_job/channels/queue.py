@@ -180,6 +180,12 @@ class ChannelQueue:
         """The best job known to wait for no eta, None if there is none."""
         return self._queue[0] if self._queue else None
 
+    def rests_until(self, moment):
+        """Return whether no job here may start before ``moment``."""
+        return not self._queue and (
+            not self._eta_queue or self._eta_queue[0].eta > moment
+        )
+
     @property
     def plain_count(self):
         """How many jobs here were stored without an eta."""

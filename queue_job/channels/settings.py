@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from ..configuration import setting
+from .limits import lower
 from .log import logger
 
 ROOT = "root"
@@ -220,9 +221,10 @@ class AppliedSettings:
     :param stated: what :func:`stated_by` returns
     :param records: each a :class:`ChannelRecord`; unusable ones do not count
     :param root_capacity: slots of root, when neither configuration nor record has a number
+    :param limit: of root, whatever else it has: see ``limits.py``
     """
 
-    def __init__(self, stated, records=(), root_capacity=1):
+    def __init__(self, stated, records=(), root_capacity=1, limit=None):
         self.stated = stated
         self.records = {
             full_name(record.complete_name): record
@@ -230,6 +232,7 @@ class AppliedSettings:
             if record.complete_name
         }
         self._root_capacity = root_capacity
+        self._limit = limit
 
     @property
     def names(self):
@@ -247,9 +250,10 @@ class AppliedSettings:
         capacity = stated.get("capacity", record.capacity) or 0
         if name == ROOT and "capacity" not in stated:
             capacity = capacity or self._root_capacity
+        capacity = 1 if sequential else capacity
         return ChannelSettings(
             name,
-            1 if sequential else capacity,
+            lower(capacity, self._limit) if name == ROOT else capacity,
             sequential,
             stated.get("throttle", record.throttle) or 0,
             bool(stated.get("paused") or record.paused),

@@ -214,10 +214,12 @@ class DatabaseTree(ChannelManager):
         databases: its channels are tied to those of the same name here. None without
     :param stated: ``{full name: settings}`` that the configuration states
     :param root_capacity: see :class:`AppliedSettings`
+    :param limit: see there
     """
 
-    def __init__(self, shared, stated, records=(), root_capacity=1):
+    def __init__(self, shared, stated, records=(), root_capacity=1, limit=None):
         super().__init__()
+        self._limit = limit
         self._stated = stated
         self._shared = shared
         self._root_capacity = root_capacity
@@ -229,7 +231,9 @@ class DatabaseTree(ChannelManager):
 
     def apply(self, records):
         """Give each channel the settings of its record, or none."""
-        self.settings = AppliedSettings(self._stated, records, self._root_capacity)
+        self.settings = AppliedSettings(
+            self._stated, records, self._root_capacity, self._limit
+        )
         self._forget_unused()
         for name in sorted(self.settings.records):
             self.get_channel_by_name(name, autocreate=True)

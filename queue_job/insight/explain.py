@@ -36,6 +36,8 @@ NAMED = 3
 REASON_LENGTH = 200
 # Seconds after which a worker should have begun what was sent to it.
 LONG_SENT = 10
+# Seconds within which the runner of a dormant database is awake.
+WAKING = 10
 # Seconds after which a job that nothing holds should have been sent.
 LONG_NEXT = 60
 
@@ -236,6 +238,9 @@ def explain_held(job, snapshot):
 def explain_runner(job, snapshot):
     if snapshot.runner:
         return None
+    if is_being_woken(job, snapshot):
+        text = job.env._("The runner is being woken: this database was dormant.")
+        return explanation(job, "waking", INFO, text)
     pooler = pooler_text(job.env, snapshot)
     if pooler:
         text = job.env._("No runner is alive for this database, so no job starts.")
@@ -250,6 +255,17 @@ def explain_runner(job, snapshot):
             "server's configuration, or the runner is connected through a pooler that "
             "passes no session locks on."
         ),
+    )
+
+
+def is_being_woken(job, snapshot):
+    """Return whether a pending job has just become ready in a dormant database."""
+    since = max(filter(None, (job.date_created, job.eta)), default=None)
+    return (
+        job.state == PENDING
+        and since is not None
+        and snapshot.seconds_since(since) < WAKING
+        and snapshot.listening_runner is not None
     )
 
 

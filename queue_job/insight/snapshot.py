@@ -11,7 +11,14 @@ from odoo.sql_db import db_connect
 from odoo.tools import SQL, babel_locale_parse
 from odoo.tools.misc import get_lang
 
-from ..channels import ROOT, ChannelRecord, DatabaseTree, full_name
+from ..channels import (
+    ROOT,
+    ChannelRecord,
+    DatabaseTree,
+    database_capacity,
+    full_name,
+)
+from ..configuration import dormant_after
 from ..jobrunner.connection import PG_ADVISORY_LOCK_ID
 from ..sql import statements as sql
 from ..states import FAILED, PENDING
@@ -108,6 +115,18 @@ class Snapshot:
         return Condition(*rows[0]) if rows else None
 
     @cached_property
+    def listening_runner(self):
+        """The :class:`Runner` that is woken by the next job here, None without one.
+
+        It serves other databases, and this one is dormant; or it does not serve this one.
+        """
+        rows = self._fetch_from_primary(sql.listening_runner)
+        if not rows or not dormant_after():
+            return None
+        name, since, address = rows[0]
+        return Runner(name.removeprefix("queue_job runner "), since, address)
+
+    @cached_property
     def modules_are_changing(self):
         return self._fetch(sql.modules_changing)[0][0]
 
@@ -140,7 +159,8 @@ class Snapshot:
         """The channels of this database, without jobs."""
         root_capacity = self.env["queue.job.channel"]._default_root_capacity()
         records = self.records.values()
-        return DatabaseTree(None, self.configured, records, root_capacity)
+        limit = database_capacity(self.env.cr.dbname)
+        return DatabaseTree(None, self.configured, records, root_capacity, limit)
 
     @cached_property
     def _busy_tree(self):

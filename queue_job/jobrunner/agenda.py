@@ -17,6 +17,10 @@ class Agenda:
     def __contains__(self, name):
         return name in self._times
 
+    @property
+    def names(self):
+        return self._times.keys()
+
     def __len__(self):
         return len(self._times)
 

@@ -8,7 +8,7 @@ defaults; see ``configuration.py``.
 import odoo.sql_db
 from odoo.tools import config
 
-from ..configuration import default_root_capacity, setting
+from ..configuration import default_root_capacity, max_capacity, setting
 from .job_workers import address_of_job_workers
 
 # Metrics name functions and channels: they are for this machine unless configured.
@@ -27,8 +27,8 @@ def _channels():
 
 
 def _is_runner_enabled():
-    """Return whether servers start a runner: not when root has capacity 0."""
-    return not _channels().strip().startswith("root:0")
+    """Return whether servers start a runner: not when root, or all together, has capacity 0."""
+    return max_capacity() != 0 and not _channels().strip().startswith("root:0")
 
 
 def runner_settings():

@@ -130,6 +130,15 @@ class Connection:
         self.close()
 
     def _connect(self):
+        self._reach()
+        self._set_up()
+
+    def _set_up(self):
+        self._execute(sql.session_settings)
+        self._execute(sql.limit_idleness, {"limit": IDLE_LIMIT})
+
+    def _reach(self):
+        """Make the connection, and send nothing yet."""
         info = {
             **CONNECTION_OPTIONS,
             **_connection_info_for(self.db_name),
@@ -143,8 +152,6 @@ class Connection:
         else:
             self._connect_to(last)
         self._backend_pid = self.conn.get_backend_pid()
-        self._execute(sql.session_settings)
-        self._execute(sql.limit_idleness, {"limit": IDLE_LIMIT})
         # A pooler gives its clients process numbers of its own.
         self.is_pooled = self._value(sql.backend_pid) != self._backend_pid
 
@@ -164,6 +171,12 @@ class Connection:
         _lost_backends.pop(self.db_name, None)
         _held_before[self.db_name] = self._backend_pid
         self._is_elected = True
+
+    def _release_master_lock(self):
+        """Let go of the election at once; the end of a connection takes a moment."""
+        self._execute(sql.unlock, {"key": PG_ADVISORY_LOCK_ID})
+        self._is_elected = False
+        _held_before.pop(self.db_name, None)
 
     def _try_master_lock(self):
         """Try to get the lock, for a moment if this process has just let go of it."""

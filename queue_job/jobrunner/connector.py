@@ -41,11 +41,17 @@ class Connector:
         """How many more may be begun."""
         return MAX_OPENING - len(self.names)
 
-    def begin(self, name):
-        """Begin to open a database; ``finished`` gives the result."""
+    def begin(self, name, open_database=None):
+        """Begin to open a database; ``finished`` gives the result.
+
+        :param open_database: in place of that of the connector
+        """
         self.names.add(name)
         thread = threading.Thread(
-            target=self._work, args=(name,), name="queue_job connector", daemon=True
+            target=self._work,
+            args=(name, open_database or self._open_database),
+            name="queue_job connector",
+            daemon=True,
         )
         try:
             thread.start()
@@ -69,8 +75,8 @@ class Connector:
             if database is not None:
                 database.close()
 
-    def _work(self, name):
-        self._finished.append((name, *attempt(self._open_database, name)))
+    def _work(self, name, open_database):
+        self._finished.append((name, *attempt(open_database, name)))
         if self._is_closed:
             self.close()
         self._wake()

@@ -6,11 +6,17 @@ has moved is left alone.
 """
 
 import logging
+import time
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 import psycopg2
-from psycopg2.errors import LockNotAvailable
+from psycopg2.errors import (
+    LockNotAvailable,
+    UndefinedColumn,
+    UndefinedFunction,
+    UndefinedTable,
+)
 
 from ..channels import ChannelRecord
 from ..sql import statements as sql
@@ -63,15 +69,30 @@ class Database(Connection):
     the connection is open, and no lock is held. ``MasterElectionLost`` when
     another runner has the role. ``lacks_triggers`` when a trigger is missing and
     could not be restored yet: rows are read often then, because not all changes notify.
+
+    :param dormant_after: first look whether there is something to do within so many
+        seconds. If not, ``is_dormant`` is set, and the connection is closed: no lock was
+        taken. 0 does not look
     """
 
-    def __init__(self, db_name):
+    def __init__(self, db_name, dormant_after=0):
         super().__init__(db_name)
         self.lacks_triggers = False
         self.has_queue_job = False
         self._has_condition = False
+        self.is_dormant = False
+        # When the next job with an eta is due, UNIX time; None without one.
+        self.next_eta = None
         try:
-            self._connect()
+            if dormant_after:
+                self._reach()
+                self.is_dormant = not self.visit(dormant_after)
+                if self.is_dormant:
+                    self.close()
+                    return
+                self._set_up()
+            else:
+                self._connect()
             self.has_queue_job = self._has_queue_job()
             if self.has_queue_job:
                 self._acquire_master_lock()
@@ -81,6 +102,32 @@ class Database(Connection):
         except BaseException:
             self.close()
             raise
+
+    def visit(self, seconds):
+        """Return whether there is something to do within so many seconds.
+
+        One message, no lock. A database without the table has nothing to do.
+        """
+        statement = f"{sql.session_settings}; {sql.visit}"
+        values = {"seconds": seconds, "after": 0, "age": FORGOTTEN_AGE}
+        try:
+            ((is_due, self.next_eta),) = self._fetch(statement, values)
+        except UndefinedTable:
+            return False
+        except (UndefinedColumn, UndefinedFunction):
+            # Of an older version: who opens it logs what it needs.
+            return True
+        return is_due or (
+            self.next_eta is not None and self.next_eta <= time.time() + seconds
+        )
+
+    def let_go(self, seconds):
+        """Let go of the election, and visit then; ``is_dormant`` is the result.
+
+        Not before: a process that delays a job in between sees that no runner is elected.
+        """
+        self._release_master_lock()
+        self.is_dormant = not self.visit(seconds)
 
     def _has_queue_job(self):
         if not self._value(sql.has_module_table):

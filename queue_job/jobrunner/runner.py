@@ -22,14 +22,16 @@ import os
 import selectors
 import sys
 import time
+from functools import partial
 
 import odoo.http
 import odoo.service.db
 from odoo.tools import config
 
-from ..channels import ChannelManager, DatabaseTree
+from ..channels import ChannelManager, DatabaseTree, database_capacity
+from ..channels.limits import lower
 from ..channels.settings import stated_by
-from ..configuration import default_root_capacity
+from ..configuration import default_root_capacity, dormant_after, max_capacity
 from . import dispatch
 from .agenda import Agenda
 from .config import _channels, channels_setting, metrics_address, runner_settings
@@ -42,6 +44,7 @@ from .connector import Connector, attempt
 from .database import Database, _odoo_now
 from .deadlines import within
 from .dispatch import _async_http_get
+from .dormant import OPENED_AT_START, DormantDatabases
 from .endpoint import Endpoint
 from .log_throttle import LogThrottle
 from .metrics import Metrics
@@ -91,6 +94,10 @@ def _open_database(name):
     return Database(name)
 
 
+def _visit_database(dormant_after, name):
+    return Database(name, dormant_after)
+
+
 class QueueJobRunner:
     """Dispatches the jobs of all databases until it is stopped.
 
@@ -113,6 +120,10 @@ class QueueJobRunner:
         self.channel_manager = ChannelManager()
         self.channel_manager.simple_configure(channel_config_string or _channels())
         self._stated = stated_by(channel_config_string or "")
+        # Of all databases together, beside the channels; None without.
+        self._max_capacity = max_capacity()
+        root = self.channel_manager.get_channel_by_name("root")
+        root.capacity = lower(root.capacity, self._max_capacity)
         self._sessions = {}
         # Names of sessions to ask in the next round, and when to ask the others.
         self._touched, self._agenda = set(), Agenda()
@@ -140,6 +151,9 @@ class QueueJobRunner:
         self._stop_pipe = os.pipe()
         self._wakeup_pipe = WakeupPipe(*self._stop_pipe)
         self._sockets = Sockets(self._wakeup_pipe)
+        self.dormant = DormantDatabases(self._sockets, self._wakeup_pipe.wake)
+        # Databases that were woken while they were opened or visited.
+        self._woken = set()
         self._address = dispatch.Address(scheme, host, port, user, password)
         self._dispatcher = dispatch.Dispatcher(self._address, self._wakeup_pipe.wake)
         self._connector = Connector(_open_database, self._wakeup_pipe.wake)
@@ -160,7 +174,9 @@ class QueueJobRunner:
 
     @classmethod
     def from_environ_or_config(cls):
-        return cls(**runner_settings())
+        runner = cls(**runner_settings())
+        runner.dormant.after = dormant_after()
+        return runner
 
     @property
     def db_by_name(self):
@@ -206,9 +222,15 @@ class QueueJobRunner:
         """Open a session for each database that has queue_job and is free.
 
         In sorted order, so that runners that start together share out their
-        databases instead of each taking some of all.
+        databases instead of each taking some of all. Of many databases those are opened
+        that have something to do, once they were visited.
         """
-        self._find_databases(time.time())
+        now = time.time()
+        self.dormant.listen(now)
+        self._find_databases(now)
+        if self.dormant.is_possible and len(self._open_at) > OPENED_AT_START:
+            _logger.info("visiting %d databases", len(self._open_at))
+            self._visit_later(list(self._open_at))
         for name in sorted(self._open_at):
             if self._stop:
                 break
@@ -231,10 +253,14 @@ class QueueJobRunner:
         self._discover_at = now + DISCOVERY_DELAY
         names = set(self.get_db_names())
         known = self._sessions.keys() | self._open_at.keys() | self._connector.names
+        known |= self.dormant.names
         for name in names - known:
             self._open_at[name] = now
         for name in self._open_at.keys() - names:
             del self._open_at[name]
+            self._throttle.forget(name)
+        for name in self.dormant.names - names:
+            self.dormant.discard(name)
             self._throttle.forget(name)
         for name in self._sessions.keys() - names:
             _logger.info("db %s is gone", name)
@@ -252,6 +278,8 @@ class QueueJobRunner:
     def _begin(self, name, db, error):
         """Serve a database that was opened; else know when to try again."""
         self.troubles.pop(name, None)
+        woken = name in self._woken
+        self._woken.discard(name)
         if isinstance(error, MasterElectionLost):
             _logger.debug("%s", error)
             self.metrics.of(name).elected(False)
@@ -259,6 +287,9 @@ class QueueJobRunner:
             self._open_at[name] = time.time() + delay
         elif error is not None:
             self._session_failed(name, error)
+        elif db.is_dormant or (self.dormant.is_possible and not db.has_queue_job):
+            db.close()
+            self._fall_asleep(name, db.next_eta, woken)
         elif not db.has_queue_job:
             db.close()
             self._open_at[name] = time.time() + DISCOVERY_DELAY
@@ -271,9 +302,56 @@ class QueueJobRunner:
                 self._share_root_capacity([name])
                 _logger.info("queue job runner ready for db %s", name)
 
+    def _visit_later(self, names):
+        """Let the turn of each database come to be visited, and opened if need be."""
+        for name in names:
+            self._open_at.pop(name, None)
+            self.dormant.add(name)
+
+    def _fall_asleep(self, name, eta, woken=False):
+        """Know that a database has nothing to do before ``eta``.
+
+        :param woken: a job was delayed while the database was asked
+        """
+        now = time.time()
+        self.dormant.slept(name, now if woken else eta, now)
+
+    def _wake(self, name, now):
+        """Open a database in which a job was delayed while no runner was elected.
+
+        Names that this process does not serve, or serves already, are ignored.
+        """
+        if name in self.dormant.names:
+            self._fall_asleep(name, None, woken=True)
+        elif name in self._open_at:
+            self._open_at[name] = now
+        elif name in self._connector.names:
+            self._woken.add(name)
+
+    def _let_go(self, name, now):
+        """Let a database go dormant that was silent, unless a job came in between."""
+        after = self.dormant.after
+        session = self._sessions[name]
+        if not session.may_go_dormant(now, after):
+            return
+        self._apart(name, lambda session: session.db.let_go(after))
+        # It may have failed, and its session be gone.
+        if self._forget_session(name) is None:
+            return
+        session.forget_jobs()
+        session.db.close()
+        if session.db.is_dormant:
+            _logger.info("db %s: idle, dormant from now on", name)
+            self._fall_asleep(name, session.db.next_eta)
+        else:
+            self._open_at[name] = now
+
     def _new_session(self, db):
         tree = DatabaseTree(
-            self.channel_manager, self._stated, root_capacity=default_root_capacity()
+            self.channel_manager,
+            self._stated,
+            root_capacity=default_root_capacity(),
+            limit=database_capacity(db.db_name),
         )
         in_flight = self._in_flight.setdefault(db.db_name, {})
         return Session(
@@ -294,7 +372,7 @@ class QueueJobRunner:
                 self._roots[name] = self._sessions[name].tree.root.capacity
         if self._roots != before:
             root = self.channel_manager.get_channel_by_name("root")
-            root.capacity = max([1, *self._roots.values()])
+            root.capacity = lower(max([1, *self._roots.values()]), self._max_capacity)
 
     def _forget_session(self, name):
         """Return the session of a database, None without one; it is asked no more."""
@@ -349,6 +427,9 @@ class QueueJobRunner:
         while (name := self._agenda.pop(now)) is not None:
             self._touched.add(name)
         self._each(self._touched, lambda session: session.tick(now))
+        if self.dormant.is_possible:
+            for name in self._touched & self._sessions.keys():
+                self._let_go(name, now)
 
     def process_notifications(self):
         """Poll databases, and apply the answers of workers."""
@@ -457,13 +538,18 @@ class QueueJobRunner:
         ]
         self._touched = {session.name for session in sessions if session.is_unfinished}
         for session in sessions:
-            self._agenda.set(session.name, session.wakeup_time(self._chosen_at))
+            when = session.wakeup_time(self._chosen_at)
+            silent = session.quiet_since + self.dormant.after
+            if self._chosen_at < silent:
+                when = min(when, silent)
+            self._agenda.set(session.name, when)
         return any(session.db.has_notifications for session in sessions)
 
     def _wakeup_time(self):
-        times = [self._discover_at, self._agenda.next()]
+        times = [self._discover_at, self._agenda.next(), self.dormant.next_sign()]
         if self._connector.room:
             times.extend(self._open_at.values())
+            times.append(self.dormant.next())
         return min(times)
 
     def _select(self, sockets, timeout):
@@ -494,9 +580,20 @@ class QueueJobRunner:
                     _logger.exception("databases cannot be listed")
         for name, db, error in self._connector.finished():
             self._begin(name, db, error)
+        for name in self.dormant.wakes(now):
+            self._wake(name, now)
         due = [(when, name) for name, when in self._open_at.items() if when <= now]
         for _when, name in sorted(due)[: self._connector.room]:
             del self._open_at[name]
+            self._begin_to_open(name)
+        while self._connector.room and (name := self.dormant.pop(now)) is not None:
+            self._begin_to_open(name)
+
+    def _begin_to_open(self, name):
+        """Open a database beside the loop; visit it first, where it may be dormant."""
+        if self.dormant.is_possible:
+            self._connector.begin(name, partial(_visit_database, self.dormant.after))
+        else:
             self._connector.begin(name)
 
     def _follow_clock(self):
@@ -510,6 +607,7 @@ class QueueJobRunner:
         self.close_databases()
         self._open_at = dict.fromkeys(self._open_at, 0)
         self._discover_at = min(self._discover_at, time.time())
+        self.dormant.doubt_all()
         for channel in self.channel_manager.channels():
             channel.end_wait()
         for in_flight in self._in_flight.values():
@@ -611,6 +709,7 @@ class QueueJobRunner:
             self._select([], left)
             self.process_notifications()
         self.close_databases()
+        self.dormant.close()
         self._close_endpoint()
         self._connector.close()
         self._dispatcher.close()

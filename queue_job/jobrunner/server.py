@@ -17,8 +17,9 @@ from odoo.service import server
 from odoo.tools import config
 
 from ..channels import ROOT, Channel
+from ..channels.limits import parse_database_capacities
 from ..channels.settings import parse_simple_config
-from ..configuration import configured_job_workers
+from ..configuration import configured_job_workers, setting
 from . import job_workers
 from .config import _channels, _is_runner_enabled
 from .runner import QueueJobRunner
@@ -155,6 +156,7 @@ def _check_settings():
         return
     job_workers.check_settings()
     if _is_runner_enabled():
+        parse_database_capacities(setting("db_max_capacity"))
         for entry in parse_simple_config(_channels()):
             Channel(ROOT, parent=None).configure(entry)
 

@@ -116,6 +116,8 @@ class Session:
         self._trouble = self._recorded_trouble = None
         self._schedule = Schedule()
         self._is_changing = False
+        # When a notification or an answer came last, or the session began.
+        self.quiet_since = 0
         self._secret = None
         self._in_steps = frozenset()
 
@@ -133,6 +135,7 @@ class Session:
         request finds them taken, or takes them in place of the one that is
         asked anew. Of the others, the dead ones are found shortly after.
         """
+        self.quiet_since = now
         self.load(now)
         inherited = set(self.tracker.detached)
         if inherited:
@@ -156,6 +159,8 @@ class Session:
     def poll(self, now):
         """Read the rows that notifications name."""
         uuids, records_changed = self.db.poll()
+        if uuids or records_changed:
+            self.quiet_since = time.time()
         if records_changed:
             self.tracker.load_waiting()
         running = uuids & (self.in_flight.keys() | self.tracker.detached)
@@ -177,6 +182,19 @@ class Session:
     def is_empty(self):
         """Whether no job of this database waits, runs or blocks others."""
         return not (self.tree.has_jobs or self.tracker.pending.is_partial)
+
+    def may_go_dormant(self, now, after):
+        """Return whether nothing happened for ``after`` seconds, and nothing will for as long.
+
+        The rows are asked when the lock is let go.
+        """
+        return (
+            self.quiet_since + after <= now
+            and not (self.in_flight or self._reporting or self.is_unfinished)
+            and not (self.db.lacks_triggers or self._inherited)
+            and self.backoff.until <= now
+            and self.tracker.rests_until(now + after)
+        )
 
     # Choosing and sending ---------------------------------------------------
 
@@ -308,6 +326,7 @@ class Session:
 
     def answered(self, answer, now):
         """Record the answer to a request; :meth:`apply_answers` completes it."""
+        self.quiet_since = now
         bundle = answer.request.bundle
         if bundle is None:
             self._reporting.difference_update(answer.request.uuids)

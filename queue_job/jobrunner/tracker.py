@@ -143,6 +143,12 @@ class JobTracker:
         self.unblock(uuid)
         self.tree.remove_job(uuid, self.db.db_name)
 
+    def rests_until(self, moment):
+        """Return whether no job may start before ``moment``, as far as is known here."""
+        return not (self.detached or self._retry_at) and all(
+            channel.rests_until(moment) for channel in self.tree.channels()
+        )
+
     # Blocked jobs -----------------------------------------------------------
 
     def defer(self, job, now):

@@ -51,6 +51,7 @@ from ..store import (
     transitions,
     triggers,
     vacuum,
+    waking,
 )
 from ..utils import storable_text
 from ..worker.lease import own_session
@@ -538,6 +539,9 @@ class QueueJob(models.Model):
                 self,
                 [(vals.get("uuid"), vals.get("dependencies")) for vals in vals_list],
             )
+        # The date of a job of this addon is that of now.
+        is_new = bool(self.env.context.get("_edges_follow"))
+        waking.after_commit(self.env.cr, is_new)
         return jobs
 
     def _warn_unlimited_channels(self, vals_list):
@@ -563,6 +567,8 @@ class QueueJob(models.Model):
         result = super().write(vals)
         if "dependencies" in vals and not self.env.context.get("_edges_follow"):
             links.replace_uuid_lists(self, vals["dependencies"])
+        if "state" in vals or "eta" in vals:
+            waking.after_commit(self.env.cr)
         return result
 
     def _check_writable(self, vals):
@@ -1016,6 +1022,8 @@ class QueueJob(models.Model):
         if dependents and unfinished:
             unfinished._cancel_dependents()
         release.after_commit(self, sql.free_among, (dependents - self).ids)
+        if dependents:
+            waking.after_commit(self.env.cr)
         return super().unlink()
 
     # Buttons ----------------------------------------------------------------

@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.exceptions import AccessError
 from odoo.tools import config
 
@@ -10,6 +10,7 @@ from ..doctor import Doctor
 from ..insight import throughput
 from ..insight.channel_counts import ChannelCounts, seconds_since
 from ..insight.companies import companies_seen
+from ..insight.explain import WAKING
 from ..insight.labels import label_of
 from ..insight.problems import Problems
 from ..insight.snapshot import Snapshot
@@ -188,7 +189,26 @@ class QueueJobOverview(models.AbstractModel):
 
         A dict: ``text``, a sentence, and ``level``, ``info`` or ``warning``.
         """
-        return {}
+        runner = Snapshot(self.env).listening_runner
+        if runner is None or self._has_due_jobs():
+            return {}
+        text = self.env._(
+            "Dormant: no job is due. The runner on %s is woken by the next one.",
+            runner.name.rpartition(":")[0] or "?",
+        )
+        return {"text": text, "level": "info"}
+
+    def _has_due_jobs(self):
+        """Return whether a job could run that no runner has noticed for a while."""
+        since = fields.Datetime.now() - timedelta(seconds=WAKING)
+        domain = [
+            ("state", "=", "pending"),
+            ("date_created", "<", since),
+            "|",
+            ("eta", "=", False),
+            ("eta", "<", since),
+        ]
+        return bool(self.env["queue.job"].sudo().search_count(domain, limit=1))
 
     def _checks(self):
         """Return what to check when no runner is alive, as this server sees it.

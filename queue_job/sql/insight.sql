@@ -27,6 +27,8 @@ ORDER BY state = 'failed' DESC, id
 
 -- name: elected_runner
 -- The session that has the lock of the election; its name is hidden from other roles.
+-- A transaction sees the sessions of its first look, unless that is forgotten.
+SELECT pg_stat_clear_snapshot();
 SELECT activity.application_name, activity.backend_start AT TIME ZONE 'UTC',
     host(activity.client_addr)
 FROM pg_locks lock LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid

@@ -197,7 +197,7 @@ WITH free AS MATERIALIZED (
 )
 {release_free}
 
--- name: old_waiting
+-- part: old_waiting_jobs
 -- The next jobs that wait for a while, and whether a parent blocks them. Rows of older
 -- databases know their parents by uuid only: those are found in the text, because a cast of
 -- a text that is no JSON fails the statement for all.
@@ -220,3 +220,7 @@ SELECT job.id,
         WHERE (SELECT bool_or({blocks}) FROM queue_job p WHERE p.uuid = parent.uuid[1])
     ) AS is_blocked
 FROM job ORDER BY job.id
+
+-- name: old_waiting
+-- The same, by itself.
+{old_waiting_jobs}

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_argument_types
 from . import test_attempt
+from . import test_channels_limits
 from . import test_channels_why_not
 from . import test_claim_plans
 from . import test_dark
@@ -25,6 +26,7 @@ from . import test_jobrunner_connection
 from . import test_jobrunner_database
 from . import test_jobrunner_dead_jobs
 from . import test_jobrunner_dispatch
+from . import test_jobrunner_dormant
 from . import test_jobrunner_heads
 from . import test_jobrunner_held
 from . import test_jobrunner_end

@@ -17,6 +17,7 @@ from odoo.tests import TransactionCase
 from odoo.tools import config as odoo_config
 
 from .. import configuration, doctor
+from ..channels import limits
 from ..channels.settings import parse_simple_config, typed, warnings_about
 from ..jobrunner import config, job_workers
 from .readme import (
@@ -50,6 +51,10 @@ def known_settings(db_name):
             patches.enter_context(mock.patch.object(module, "setting", looked_up.add))
         configuration.configured_job_workers()
         configuration.is_route_public()
+        configuration.dormant_after()
+        patches.enter_context(mock.patch.object(limits, "setting", looked_up.add))
+        configuration.max_capacity()
+        limits.database_capacity(db_name)
         config.runner_settings()
         config.metrics_address()
         config.connection_info_for(db_name)

@@ -4,6 +4,7 @@ from unittest import mock
 
 from odoo.tests import tagged
 
+from .. import configuration
 from ..channels.settings import parse_simple_config
 from ..jobrunner import (
     backoff,
@@ -134,6 +135,9 @@ class TestReadme(ReadmeFacts):
             "public_route": "``False``",
             "http_auth_user": "none",
             "http_auth_password": "none",
+            "max_capacity": "none",
+            "db_max_capacity": "none",
+            "dormant_after": str(configuration.DORMANT_AFTER),
             "metrics_port": "none: not served",
             "metrics_interface": f"``{config.METRICS_INTERFACE}``",
             **{f"jobrunner_db_{k}": f"``db_{k}``" for k in config.CONNECTION_SETTINGS},

@@ -11,6 +11,7 @@
 * :mod:`.side`: the connection of a worker beside those of its jobs
 """
 
+from ..store.waking import inside_job
 from .attempt import CONFLICT_TRIES_AT_ONCE, PG_RETRY, WorkerDoors, perform
 from .bundle import Bundle
 from .current import current_job
@@ -29,6 +30,7 @@ __all__ = [
     "announce_dead",
     "claim_first",
     "current_job",
+    "inside_job",
     "lock_first",
     "perform",
     "record",

@@ -23,6 +23,7 @@ from ..exception import LostRunError, contained
 from ..job import Job
 from ..states import DONE, FAILED, PENDING, WAIT_DEPENDENCIES
 from ..store import links, release, rows, transitions
+from ..store.waking import inside_job
 from .attempt import commit_work, may_commit
 from .lease import CHANGED, CLAIMED, Lease, claim, claim_or_undo, rollback
 from .log import logger
@@ -101,10 +102,11 @@ class Bundle:
 
     def drain(self):
         """Perform jobs as long as there are some and time is left; return the report."""
-        while self.has_next():
-            job = self.next_job()
-            if job:
-                self.perform_one(job)
+        with inside_job():
+            while self.has_next():
+                job = self.next_job()
+                if job:
+                    self.perform_one(job)
         self._release_deferred()
         self.report.left = list(self.waiting)
         return self.report
