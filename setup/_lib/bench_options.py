@@ -135,6 +135,31 @@ def soak_parser(add_options):
     return parser
 
 
+def tenants_parser(add_options):
+    """Return the parser of ``setup/tenants``."""
+    parser = argparse.ArgumentParser(
+        prog="setup/tenants",
+        description="Serve many databases, most of which sleep, and measure what they cost.",
+    )
+    for name, default, text in (
+        ("active", 10, "real databases that perform jobs"),
+        ("sleeping", 990, "databases with the tables that the runner reads"),
+        ("jobs", 300, "jobs of each active database in a drain"),
+        ("repeat", 3, "drains, of which the median counts"),
+        ("seconds", 60, "for which all are idle while their cost is measured"),
+    ):
+        parser.add_argument(
+            "--%s" % name,
+            type=int,
+            default=default,
+            help="%s (default: %%(default)s)" % text,
+        )
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    _add_server_options(parser)
+    add_options(parser)
+    return parser
+
+
 def _add_server_options(parser):
     parser.add_argument("--workers", type=int, default=4, help="default: %(default)s")
     parser.add_argument(

@@ -246,6 +246,7 @@ COMMANDS = {
     "provision": (provision_parser, ".provisioning"),
     "readme": (readme_parser, ".generated"),
     "soak": (lambda: bench_options.soak_parser(add_options), ".soak"),
+    "tenants": (lambda: bench_options.tenants_parser(add_options), ".tenants"),
     "run": (run_parser, ".serving"),
     "test": (test_parser, ".testing"),
 }
