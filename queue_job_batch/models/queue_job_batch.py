@@ -45,9 +45,7 @@ _MOVED_BY_CODE = {
 }
 OVER = {DONE, CANCELLED, FAILED}
 # Options of a callback that are kept with it.
-OPTIONS = (
-    *("priority", "eta", "max_retries", "description", "channel", "identity_key"),
-)
+OPTIONS = Delayable._properties
 
 
 class QueueJobBatch(models.Model):

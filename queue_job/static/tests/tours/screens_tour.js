@@ -21,7 +21,9 @@ function checkNames() {
         for (const element of area.querySelectorAll("button, a[href]")) {
             // The controls of Odoo's own widgets are not ours.
             if (
-                element.closest(".o_field_widget, .o-mail-Thread, .o-mail-Form-chatter")
+                element.closest(
+                    ".o_control_panel, .o_field_widget, .o-mail-Thread, .o-mail-Form-chatter"
+                )
             ) {
                 continue;
             }
