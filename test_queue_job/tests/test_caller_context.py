@@ -15,7 +15,7 @@ UNSTATED = (
     *("eta", "identity_key", "result", "graph_uuid", "exc_name", "exc_message"),
     *("exc_info", "date_enqueued", "date_started", "date_done", "date_cancelled"),
     *("exec_time", "worker_pid", "run_number", "retry", "twin_key", "twin_states"),
-    *("to_report", "record_id", "record_ids", "job_function_id"),
+    *("to_report", "record_id", "record_ids", "job_function_id", "traceparent"),
 )
 
 

@@ -6,5 +6,6 @@
     "license": "LGPL-3",
     "category": "Hidden",
     "depends": ["queue_job", "queue_job_batch", "queue_job_cron"],
+    "data": ["data/queue_job_function_data.xml"],
     "installable": True,
 }
