@@ -539,9 +539,8 @@ class QueueJob(models.Model):
                 self,
                 [(vals.get("uuid"), vals.get("dependencies")) for vals in vals_list],
             )
-        # The date of a job of this addon is that of now.
-        is_new = bool(self.env.context.get("_edges_follow"))
-        waking.after_commit(self.env.cr, is_new)
+        # Of an import: what this addon stores is announced where it is stored.
+        waking.after_commit(self.env.cr)
         return jobs
 
     def _warn_unlimited_channels(self, vals_list):

@@ -9,7 +9,7 @@ from ..options import integer
 from ..sql import statements as sql
 from ..states import ENQUEUED, FAILED, WAIT_DEPENDENCIES
 from ..utils import has_content, storable_text
-from . import keys, links, release, transitions
+from . import keys, links, release, transitions, waking
 from .mapping import (
     CORE,
     CREATED,
@@ -149,6 +149,8 @@ def store(jobs, to_store):
     if waiting:
         release.after_commit(jobs, sql.free_among, waiting)
     if new:
+        # Here, because not each new row passes through ``create``.
+        waking.after_commit(jobs.env.cr, is_new=True)
         _note_traceparent(jobs, [job for env_jobs in new.values() for job in env_jobs])
     for env, env_jobs in new.items():
         if len(env_jobs) == 1 and _insert(jobs, env_jobs[0]):

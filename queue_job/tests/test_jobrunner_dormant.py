@@ -9,10 +9,13 @@ from unittest.mock import patch
 
 import psycopg2
 
+from odoo import SUPERUSER_ID, api
+from odoo.modules.registry import Registry
 from odoo.sql_db import Cursor, db_connect
 from odoo.tests import BaseCase, tagged
 from odoo.tools import mute_logger
 
+from ..delay import group
 from ..jobrunner import dormant
 from ..jobrunner import runner as runner_module
 from ..jobrunner.agenda import NEVER
@@ -177,6 +180,40 @@ class TestWaking(RunnerCase):
         self.database()
         self.commit(True)
         self.assertEqual((self.notified(), len(self.sent)), ([], 1))
+
+    def delay(self, count):
+        """Delay jobs as an addon does, and commit; return their uuids."""
+        with Registry(self.db_name).cursor() as cr:
+            model = api.Environment(cr, SUPERUSER_ID, {})["queue.job"]
+            if count == 1:
+                jobs = [model.with_delay()._test_job()]
+            else:
+                jobs = [model.delayable()._test_job() for _number in range(count)]
+                group(*jobs).delay()
+                jobs = [each._generated_job for each in jobs]
+            uuids = [job.uuid for job in jobs]
+        self.mine.update(uuids)
+        return uuids
+
+    def test_each_way_to_delay_wakes_the_runner(self):
+        """One job is inserted past the ORM, several are created by it."""
+        for count in (1, 2):
+            with self.subTest(count=count):
+                waking._asked.clear()
+                self.delay(count)
+                self.assertEqual(self.notified(), [self.db_name])
+                self.delay(count)
+                self.assertEqual(self.notified(), [])
+
+    def test_requeue_wakes_the_runner(self):
+        (uuid,) = self.delay(1)
+        self.update(uuid, state="failed")
+        self.notified()
+        waking._asked.clear()
+        with Registry(self.db_name).cursor() as cr:
+            jobs = api.Environment(cr, SUPERUSER_ID, {})["queue.job"]
+            jobs.search([("uuid", "=", uuid)]).requeue()
+        self.assertEqual(self.notified(), [self.db_name])
 
     def test_process_asks_once_in_half_of_the_time(self):
         self.database()
