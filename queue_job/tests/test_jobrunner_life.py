@@ -167,7 +167,7 @@ class TestRun(LifeCase):
 
         def database(name):
             opened.append(name)
-            return MagicMock(has_queue_job=False)
+            return MagicMock(has_queue_job=False, is_dormant=False)
 
         with patch.object(runner_module, "Database", side_effect=database):
             runner.initialize_databases()
