@@ -120,7 +120,7 @@ class TestWheels(unittest.TestCase):
                     tuple(sorted(filter(None, limits.split(","))))
                 )
         ours = {name: required.pop(name) for name in required.keys() & releases.keys()}
-        self.assertEqual(len(ours), 3)
+        self.assertEqual(len(ours), 6)
         for name, limits in ours.items():
             # One of OCA's packages would do otherwise: they have the same names.
             self.assertEqual(limits, {("<19.1", ">=" + releases[name])})
