@@ -29,6 +29,8 @@ from .fake_odoo import LoopBesideFakeOdoo
 from .runner_case import RunnerCase, SessionCase
 
 RUNNER_LOGGER = "odoo.addons.queue_job.jobrunner.runner"
+# Seconds after which databases go dormant.
+SILENCE = 0.3
 # No job was delayed lately.
 AGED = "UPDATE queue_job SET date_created = NULL WHERE date_created > now() - interval '1 day'"
 
@@ -279,10 +281,12 @@ class TestDormancy(LoopBesideFakeOdoo, RunnerCase):
         self.startPatcher(patch.dict(waking._asked, clear=True))
         self.sql(AGED)
 
-    def new_runner(self, channels="root:4", after=0.3):
-        runner = super().new_runner(channels)
-        runner.dormant.after = after
-        return runner
+    def start(self, runner=None):
+        """Start a runner that lets go of databases once it was seen to be elected."""
+        thread = super().start(runner)
+        self.runner.dormant.after = SILENCE
+        self.runner._wakeup_pipe.wake()
+        return thread
 
     def wait_until_dormant(self):
         self.wait_for_rounds(lambda: self.db_name in self.runner.dormant.names)
@@ -377,6 +381,7 @@ class TestDormancy(LoopBesideFakeOdoo, RunnerCase):
             patch.object(runner_module, "OPENED_AT_START", 0),
         ):
             self.runner = self.new_runner()
+            self.runner.dormant.after = SILENCE
             thread = threading.Thread(target=self.runner.run)
             thread.start()
         self.addCleanup(thread.join, 20)
