@@ -33,7 +33,7 @@ def chain(*delayables):
 
 
 class DelayableGraph(Graph):
-    """What a delayable, a chain or a group knows of "after done".
+    """The edges "after done" of a delayable, a chain or a group.
 
     Vertices are delayables, chains and groups. The jobs and their order are those of
     its *plan*, see :mod:`.delay_plan`.
@@ -216,7 +216,7 @@ def _check_vertices(caller, values):
 
 
 class _Vertex:
-    """What can be part of a graph: a delayable, a chain or a group."""
+    """Part of a graph: a delayable, a chain or a group."""
 
     __slots__ = ()
 
@@ -234,7 +234,7 @@ class _Vertex:
 
 
 class _DelayableNode(Node, _Vertex):
-    """What chains and groups share: links from and to their ends."""
+    """Base of chains and groups: links from and to their ends."""
 
     # Which members are at either end.
     _first = _last = slice(None)
@@ -258,7 +258,7 @@ class _DelayableNode(Node, _Vertex):
         return self._ends("_last")
 
     def _ends(self, end):
-        # Not by recursion: whoever builds in a loop nests deeper than Python's stack.
+        # Not by recursion: graphs built in a loop nest deeper than Python's stack.
         ends, seen, stack = [], set(), [self]
         while stack:
             vertex = stack.pop()
@@ -337,7 +337,7 @@ class Delayable(_Vertex):
 
     @property
     def _graph(self):
-        """What runs after this delayable; most have nothing, and never make it."""
+        """Delayables that run after this one; most have none, and never make it."""
         if self._own_graph is None:
             self._own_graph = DelayableGraph({self: set()})
         return self._own_graph
@@ -482,7 +482,7 @@ for _name in OPTION_NAMES:
 
 
 class DelayableRecordset:
-    """What ``with_delay()`` returns: each method call is stored as a job."""
+    """Result of ``with_delay()``: each method call is stored as a job."""
 
     __slots__ = ("delayable",)
     __signature__ = signature_with_options("recordset")

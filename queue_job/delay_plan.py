@@ -107,7 +107,7 @@ def _links(graph):
 def _without_nodes(links):
     """Return links without the empty chains and groups, which were in between.
 
-    What came after one comes after what was before it.
+    The successors of one follow its predecessors.
     """
     before = {}
     for parents, children in links:

@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What can go wrong with a job, as exceptions."""
+"""The exceptions of jobs."""
 
 import threading
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ class KeyBusyError(RetryableJobError):
 
 
 class LostRunError(BaseQueueJobError):
-    """The job is not this worker's any more: somebody moved or claimed it."""
+    """The job is not this worker's any more: another session moved or claimed it."""
 
 
 class BrokenTransactionError(JobError):

@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How the arguments of a job are stored, and read again.
 
-The document is JSON. What JSON does not know is a *tag*: an object with the
+The document is JSON. A value that JSON does not know is a *tag*: an object with the
 key ``_type`` and exactly the keys of that tag (see :data:`VALUE_TAGS` and
 :meth:`JobDecoder._read_recordset`). The first four tags are those of every
 database made since this suite's interface exists; our own begin with

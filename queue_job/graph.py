@@ -50,7 +50,7 @@ class Graph:
     def topological_sort(self):
         """Yield the vertices, parents before children.
 
-        Vertices of equal rank come in the order they were added. What lies on
+        Vertices of equal rank come in the order they were added. A vertex that lies on
         a cycle or after it is never yielded, see :meth:`find_cycle`.
         """
         parents = self._count_parents()
@@ -69,7 +69,7 @@ class Graph:
         rest = set(self._graph).difference(self.topological_sort())
         if not rest:
             return []
-        # What is left has a cycle behind it: walk back until a vertex repeats.
+        # The rest has a cycle behind it: walk back until a vertex repeats.
         parent_of = {
             child: parent
             for parent in rest

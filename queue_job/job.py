@@ -75,7 +75,7 @@ __all__ = [
 LEASE = "_queue_job_lease"
 # Characters of a call that are kept; the rest is replaced by a digest.
 FUNC_STRING_LENGTH = 4000
-# What is stored of a job that lists no other.
+# The stored value of a job that lists no other.
 _NO_LINKS = '{"depends_on": [], "reverse_depends_on": []}'
 
 

@@ -59,14 +59,14 @@ def split_uuids(text):
 
 
 def signature(secret, database, uuids):
-    """Return the hex proof that whoever asks for this run knows the secret."""
+    """Return the hex proof that the sender of this run knows the secret."""
     message = "\n".join((database, *uuids)).encode()
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 @dataclass
 class Report:
-    """What became of the jobs of a run.
+    """The outcomes of the jobs of a run.
 
     ``outcomes`` holds ``(uuid, outcome, seconds)`` for each job looked at;
     ``left`` the uuids not looked at, which are still enqueued.

@@ -32,7 +32,7 @@ ENDED = (DONE, CANCELLED)
 # Still to run, running, or failed.
 NOT_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, STARTED, FAILED)
 
-# What a person may do from the buttons, by the state the job is in.
+# The buttons of a job, by its state.
 CAN_SET_DONE = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
 CAN_CANCEL = (WAIT_DEPENDENCIES, PENDING, ENQUEUED, FAILED)
 CAN_STOP = (STARTED,)

@@ -38,18 +38,18 @@ def text_of(value):
     try:
         with exceptions_only():
             return str(value)
-    except Exception as error:  # noqa: BLE001 it is code of somebody else
+    except Exception as error:  # noqa: BLE001 it is foreign code
         return f"{type(value).__name__} without a text: {type(error).__name__}"
 
 
 def has_content(value):
-    """Return the truth of ``value``, True when it cannot tell, as an array of numpy."""
+    """Return the truth of ``value``, True when it has none, as an array of numpy."""
     if type(value) is str:
         return value != ""
     try:
         with exceptions_only():
             return bool(value)
-    except Exception:  # noqa: BLE001 it is code of somebody else
+    except Exception:  # noqa: BLE001 it is foreign code
         return True
 
 

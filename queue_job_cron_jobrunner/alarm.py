@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Wake the cron workers when an eta comes.
 
-A cron trigger makes a cron ready at its time, but nobody wakes the workers
-then: they look about once a minute. So whoever leaves a trigger for later also
+A cron trigger makes a cron ready at its time, but wakes no worker
+then: they look about once a minute. So code that leaves a trigger for later also
 sets the alarm clock of its own process, which notifies them at that time. When the
 process ends before, the look once a minute is what is left.
 """
@@ -18,7 +18,7 @@ from odoo.modules.registry import Registry
 
 _logger = logging.getLogger(__name__)
 
-# Seconds. Later times are not kept: the workers that pass meanwhile set them again.
+# Seconds. Later times are not kept: the workers that pass until then set them again.
 HORIZON = 24 * 3600
 # Seconds after the time, so that the trigger is due by the clock of the database.
 LATE = 0.02

@@ -23,7 +23,7 @@ _logger = logging.getLogger("odoo.addons.queue_job_cron_jobrunner.models.queue_j
 
 # Seconds between two triggers for the other runner crons while jobs are left for them.
 SPREAD_INTERVAL = 1
-# Seconds that a pass waits for what time or somebody's lock holds back, in all.
+# Seconds that a pass waits for what time or a lock of another session holds back, in all.
 LONGEST_WAIT = 2
 SHORTEST_WAIT = 0.1
 # Seconds after which what a lock holds back, young claims, and a database that a regular
@@ -59,7 +59,7 @@ class CronPass:
         self._waited = 0
 
     def run(self):
-        """Perform jobs; at the end tell Odoo whether some are left."""
+        """Perform jobs; at the end report to Odoo whether some are left."""
         if self._is_time_up():
             # Called again although the time is up: that is how a cron is let go.
             self._finish(self.jobs._count_due())
@@ -96,7 +96,7 @@ class CronPass:
     def _spread(self):
         """Wake the other runner crons, now and then, while they could take a job too.
 
-        One that found its channels full sleeps, and nobody tells it that there is
+        One that found its channels full sleeps, without a notification that there is
         room again.
         """
         if self.pick.has_more and time.monotonic() >= self._spread_at:
@@ -138,7 +138,7 @@ class CronPass:
         return True
 
     def _look_after_others(self):
-        """Requeue what dead workers left, announce failures that nobody could announce."""
+        """Requeue what dead workers left, announce failures that are not announced yet."""
         self._requeue_dead_jobs()
         if pause := self.jobs._check_dead_in():
             time.sleep(pause)
@@ -176,7 +176,7 @@ class CronPass:
             self.env.cr.commit()  # pylint: disable=invalid-commit
 
     def _leave(self):
-        """See to it that somebody comes back when there may be something to do."""
+        """Schedule the next pass for when there may be something to do."""
         self._release_forgotten()
         if self.pick.is_hindered:
             self._trigger_in(LOCKED_AGAIN)

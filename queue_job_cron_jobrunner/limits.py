@@ -9,7 +9,7 @@ two units: look at memory and age, and start the clocks again. So the limits hol
 for one job, as their descriptions say, and a worker that should end takes no more.
 
 A job that comes near a limit is recorded as failed before the worker is killed,
-by a thread of its own: else nobody could say why it died, and it would be
+by a thread of its own: else its death had no known cause, and it would be
 tried again and again.
 """
 
@@ -160,7 +160,7 @@ class LimitGuard:
         if left is None:
             return LONGEST_PAUSE
         seconds, limit = left
-        # The same limit is not told twice of one claim.
+        # A limit is reported once for each claim.
         claim = job and (job.uuid, job.run_number)
         if seconds <= 0 and job and claim != self._told:
             self._told = claim

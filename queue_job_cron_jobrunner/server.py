@@ -2,7 +2,7 @@
 """A new cron worker looks at once for what it may do.
 
 Odoo's cron workers sleep for a minute before they look, also the one that replaces
-a worker which died: until then nobody takes the jobs that are left. It holds where
+a worker which died: until then the jobs that are left wait. It holds where
 the main process has loaded this addon: for a database of ``db_name``, or as a
 server-wide module.
 """

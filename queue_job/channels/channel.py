@@ -8,7 +8,7 @@ nowhere else. Picking walks down the tree, passes over every node that is full,
 paused, waiting for its throttle or held up by a failure, and takes the best
 head of what is left: the best job of the whole tree that may run, whatever
 was free or full when it arrived (B18). Each node remembers what those below it
-would start (:class:`~.heads.Heads`), and is told when something changes in one.
+would start (:class:`~.heads.Heads`), and is notified when something changes in one.
 
 Running jobs count in each node of their way up. A slot is a member of
 ``_running``; a run of several jobs holds one slot, that of its first job.
@@ -47,7 +47,7 @@ class Reason(NamedTuple):
 
 
 class ChannelFigures(NamedTuple):
-    """What a channel does now, for metrics.
+    """The present figures of a channel, for metrics.
 
     ``capacity`` is infinite without a limit; ``waiting`` are the ready jobs that are kept in
     memory, of which the oldest has been ready for ``oldest_ready_seconds``.

@@ -27,7 +27,7 @@ def parse_database_capacities(text):
 def database_capacity(db_name):
     """Return how many jobs of a database may run at once, None without a limit.
 
-    The first pattern that matches counts. What cannot be read is logged, and no limit.
+    The first pattern that matches counts. An entry that cannot be read is logged, and no limit.
     """
     try:
         capacities = parse_database_capacities(setting("db_max_capacity"))

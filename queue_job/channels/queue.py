@@ -52,7 +52,7 @@ class ChannelJob:
         self.rank = rank_of(priority, date_created, seq)
         # The stored eta; ``eta`` is forgotten once it is due.
         self.timed = eta or None
-        # Model and method, when known: what tells how long the job may take.
+        # Model and method, when known: the key of its expected duration.
         self.function = None
         # UNIX time from which it waits, when known; its eta comes first.
         self.ready_at = None

@@ -9,7 +9,7 @@ from .limits import lower
 from .log import logger
 
 ROOT = "root"
-# Far more than anybody needs, and few enough to walk over.
+# Far more than a deployment needs, and few enough to walk over.
 MOST_LEVELS, LONGEST_NAME = 50, 1000
 OPTIONS = (
     *("name", "capacity", "sequential", "throttle", "paused"),
@@ -35,7 +35,7 @@ class ChannelRecord(NamedTuple):
 
 
 class ChannelSettings(NamedTuple):
-    """What applies to a channel; a capacity of 0 is no limit of its own.
+    """The settings that apply to a channel; a capacity of 0 is no limit of its own.
 
     It starts no job while ``paused``, nor before the UNIX time ``paused_until``.
     """
@@ -145,7 +145,7 @@ def as_seconds(value):
 def typed(config):
     """Return the settings of an entry by option, with values of their types.
 
-    Options that nobody knows are left out.
+    Unknown options are left out.
     """
     settings = {}
     for option in ("capacity", "capacity_default"):
@@ -178,7 +178,7 @@ def stated_by(config_string):
     """Return ``{full name: settings}`` for what a configuration string states.
 
     An entry without options states its capacity even when it leaves it out: that is 1.
-    What an entry does not state may come from the record of the channel.
+    A setting that an entry does not state may come from the record of the channel.
     """
     return {
         full_name(config["name"]): typed(config)
@@ -211,9 +211,9 @@ def usable_records(records):
 
 
 class AppliedSettings:
-    """The rule of precedence: what applies to each channel of a database.
+    """The rule of precedence: the settings of each channel of a database.
 
-    What the configuration states for a channel (its capacity, each option written)
+    A setting that the configuration states for a channel (its capacity, each option written)
     wins; what it does not state comes from the record of the channel. A channel that
     either of them pauses is paused. A channel without entry, whose record has no capacity
     either, takes the defaults of its parent. A sequential channel has one slot.

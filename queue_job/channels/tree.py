@@ -46,7 +46,7 @@ class ChannelManager:
         self._root_channel = Channel(ROOT, parent=None, capacity=1)
         self._channels_by_name = {ROOT: self._root_channel}
         self._jobs = WeakValueDictionary()
-        # What an asked name that is not configured fell back on.
+        # By name that is not configured, the channel it fell back on.
         self._fallbacks = {}
 
     @classmethod

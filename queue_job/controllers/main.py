@@ -51,7 +51,7 @@ class RunJobController(http.Controller, WorkerDoors):
     def runjob(self, job_uuid="", **kw):
         """Perform a job, or a bundle of jobs, that the runner has enqueued.
 
-        Who accepts JSON gets the report of the bundle; else the answer is empty,
+        A client that accepts JSON gets the report of the bundle; else the answer is empty,
         and 500 for a job that failed. Whatever cannot be run is answered alike.
         """
         env = self._superuser_env()

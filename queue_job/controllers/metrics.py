@@ -22,7 +22,7 @@ class MetricsController(http.Controller):
     def metrics(self, **_kw):
         """Return the page of metrics of the database to who has the bearer token.
 
-        404 while no token is set: then nobody can tell that the route exists.
+        404 while no token is set, so that the route stays unknown.
         """
         if not http.request.db:
             raise NotFound()

@@ -215,7 +215,7 @@ class ChannelCounts:
     def _about_pending(self, channel, plain, due, later):
         """Return the estimates of jobs without eta and of those for later.
 
-        What is known is how many are pending. Where both counts stopped, the
+        The number of pending ones is known. Where both counts stopped, the
         channel is taken for like the others.
         """
         total = self.estimates.of("pending", channel)
@@ -251,7 +251,7 @@ class ChannelCounts:
                     for channel, count in estimates.items()
                     if count
                 ]
-        # Those beyond what was looked at may be in each of the channels.
+        # Jobs beyond the sample may be in each of the channels.
         return [(channel, Number(visible, False)) for channel, _count, visible in rows]
 
     def _oldest(self):

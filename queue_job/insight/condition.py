@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What is wrong with the runner, as it has recorded it: the sentence of form and overview."""
+"""The condition of the runner, as it has recorded it: the sentence of form and overview."""
 
 from datetime import datetime
 

@@ -74,7 +74,7 @@ class Estimates:
 
     @cached_property
     def share_without_eta(self):
-        """Return which part of the pending jobs has no eta, as the indexes tell."""
+        """Return which part of the pending jobs has no eta, by the indexes."""
         entries = dict(self._fetch(sql.entries_of_pending))
         plain = entries.get("queue_job_candidates_index", 0)
         both = plain + entries.get("queue_job_eta_index", 0)

@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What a method does, in the words of its author: the first line of its docstring."""
+"""Labels of methods in the words of their authors: the first line of the docstring."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ LONGEST = 80
 
 
 def label_of(env, function):
-    """Return the label of a job function, "" where no docstring tells it.
+    """Return the label of a job function, "" without a docstring.
 
     :param function: name such as ``<res.partner>.export``
     """

@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Metrics of a database without a runner, from the statistics that the screens show.
 
-Names are those of the runner's page where the figure is the same. What only a runner knows,
-such as counters by outcome of a request, is not there.
+Names are those of the runner's page where the figure is the same. Figures that only a runner has,
+such as counters by outcome of a request, are left out.
 """
 
 from datetime import datetime

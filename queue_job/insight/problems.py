@@ -1,7 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Is all well? What an administrator should deal with now, worst first.
 
-Each problem is a sentence with its buttons. What stops all jobs comes first, then what
+Each problem is a sentence with its buttons. Problems that stop all jobs come first, then those that
 stops a channel or a graph, then what only makes jobs late. Nothing is a problem that ends
 by itself in a moment: a deep queue that moves is none.
 """
@@ -95,7 +95,7 @@ class Problems:
     def _duration(self, seconds):
         return duration_text(self.env, seconds)
 
-    # What stops all ---------------------------------------------------------
+    # Of all jobs ------------------------------------------------------------
 
     def _of_runner(self):
         way, pooler = (
@@ -118,7 +118,7 @@ class Problems:
             )
             yield self._problem("modules", WARNING, text)
 
-    # What stops some --------------------------------------------------------
+    # Of some jobs -----------------------------------------------------------
 
     def _paused(self):
         """Find channels that are paused while jobs wait in them, the deepest queue first."""
@@ -189,7 +189,7 @@ class Problems:
             self._open(self.env._("Failed Jobs"), [("id", "in", ids)]),
         )
 
-    # What makes jobs late ---------------------------------------------------
+    # Of late jobs -----------------------------------------------------------
 
     def _long_runs(self):
         """Find jobs that run much longer than usual; first one that fills its channel."""

@@ -28,6 +28,6 @@ def progress_of(jobs):
 def _percent(done, total):
     if done is None or not total or total < 0:
         return None
-    # What is not over does not show as 100.
+    # A job that runs never shows as 100.
     percent = 100 if done >= total else min(99, int(100 * done / total))
     return max(0, percent)

@@ -47,7 +47,7 @@ class Runner(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What the runner that was elected last has recorded about itself.
+    """The condition that the runner elected last has recorded.
 
     ``trouble`` is how its requests to workers fail, as ``jobrunner.dispatch`` names it,
     None while they are answered.

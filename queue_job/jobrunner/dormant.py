@@ -44,7 +44,7 @@ BEAT_EVERY, LISTEN_AGAIN = 10, 5
 
 
 class WakeListener(Connection):
-    """Hears the names of databases in which jobs were delayed while no runner was elected."""
+    """Receives the names of databases in which jobs were delayed while no runner was elected."""
 
     def __init__(self):
         super().__init__(WAKING_DATABASE)
@@ -130,7 +130,7 @@ class DormantDatabases:
         return name
 
     def next(self):
-        """Return when the next database is to be opened or visited."""
+        """Return when the next database has to be opened or visited."""
         return min(self._due.next(), max(self._rota.next(), self._visit_at))
 
     # The listener -----------------------------------------------------------
@@ -161,7 +161,7 @@ class DormantDatabases:
             return set()
 
     def next_sign(self):
-        """Return when :meth:`wakes` is to be called without an event."""
+        """Return when :meth:`wakes` has to be called without an event."""
         if not self.after:
             return NEVER
         return self._listen_at if self._listener is None else self._beat_at
@@ -178,7 +178,7 @@ class DormantDatabases:
         self._listener = listener
         self._sockets.add(LISTENER, listener.conn)
         self._beat_at = now + BEAT_EVERY
-        # What was notified before was not heard.
+        # Earlier notifications were missed.
         self.doubt_all()
 
     def _lost_listener(self, now, error):

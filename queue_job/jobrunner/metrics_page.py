@@ -28,7 +28,7 @@ COUNTED = {
 
 
 class Pages:
-    """What to answer to a request.
+    """The answers to requests.
 
     :param runner: a ``QueueJobRunner``: its ``sessions`` by database, ``troubles``,
         ``metrics``, ``open_requests`` and ``is_ready``

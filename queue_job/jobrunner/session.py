@@ -57,7 +57,7 @@ RELOAD_EVERY, RELOAD_EVERY_WITHOUT_TRIGGERS = 60, 2
 # make that slow while a long job runs.
 RELOAD_SHARE = 1 / 200
 BEAT_EVERY = 10
-# What only metrics need, when they are served; and the most jobs counted in a channel.
+# Interval of reads for metrics, when they are served; and the most jobs counted in a channel.
 FIGURES_EVERY = 15
 MOST_COUNTED = 100_000
 # Jobs after which a statement that marks bundles is sent.

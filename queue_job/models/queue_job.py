@@ -281,7 +281,7 @@ class QueueJob(models.Model):
     _channel_date_done_date_created_index = models.Index(
         "(channel, date_done, date_created)"
     )
-    # What the runner chooses from: partial, so that the jobs that ended cost nothing.
+    # The candidates of the runner: partial, so that the jobs that ended cost nothing.
     # The expressions are those of the statements in sql/choosing.sql.
     _candidates_index = models.Index(
         "(channel, COALESCE(priority, 0), "
@@ -559,7 +559,7 @@ class QueueJob(models.Model):
         if "user_id" in vals:
             self._set_user(vals["user_id"])
         if vals.get("state") == FAILED:
-            # The message may tell the error: that is written before, the state after.
+            # The message may name the error: that is written before, the state after.
             error = {name: vals[name] for name in _ERROR_FIELDS if name in vals}
             super().write(error)
             self._message_post_on_failure()
@@ -1099,7 +1099,7 @@ class QueueJob(models.Model):
         """Requeue the first of failed jobs, ten more when it is done, then all.
 
         Each step is a job of the person who asked; the caller commits. Jobs that were moved
-        by somebody else meanwhile are left alone.
+        by another session in between are left alone.
 
         :param ids: of the jobs that are left to requeue
         :param tried: of those that were requeued by the steps before
@@ -1137,7 +1137,7 @@ class QueueJob(models.Model):
     def button_run_now(self):
         """Let pending jobs that wait for their time run as soon as there is room.
 
-        Refused for whoever may not write the jobs; the caller commits.
+        Refused for users who may not write the jobs; the caller commits.
         """
         self.check_access("write")
         jobs = self.filtered(lambda job: job.state == PENDING and job.eta)
@@ -1164,7 +1164,7 @@ class QueueJob(models.Model):
     def _change_job_state(self, state, result=None):
         """Move jobs to done, pending or cancelled, and their dependents after them.
 
-        Needs neither the model nor the method of a job. Refused for whoever
+        Needs neither the model nor the method of a job. Refused for users who
         may not write the jobs; the caller commits.
         """
         self.check_access("write")

@@ -5,7 +5,7 @@ from ..sql import statements as sql
 
 
 class QueueJobDependency(models.Model):
-    """Who waits for whom, one row an edge.
+    """The edges of graphs, one row each.
 
     A row joins a parent and a child; or a parent and a joint; or a joint and
     a child. All parents of a joint come before any of its children, so that N

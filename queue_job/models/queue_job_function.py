@@ -67,7 +67,7 @@ class QueueJobFunction(models.Model):
         "on_fail_method_name",
     )
 
-    # What is no part of the contract of JobConfig.
+    # Settings beyond the contract of JobConfig.
     JobSettings = namedtuple(
         "JobSettings", "commit_mode profiling_enabled", defaults=(NEVER, False)
     )
@@ -670,7 +670,7 @@ class QueueJobFunction(models.Model):
                         "job function %s: on-fail method: %s", record.name, error
                     )
 
-    # What people type and read
+    # Texts of people
 
     def _parse_typed(self, text, help_text):
         """Return the dict that a person typed; UserError with a help when it is none."""

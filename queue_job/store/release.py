@@ -28,7 +28,7 @@ def behind(jobs):
     """Make pending the jobs that waited for these and wait for nothing now.
 
     Locks the released jobs in the order of their ids; the caller commits.
-    What this transaction's snapshot does not show is missed: call it when the
+    Ends that this transaction's snapshot does not show are missed: call it when the
     ends of these jobs are committed, or :func:`after_commit` as well.
     """
     jobs.flush_model(["state"])

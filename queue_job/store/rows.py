@@ -288,7 +288,7 @@ def values_of(job, create):
 def changed_values(job, record):
     """Return the state, and what is not stored yet.
 
-    What this transaction wrote past the job counts as not stored.
+    Values that this transaction wrote past the job count as not stored.
     """
     values = _values_to_store(job, create=False)
     stored = {**job.stored, **_cached_values(job, record)}

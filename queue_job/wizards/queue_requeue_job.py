@@ -10,7 +10,7 @@ from ..states import CAN_REQUEUE, DONE, PENDING
 
 # More are neither shown nor sent to the browser one by one.
 SHOWN = 500
-# Starts that are told apart when jobs are spread: each is one write.
+# Distinct starts when jobs are spread: each is one write.
 SLOTS = 60
 
 

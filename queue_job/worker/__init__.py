@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What a worker does with jobs: claim, perform, record the outcome.
+"""The worker: claim jobs, perform them, record the outcome.
 
 * :mod:`.lease`: the claim of one worker on one job
 * :mod:`.attempt`: the pipeline claim, perform, outcome, and its doors

@@ -192,7 +192,7 @@ def _perform_until_not_interrupted(doors, env, lease):
 
 
 def _is_interruption(error):
-    """Return whether PostgreSQL was told to end a statement or backend of the job."""
+    """Return whether a signal ended a statement or backend of the job."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

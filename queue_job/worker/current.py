@@ -1,5 +1,5 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What a job method may say and ask of its own job: ``self._current_job()``.
+"""The job as its own method sees it: ``self._current_job()``.
 
 A :class:`CurrentJob` belongs to the cursor of the job, not to the thread: on every other
 cursor, and where the method was called without a job, an :class:`OutsideJob` stands for
@@ -7,7 +7,7 @@ it, so that a method can be called both ways.
 
 The checkpoint is a row of ``queue_job_checkpoint``, written as the last statement before
 the commit of a step: the work and the place where the next attempt goes on are one
-commit. What is shown in between is a row of ``queue_job_progress``, written over the side
+commit. The progress in between is a row of ``queue_job_progress``, written over the side
 connection: two tables, because a row that both wrote would be refused with 40001.
 """
 
@@ -97,7 +97,7 @@ class CurrentJob:
     def step(self, done=None, total=None, message=None, checkpoint=None):
         """Commit the work so far, with the progress and the checkpoint.
 
-        Cleans the cache of the environment, as each commit does. What is None stays as it
+        Cleans the cache of the environment, as each commit does. A value of None stays as it
         was.
 
         :param done: number of what is done, of ``total``

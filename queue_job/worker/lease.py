@@ -3,7 +3,7 @@
 
 A claim is committed on its own, so that a crash is counted. The transaction of the
 work holds the lock of the job's liveness row. Its snapshot is as old as that lock, so
-the outcome cannot overwrite a move that arrived meanwhile: PostgreSQL refuses with 40001
+the outcome cannot overwrite a move in between: PostgreSQL refuses with 40001
 (cursors are REPEATABLE READ), which keeps a cancel.
 
 Each claim is a function in the database, because planning takes longer than
@@ -50,7 +50,7 @@ from .suspension import Suspension
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CLAIMED = "claimed"
 CHANGED = "changed"
-# What a claim writes, as attribute of a job and as column.
+# Written by a claim, as attribute of a job and as column.
 CLAIM_COLUMNS = ("state", *MOVES["claim"].sets)
 # Raised by the function in the database that locks a run, when it cannot; the message
 # while another session holds the lock.
@@ -213,7 +213,7 @@ def claim_first(env, uuids, prefetched=None, commits=True):
 def claim_or_undo(env, uuid, prefetched=None):
     """Claim in a transaction of its own; a held job is put back to pending.
 
-    What was done is undone when the claim raises. The caller commits.
+    A claim that raises is undone. The caller commits.
     """
     try:
         job, verdict = claim(env, uuid, prefetched)
@@ -295,7 +295,7 @@ def own_session(cr, job_id=None):
 
 
 class Lease:
-    """What a worker holds of a job that it performs; ``job.lease`` is it.
+    """The hold of a worker on a job that it performs; ``job.lease`` is it.
 
     ``state`` is the one that was stored when the run began: the outcome is written
     while the row is still in that state and in this run.
@@ -316,7 +316,7 @@ class Lease:
         self.links_after = None
         # It is known that this job releases no other.
         self.has_no_dependents = False
-        # What the method sees of its job, and the steps of this attempt; see steps.
+        # The job as its method sees it, and the steps of this attempt.
         self.current = None
         self.step_number = 0
         # When the first try of this attempt began, on the monotonic clock.

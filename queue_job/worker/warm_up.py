@@ -11,7 +11,7 @@ def warm_up(env):
     """Read and claim a job that does not exist, as the first bundle of a process does.
 
     The registry, its routes and the connection are there already: the request that
-    asks for this needed them. What is left are the caches of this process, and the
+    asks for this needed them. The rest are the caches of this process, and the
     functions that PostgreSQL compiles for each connection. Writes nothing and rolls back.
 
     :param env: superuser environment

@@ -5,7 +5,7 @@ The state is derived from the states of the jobs, behind the commit of each end:
 writes the row of its batch, so jobs of one batch never wait for each other. The
 transaction that moves the state locks the row first, and delays the callbacks: one
 winner, whatever dies in between. Jobs that join share the key of the row, so a batch does
-not finish while a transaction adds to it. What a worker that died left is found by a sweep.
+not finish while a transaction adds to it. A sweep finishes the batches that a dead worker left.
 """
 
 import logging
@@ -78,7 +78,7 @@ class QueueJobBatch(models.Model):
         string="Execution Time (s)",
         help="Seconds between the first start and the last end of its jobs.",
     )
-    # What is called at the end. Jobs may run as anybody: no client reads or writes it.
+    # The calls at the end. They run with the rights of any user: no client reads or writes them.
     callbacks = JobSerialized(base_type=dict, groups=fields.NO_ACCESS)
 
     _open_index = models.Index("(id) WHERE state <> 'finished'")

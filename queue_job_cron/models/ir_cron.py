@@ -177,7 +177,7 @@ class IrCron(models.Model):
         return nextcall if nextcall <= self.env.cr.now() else None
 
     def _is_wanted(self, planned_at):
-        """Return whether a job is to be delayed for a planned time.
+        """Return whether a planned time needs a job.
 
         Not if there is one, whose enqueuing died before the scheduler moved
         ``nextcall``; nor if all of the interval has passed and missed times are skipped.
@@ -258,7 +258,7 @@ class IrCron(models.Model):
         except (BaseQueueJobError, OperationalError):
             raise
         except Exception:
-            # What was not committed is undone; the progress that stays was committed.
+            # The work since the last commit is undone; committed progress stays.
             self.env.cr.rollback()
             progress.invalidate_recordset()
             if not (progress.exists() and progress.done and progress.remaining):

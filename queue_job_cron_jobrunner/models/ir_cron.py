@@ -63,7 +63,7 @@ class IrCron(models.Model):
         return result
 
     def method_direct_trigger(self):
-        # Whoever asks for one more pass gets it.
+        # A call for one more pass counts.
         _round.cursors = weakref.WeakSet()
         return super().method_direct_trigger()
 
@@ -73,7 +73,7 @@ class IrCron(models.Model):
 
         A worker goes through the ready crons one after another, on one cursor. Were
         it to run all runner crons that no other worker had time for, the crons behind
-        them would wait for all their passes. Those left out stay ready.
+        them would wait for all their passes. The others stay ready.
 
         A cron that hands over is ready again at once, but Odoo lets it wait for the
         next look, a minute later.

@@ -7,7 +7,7 @@ from ..tree import stated_for_cron_workers
 class QueueJobChannel(models.Model):
     _inherit = "queue.job.channel"
 
-    # What may let a job start that could not start before.
+    # Fields whose change may let a job start.
     _opening_fields = {
         "capacity",
         "sequential",
@@ -30,7 +30,7 @@ class QueueJobChannel(models.Model):
             self._wake_cron_workers()
         return result
 
-    # What applies when cron workers perform the jobs -------------------------
+    # Settings for cron workers ------------------------------------------------
 
     @api.model
     def _settings_of_configuration(self):

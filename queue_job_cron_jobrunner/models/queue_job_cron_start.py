@@ -7,7 +7,7 @@ from ..sql import statements as sql
 class QueueJobCronStart(models.Model):
     """When a cron worker last started a job of a throttled channel.
 
-    The jobs cannot tell: one that was postponed has forgotten its start.
+    Not derived from the jobs: one that was postponed has forgotten its start.
     Written under the lock of picks.
     """
 

@@ -8,7 +8,7 @@ REPEATABLE READ, whose snapshot is as old as the first statement, the wait for
 the lock included. So the transaction of a pick is READ COMMITTED. It is short: some
 index scans, one claim.
 
-Only jobs that are started, or that a runner enqueued, count. Those that the rule of
+Only jobs that are started, or that a runner enqueued, count. The ones that the rule of
 dead jobs would requeue do not, so a crash blocks a channel for seconds.
 """
 
@@ -37,7 +37,7 @@ LARGEST_WINDOW = 20_000
 
 # Rows that were set aside and logged by this process.
 _logged = set()
-# What this process knows of dead jobs, by database.
+# Suspects of this process, by database.
 _dead_jobs = {}
 # Of a job that waits for dependencies: a regular runner looks after a longer time.
 SHORTEST_AGE = "5 seconds"
@@ -46,7 +46,7 @@ SHORTEST_AGE = "5 seconds"
 class Pick(NamedTuple):
     """The job that a worker has picked, and what it found beside it.
 
-    ``followers`` may run after the job in the same channel; ``has_more`` tells that
+    ``followers`` may run after the job in the same channel; ``has_more`` means that
     yet another job could start now, ``is_hindered`` that jobs could start but for
     locks of other sessions, ``wake_in`` the seconds until time alone lets one start.
     """
@@ -194,7 +194,7 @@ class QueueJob(models.Model):
     def _requeue_dead_jobs(self):
         """Requeue jobs whose worker vanished, or fail them; return their uuids.
 
-        Those are jobs that a call a second before has suspected, see :meth:`_check_dead_in`.
+        Jobs that a call a second before has suspected, see :meth:`_check_dead_in`.
         """
         self.env.flush_all()
         self.env.cr.execute(sql.free_locks)

@@ -44,7 +44,7 @@ class QueueJob(models.Model):
     def _states_without_duplicates(self):
         """Return the states in which a job does not block a duplicate, as a list.
 
-        A failed job blocks: it stands for the call until somebody deals with it.
+        A failed job blocks: it stands for the call until it is dealt with.
         """
         return [STARTED, DONE, CANCELLED]
 
