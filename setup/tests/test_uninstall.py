@@ -3,16 +3,9 @@
 import unittest
 
 from _lib.suite import Suite
+from _lib.terms import ADDONS as TRANSLATED
 
-ADDONS = (
-    "queue_job",
-    "queue_job_batch",
-    "queue_job_cron",
-    "queue_job_cron_jobrunner",
-    "queue_job_prevent_duplicates",
-    "queue_job_subscribe",
-    "test_queue_job",
-)
+ADDONS = (*TRANSLATED, "test_queue_job")
 USE = """
 env["ir.cron"]._set_runner_count(3)
 env["queue.job"]._offer_on_records("res.partner")
