@@ -21,6 +21,8 @@ PATHS = "/queue_job/"
 JOB_WORKER = "queue_job.job_worker"
 # A worker checks the signature of such a request, and does nothing else.
 PING_PATH = "/queue_job/ping"
+# Runners listen there for the names of databases in which jobs wait; each PostgreSQL has it.
+WAKING_DATABASE = "postgres"
 DATABASE_HEADER = "X-Odoo-Database"
 SIGNATURE_HEADER = "X-Queue-Job-Signature"
 REPORT_TYPE = "application/json"

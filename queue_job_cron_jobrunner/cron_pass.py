@@ -67,7 +67,7 @@ class CronPass:
         if self._is_served():
             return
         self._look_after_others()
-        with self.guard, inside_job():
+        with self.guard, inside_job(self.env.cr.dbname):
             self._finish(self._drain())
 
     # Jobs -------------------------------------------------------------------

@@ -18,6 +18,7 @@ A process that cannot listen lets no database go.
 
 import logging
 
+from ..protocol import WAKING_DATABASE
 from ..sql import statements as sql
 from .agenda import NEVER, Agenda
 from .connection import Connection
@@ -26,8 +27,6 @@ from .log_throttle import LogThrottle
 
 _logger = logging.getLogger(__package__ + ".runner")
 
-# The database of notifications, which each PostgreSQL has.
-WAKING_DATABASE = "postgres"
 # Its socket has the name of no database.
 LISTENER = "\n"
 # Databases of a start that are opened without a visit before. Of more, those without a

@@ -6,11 +6,14 @@ No thread and no wait: the sockets have a selector of their own, and the runner'
 after a few seconds; it delays no job.
 """
 
+import logging
 import selectors
 import socket
 import time
 from contextlib import suppress
 from http import HTTPStatus
+
+_logger = logging.getLogger(__name__)
 
 # Connections at once; the oldest one is closed for a new one.
 MAX_CONNECTIONS = 20
@@ -63,13 +66,21 @@ class Exchange:
             status, kind, text = 405, "text/plain", "only GET and HEAD\n"
         else:
             path = target.partition("?")[0]
-            status, kind, text = self._get(path, headers.get("accept", ""))
+            status, kind, text = self._page(path, headers.get("accept", ""))
         body = text.encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         ).encode()
         return head if method == "HEAD" else head + body
+
+    def _page(self, path, accept):
+        try:
+            return self._get(path, accept)
+        except Exception:
+            # A page must not end the sessions that share its loop.
+            _logger.exception("page %s failed", path)
+            return 500, "text/plain", "see the log\n"
 
 
 class Endpoint:

@@ -287,7 +287,7 @@ class QueueJobRunner:
             self._open_at[name] = time.time() + delay
         elif error is not None:
             self._session_failed(name, error)
-        elif db.is_dormant or (self.dormant.is_possible and not db.has_queue_job):
+        elif db.is_dormant:
             db.close()
             self._fall_asleep(name, db.next_eta, woken)
         elif not db.has_queue_job:

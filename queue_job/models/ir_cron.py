@@ -12,9 +12,10 @@ class IrCron(models.Model):
         Return the seconds that are left, as Odoo does.
         """
         current = self._current_job()
-        if current:
+        commit = super()._commit_progress
+        if not current:
+            return commit(processed, remaining=remaining, deactivate=deactivate)
+        with current.undone_by_errors():
             current.prepare_step(processed, remaining)
-        left = super()._commit_progress(
-            processed, remaining=remaining, deactivate=deactivate
-        )
-        return current.end_step(left) if current else left
+            left = commit(processed, remaining=remaining, deactivate=deactivate)
+        return current.end_step(left)

@@ -37,5 +37,6 @@ SELECT extract(epoch FROM activity.xact_start)::float8, activity.pid,
     )
 FROM pg_stat_activity activity
 WHERE activity.datname = current_database() AND activity.backend_xmin IS NOT NULL
+  AND activity.xact_start IS NOT NULL
   AND activity.backend_type = 'client backend' AND activity.pid <> pg_backend_pid()
 ORDER BY age(activity.backend_xmin) DESC, activity.xact_start LIMIT 1

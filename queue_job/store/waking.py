@@ -25,12 +25,11 @@ import psycopg2
 from odoo.sql_db import PoolError, db_connect
 
 from ..configuration import dormant_after
+from ..protocol import WAKING_DATABASE
 from ..sql import statements as sql
 
 _logger = logging.getLogger(__name__)
 
-# The database in which runners listen, which each PostgreSQL has.
-WAKING_DATABASE = "postgres"
 # Key of the data of the hook of a transaction.
 _HOOKED = "queue_job.waking"
 # Seconds until a database that could not be reached is tried again.
@@ -43,14 +42,14 @@ _failed_at = {}
 
 
 @contextlib.contextmanager
-def inside_job():
-    """Ask nothing in this thread: it performs a job of an awake database."""
-    before = getattr(_inside, "job", False)
-    _inside.job = True
+def inside_job(db_name):
+    """Ask nothing of this database in this thread: it performs a job there, so it is awake."""
+    before = getattr(_inside, "db_name", None)
+    _inside.db_name = db_name
     try:
         yield
     finally:
-        _inside.job = before
+        _inside.db_name = before
 
 
 def after_commit(cr, is_new=False):
@@ -58,7 +57,7 @@ def after_commit(cr, is_new=False):
 
     :param is_new: a job was created just now; else one was moved
     """
-    if getattr(_inside, "job", False) or not dormant_after():
+    if getattr(_inside, "db_name", None) == cr.dbname or not dormant_after():
         return
     data = cr.postcommit.data
     if _HOOKED not in data:

@@ -249,8 +249,11 @@ class TestWaking(RunnerCase):
 
     def test_job_that_delays_jobs_has_no_hook(self):
         """A hook would take the jobs of a bundle off the way on which commits are chained."""
-        with waking.inside_job():
+        with waking.inside_job(self.db_name):
             self.assertEqual(self.commit(True, False), 0)
+        with waking.inside_job("another"):
+            self.assertEqual(self.commit(False), 1)
+        self.sent.clear()
         self.assertEqual((self.commit(True), len(self.sent)), (1, 1))
 
     def test_databases_that_never_sleep_are_not_asked_for(self):

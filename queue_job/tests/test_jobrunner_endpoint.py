@@ -82,6 +82,14 @@ class TestEndpoint(BaseCase):
         self.assertIn(" 405 ", self.read_answer(client))
         self.assertEqual(self.asked, [])
 
+    def test_page_that_fails_ends_nothing_else(self):
+        """The sessions of all databases are in the same loop."""
+        client = self.client()
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        broken = patch.object(self.endpoint, "_get", side_effect=TypeError("no date"))
+        with broken, self.assertLogs(endpoint.__name__, "ERROR"):
+            self.assertIn(" 500 ", self.read_answer(client))
+
     def test_request_without_end_is_closed(self):
         client = self.client()
         client.sendall(b"GET / HTTP")

@@ -18,6 +18,7 @@ from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
 from odoo.tools import config
 
 from ..exception import (
+    FailedJobError,
     JobError,
     JobStop,
     JobSuspended,
@@ -177,7 +178,9 @@ def _perform_until_not_interrupted(doors, env, lease):
             doors._try_perform_job(env, job)
             return
         except Exception as error:
-            if not lease.commits or not _is_interruption(error):
+            if not lease.commits or isinstance(error, (JobStop, FailedJobError)):
+                raise
+            if not _is_interruption(error):
                 raise
             if not lease.is_own():
                 text = f"Job {job.uuid} was stopped in run {lease.run_number}"

@@ -102,7 +102,7 @@ class Bundle:
 
     def drain(self):
         """Perform jobs as long as there are some and time is left; return the report."""
-        with inside_job():
+        with inside_job(self.env.cr.dbname):
             while self.has_next():
                 job = self.next_job()
                 if job:

@@ -11,6 +11,7 @@ commit. The progress in between is a row of ``queue_job_progress``, written over
 connection: two tables, because a row that both wrote would be refused with 40001.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -110,12 +111,13 @@ class CurrentJob:
         :raise JobSuspended: after the commit, when the server stops or the job comes near a
             limit of its worker
         """
-        self._set_progress(done, total, message)
-        if checkpoint is not None:
-            self._state["checkpoint"] = _as_json(checkpoint)
-        if self._mode == FREE:
-            self.keep_apart()
-        self._cr.commit()
+        with self.undone_by_errors():
+            self._set_progress(done, total, message)
+            if checkpoint is not None:
+                self._state["checkpoint"] = _as_json(checkpoint)
+            if self._mode == FREE:
+                self.keep_apart()
+            self._cr.commit()
         if self._mode == FREE:
             self._lease.check_suspension()
 
@@ -223,6 +225,15 @@ class CurrentJob:
         if self._mode == FREE:
             self._lease.check_suspension()
         return left
+
+    @contextlib.contextmanager
+    def undone_by_errors(self):
+        """Read the checkpoint again when a step fails: the next must not keep what it said."""
+        try:
+            yield
+        except BaseException:
+            self._row = None
+            raise
 
     def keep_apart(self):
         """Keep the checkpoint in the transaction of a job that commits by itself."""

@@ -144,10 +144,15 @@ class SideConnection:
         """Start the thread, which lives as long as the connection is in use."""
         self._used_at = time.monotonic()
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, name="queue_job side connection", daemon=True
             )
-            self._thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # No thread is left: progress is not shown, the next caller tries again.
+                return
+            self._thread = thread
 
     def _run(self):
         while True:
@@ -172,12 +177,15 @@ class SideConnection:
         keys = [
             key for key in self._posted if self._sent_at.get(key, 0) + INTERVAL <= now
         ]
-        self._sent_at.update(dict.fromkeys(keys, now))
+        recent = {
+            key: sent for key, sent in self._sent_at.items() if sent + INTERVAL > now
+        }
+        self._sent_at = {**recent, **dict.fromkeys(keys, now)}
         return [self._posted.pop(key) for key in keys]
 
     def _pause(self):
         """Return the seconds until there is something to do."""
-        moments = [self._sent_at[key] + INTERVAL for key in self._posted]
+        moments = [self._sent_at.get(key, 0) + INTERVAL for key in self._posted]
         return min([self._used_at + self._idle, *moments]) - time.monotonic()
 
 

@@ -16,6 +16,7 @@ from psycopg2.errors import LockNotAvailable
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.service.model import PG_CONCURRENCY_ERRORS_TO_RETRY
+from odoo.tools.misc import clean_context
 
 from odoo.addons.queue_job.delay import Delayable
 from odoo.addons.queue_job.fields import JobSerialized
@@ -116,14 +117,26 @@ class QueueJobBatch(models.Model):
             )
         return super().write(vals)
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Create batches; defaults of the context, which clients send, fill no field."""
+        context = clean_context(self.env.context)
+        return super(QueueJobBatch, self.with_context(context)).create(vals_list)  # pylint: disable=context-overridden # no defaults
+
     # For callers ------------------------------------------------------------
 
+    @api.private
     @api.model
     def get_new_batch(self, name, **values):
         """Return a new batch of the calling user and company.
 
+        Code only: it is made as superuser.
+
         :param values: more fields of the batch
+        :raise ValueError: for ``callbacks``, which perform calls of any user
         """
+        if "callbacks" in values:
+            raise ValueError("callbacks: use on_success(), on_failure(), on_finish()")
         quiet = {"mail_create_nolog": True, "mail_create_nosubscribe": True}
         batch = (
             self.sudo()
@@ -134,6 +147,7 @@ class QueueJobBatch(models.Model):
         batch._notify_user(batch_created=True)
         return batch
 
+    @api.private
     def check_state(self):
         """Write the state that follows from the jobs; delays callbacks. Caller commits."""
         for batch in self.sudo():
@@ -265,9 +279,18 @@ class QueueJobBatch(models.Model):
             return
         self.callbacks = calls
         for call in now:
-            records = call["records"].with_context(job_batch=None)
-            delayed = records.with_delay(**call["options"])
-            getattr(delayed, call["method"])(*call["args"], **call["kwargs"])
+            self._delay_call(call)
+
+    def _delay_call(self, call):
+        records = call["records"]
+        if not isinstance(records, models.BaseModel):
+            _logger.error(
+                "batch %s: callback %s not delayed: its model is gone",
+                *(self.id, call["method"]),
+            )
+            return
+        delayed = records.with_context(job_batch=None).with_delay(**call["options"])
+        getattr(delayed, call["method"])(*call["args"], **call["kwargs"])
 
     # Derived state ----------------------------------------------------------
 
@@ -275,8 +298,10 @@ class QueueJobBatch(models.Model):
     def _sweep(self):
         """Derive the states that a worker that died left behind."""
         self.env.cr.execute(sql.open_batches)
-        for (batch_id,) in self.env.cr.fetchall():
-            derive(self.env.registry, [batch_id])
+        batches = self.sudo().browse(batch_id for (batch_id,) in self.env.cr.fetchall())
+        states = batches._states_of_jobs()
+        behind = batches.filtered(lambda batch: batch._is_behind(states[batch.id]))
+        derive(self.env.registry, behind.ids)
 
     def _notify_user(self, **message):
         for batch in self:
@@ -332,6 +357,11 @@ def derive(registry, batch_ids):
                 break
             except OperationalError as error:
                 if error.pgcode not in PG_CONCURRENCY_ERRORS_TO_RETRY:
-                    raise
+                    _logger.exception("batch %s: state not derived", batch_id)
+                    break
+            except Exception:
+                # One batch must not keep the others from their end.
+                _logger.exception("batch %s: state not derived", batch_id)
+                break
         else:
             _logger.warning("batch %s: state not derived now; the sweep will", batch_id)

@@ -2,6 +2,7 @@
 """Batches as callers know them."""
 
 from odoo.exceptions import AccessError, UserError
+from odoo.service.model import get_public_method
 from odoo.tests import new_test_user, tagged
 
 from odoo.addons.queue_job.delay import chain
@@ -248,6 +249,30 @@ class TestRights(BatchCase):
                 batch.write({"callbacks": {}})
             with self.assertRaises(AccessError):
                 batch.read(["callbacks"])
+
+    def test_no_client_gives_callbacks(self):
+        """A call in a batch runs with the rights of the user that it names."""
+        harm = (
+            '{"finish": [{"method": "write", "args": [{"name": "taken"}], "kwargs": {}, '
+            '"options": {}, "records": {"_type": "odoo_recordset", "model": "res.users", '
+            '"ids": [2], "uid": 1, "su": true}}]}'
+        )
+        for name in ("get_new_batch", "check_state"):
+            with self.subTest(name), self.assertRaises(AccessError):
+                get_public_method(self.batches, name)
+        with self.assertRaises(ValueError):
+            self.batches.with_user(self.stranger).get_new_batch("x", callbacks=harm)
+        manager = new_test_user(
+            self.env, "boss", "base.group_user,queue_job.group_queue_job_manager"
+        )
+        for user in (self.user, manager):
+            batches = self.batches.with_user(user).with_context(default_callbacks=harm)
+            with self.subTest(user.login):
+                self.assertFalse(batches.get_new_batch("x").sudo().callbacks)
+        values = {"name": "x", "user_id": manager.id}
+        self.assertFalse(batches.create(values).sudo().callbacks)
+        with self.assertRaises(AccessError):
+            batches.create({**values, "callbacks": harm})
 
     def test_owner_marks_as_read(self):
         self.batch.check_state()

@@ -14,6 +14,8 @@ from odoo.addons.queue_job.worker import Bundle
 from ..models.queue_job_batch import derive, derive_behind
 from ..sql import statements as sql
 
+LOGGER = "odoo.addons.queue_job_batch.models.queue_job_batch"
+
 
 @tagged("post_install", "-at_install")
 class TestDerive(CommittedCase):
@@ -31,8 +33,8 @@ class TestDerive(CommittedCase):
             self.batch_id = batch.id
             self.uuids = [self.join(env).uuid for _number in range(2)]
 
-    def join(self, env, **values):
-        batch = env["queue.job.batch"].browse(self.batch_id)
+    def join(self, env, batch=None, **values):
+        batch = batch or env["queue.job.batch"].browse(self.batch_id)
         partner = env["res.partner"].browse(self.partner_id)
         return partner.with_context(job_batch=batch).with_delay().write(values)
 
@@ -146,6 +148,31 @@ class TestDerive(CommittedCase):
             cr.rollback()
         self.assertEqual((self.state(), self.ends()), ("pending", 0))
         with self.new_env() as env:
+            env["queue.job.batch"]._sweep()
+        self.assertEqual((self.state(), self.ends()), ("finished", 1))
+
+    def test_sweep_goes_on_behind_a_broken_batch(self):
+        """A callback whose model is gone, and one that cannot be delayed."""
+        with self.new_env() as env:
+            for records in (
+                '{"_type": "odoo_recordset", "model": "gone", "ids": [1]}',
+                '{"_type": "odoo_recordset", "model": "res.partner", "ids": [1]}',
+            ):
+                broken = env["queue.job.batch"].get_new_batch("Broken")
+                self.join(env, batch=broken)
+                env.flush_all()
+                env.cr.execute(
+                    "UPDATE queue_job_batch SET callbacks = %s WHERE id = %s",
+                    (
+                        '{"finish": [{"records": %s, "method": "_no_such", "args": [], '
+                        '"kwargs": {}, "options": {}}]}' % records,
+                        broken.id,
+                    ),
+                )
+            env.cr.execute(
+                "UPDATE queue_job SET state = 'done' WHERE job_batch_id IS NOT NULL"
+            )
+        with self.new_env() as env, mute_logger(LOGGER):
             env["queue.job.batch"]._sweep()
         self.assertEqual((self.state(), self.ends()), ("finished", 1))
 

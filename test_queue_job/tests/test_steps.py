@@ -98,6 +98,22 @@ class TestSteps(StepsCase):
         self.assertEqual(self.outcome(self.work(method)), ("done", 1))
         self.assertEqual(self.name_of_record(), "kept")
 
+    def test_step_that_fails_leaves_no_checkpoint_to_the_next(self):
+        """Items that were undone would be skipped by the next attempt."""
+
+        def method(record):
+            job = record._current_job()
+            job.step(done=1, checkpoint={"page": 1})
+            try:
+                with record.env.cr.savepoint():
+                    job.step(done=2, checkpoint={"page": 2})
+            except RuntimeError:
+                record.env.cr.rollback()
+            job.step(message="went on")
+            assert job.checkpoint == {"page": 1}, job.checkpoint
+
+        self.assertEqual(self.outcome(self.work(method)), ("done", 1))
+
     def test_next_attempt_goes_on_from_the_checkpoint(self):
         seen = []
 
