@@ -66,12 +66,12 @@ class TestReadme(ReadmeFacts):
             "CONFIGURE": (
                 f"(without job workers, {server.START_DELAY} seconds after the start)",
                 f"keeps up to {dispatch.MAX_REQUESTS} of them open",
-                f"those that take {durations.SHORT} seconds or more, get runs of one job",
+                f"those that take {durations.SHORT} seconds or more, get bundles of one job",
                 f"as many jobs as should take {durations.FILL} seconds together",
                 f"never more than {durations.MAX_LENGTH}.",
                 f"seen once gets {one} jobs at most, and {two - one} more with each job",
                 f"no further job when {TIME_BUDGET} seconds have passed",
-                f"taken back after {session.SLOW_BUNDLE} to {session.SLOW_BUNDLE + 1} seconds",
+                f"requeued after {session.SLOW_BUNDLE} to {session.SLOW_BUNDLE + 1} seconds",
                 f"tries again after {backoff.Backoff.LAST} seconds at most",
                 f"given up after some {silence} seconds",
                 f"the first {job_workers.MAX_WARM} of them",
@@ -124,8 +124,8 @@ class TestReadme(ReadmeFacts):
         ):
             found = config.runner_settings()
         defaults = {
-            "channels": "none: ``root`` has what its record says, else a slot for each job"
-            " worker, else one",
+            "channels": "none: ``root`` has what its record says, else ``max_capacity``, "
+            "else a slot for each job worker, else one",
             "scheme": f"``{found['scheme']}``",
             "host": f"that of the job workers, else ``http_interface``, else ``{found['host']}``",
             "port": f"that of the job workers, else ``http_port``, else {found['port']}",
